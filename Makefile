@@ -1,0 +1,67 @@
+# svft-bench. `make help` lists what there is; every target sets up .venv by itself where it is missing.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+RUN := $(BIN)/python run.py
+
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help demo test test-slow lint format tables plots params readme assets lock clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## the main job on the embedded default: table and Pareto plot into demo/
+	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
+	HF_HUB_OFFLINE=1 $(RUN) $(DEMO) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
+	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=digits model=micro_vit method=head,lora,svft_plain,svft_banded,svft_random
+	@$(BIN)/python -m analysis.plots --runs demo/runs --out demo/figures
+	@$(BIN)/python -m analysis.tables --runs demo/runs --out demo/tables --print
+DEMO := runs_dir=demo/runs wandb.mode=disabled
+
+test: $(READY) ## the whole test suite, at most 8 minutes on 2 cores
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: $(READY) ## tests that take minutes each
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## style and errors, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## mend style where that can be done by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tables: $(READY) ## analysis/output/tables from runs/ alone
+	$(BIN)/python -m analysis.tables --runs runs --out analysis/output/tables
+
+plots: $(READY) ## analysis/output/figures from runs/ alone
+	$(BIN)/python -m analysis.plots --runs runs --out analysis/output/figures
+
+params: $(READY) ## count the parameters of every row of the paper anew, on the meta device, into runs/params/
+	$(BIN)/python recount.py
+
+readme: tables plots ## put the tables into README.md
+	$(BIN)/python -m analysis.readme
+
+assets: $(READY) ## make the micro checkpoints anew (about an hour on 2 cores)
+	$(BIN)/python -m assets.make_micro_gemma
+	$(BIN)/python -m assets.make_micro_vit
+
+lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --no-annotate --no-header --python-version 3.11 -o requirements.lock
+
+clean: ## remove .venv and caches; runs/ stays
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache demo

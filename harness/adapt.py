@@ -1,0 +1,82 @@
+"""Attach a method to a base model, and count what it trains."""
+
+import re
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from torch import nn
+
+from harness.settings import SettingError
+
+
+@dataclass
+class Adapted:
+    """A model ready to train, and what the record says of it."""
+
+    model: nn.Module
+    parameters: dict[str, int]  # adapter, head, frozen
+    layers: list[str]  # adapted layers, by module path in the base model
+    trained_tensors: dict[str, list[int]]  # first tensor of each kind: what is really trained, whatever was asked for
+    warnings: list[str] = field(default_factory=list)
+    decomposition_seconds: float = 0.0
+
+
+def adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
+    """Attach `adapter`: a PEFT config, or an object with `attach(model, head)`. The head, if any, is trained too.
+
+    Trained parameters are fp32 for every method, whatever the dtype of the base (one precision policy).
+
+    Raises SettingError where the method cannot be attached to this model.
+    """
+    try:
+        return _adapt(model, adapter, head)
+    except ValueError as error:  # PEFT's and our own refusals
+        raise SettingError(" ".join(str(error).split())) from error
+
+
+def _adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        if isinstance(adapter, PeftConfig):
+            adapter.modules_to_save = [head] if head else None
+            adapted = get_peft_model(model, adapter)
+        else:
+            adapted = adapter.attach(model, head)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(torch.float32)
+    return Adapted(
+        model=adapted,
+        parameters=count(adapted, head),
+        layers=list(getattr(adapted, "targeted_module_names", [])),
+        trained_tensors=_trained_tensors(adapted),
+        warnings=sorted({str(w.message).split("\n")[0] for w in caught if issubclass(w.category, UserWarning)}),
+        decomposition_seconds=getattr(getattr(adapted, "base_model", None), "svd_seconds", 0.0),
+    )
+
+
+def count(model: nn.Module, head: str | None) -> dict[str, int]:
+    """Scalars trained in the adapter and in the head, and frozen ones (a head's frozen original is not counted twice)."""
+    totals = {"adapter": 0, "head": 0, "frozen": 0}
+    prefix = f"base_model.model.{head}" if isinstance(model, PeftModel) else head
+    for name, parameter in model.named_parameters():
+        in_head = head is not None and name.startswith(f"{prefix}.")
+        if parameter.requires_grad:
+            totals["head" if in_head else "adapter"] += parameter.numel()
+        elif not (in_head and ".original_module." in name):
+            totals["frozen"] += parameter.numel()
+    return totals
+
+
+def _trained_tensors(model: nn.Module) -> dict[str, list[int]]:
+    shapes: dict[str, list[int]] = {}
+    seen = set()
+    for name, parameter in model.named_parameters():
+        kind = re.sub(r"\.\d+\.", ".*.", name)
+        if parameter.requires_grad and kind not in seen:
+            seen.add(kind)
+            shapes[name] = list(parameter.shape)
+    return shapes

@@ -1,0 +1,80 @@
+"""A configuration, resolved: resolvers for yaml, what belongs to the run key, and where the run lives."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from harness import roles
+from harness.settings import SettingError
+from tasks.base import DataError
+
+# Keys that change no number of the record, and the seed, which has a folder of its own.
+COSMETIC = (
+    "seed", "evaluate", "wandb", "device", "threads", "runs_dir", "force",
+    "method.label", "method.variant", "model.label", "task.label", "train.checkpoint_every", "train.log_every",
+)  # fmt: skip
+
+
+def _targets(letters: str, *, _root_: DictConfig) -> str:
+    return roles.path_pattern(_root_.model.roles, letters, _root_.model.name)
+
+
+def register_resolvers() -> None:
+    """`${targets:QKV}`: module paths of role letters in the chosen model. `${times:2,${x}}`: a product."""
+    OmegaConf.register_new_resolver("targets", _targets, replace=True)
+    OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+
+
+def instantiate(node: DictConfig) -> Any:
+    """The object that `_target_` names. Raises DataError as it is, and SettingError for a value that it refuses."""
+    try:
+        return hydra.utils.instantiate(node, _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, DataError):
+            raise error.__cause__ from None
+        cause = error.__cause__ or error
+        raise SettingError(f"{node._target_}: {str(cause).splitlines()[0]}") from error
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """Every interpolation replaced by its value; raises MissingMandatoryValue or InterpolationResolutionError."""
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def run_key(cfg: DictConfig, fingerprints: dict[str, str]) -> str:
+    """SHA-256 of what determines the numbers but for the seed: config without cosmetic keys, data, base weights.
+
+    The seed is set to 0 before resolving, so that runs which differ by the seed alone have one key and one folder.
+    """
+    keyed = copy.deepcopy(cfg)
+    keyed.seed = 0
+    config = resolve(keyed)
+    for dotted in COSMETIC:
+        *parents, leaf = dotted.split(".")
+        node = config
+        for parent in parents:
+            node = node.get(parent, {})
+        node.pop(leaf, None)
+    text = json.dumps({"config": config, "fingerprints": fingerprints}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_dir(resolved: dict[str, Any], key: str) -> Path:
+    task, model, method = (resolved[group] for group in ("task", "model", "method"))
+    folder = Path(resolved["runs_dir"], task["name"], model["name"], method["name"], f"{method['variant']}-{key[:8]}")
+    return folder / f"seed={resolved['seed']}"
+
+
+def names(resolved: dict[str, Any]) -> dict[str, Any]:
+    """What the record says of the run besides its configuration: the choices, and the labels that tables print."""
+    method, task, model = (resolved[group] for group in ("method", "task", "model"))
+    return {
+        "method": method["name"], "task": task["name"], "model": model["name"], "recipe": resolved["recipe"]["name"],
+        "seed": resolved["seed"], "label": method["label"], "task_label": task["label"], "model_label": model["label"],
+        "targets": method.get("targets"), "variant": method["variant"],
+    }  # fmt: skip

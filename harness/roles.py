@@ -1,0 +1,36 @@
+"""Role letters: the paper's Q K V O G U D, resolved to exact module paths of one model."""
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+
+
+class RoleError(ValueError):
+    """A role letter that this model has not, or that matches other layers than its yaml states."""
+
+
+def path_pattern(roles: Mapping[str, str], letters: str, model_name: str) -> str:
+    """Regular expression for the full module paths of `letters`; `*` in a role stands for one component (the block)."""
+    unknown = [letter for letter in letters if letter not in roles]
+    if unknown or not letters:
+        named = ", ".join(repr(letter) for letter in unknown) or "''"
+        raise RoleError(f"role letter {named} matches no layer of {model_name}; its letters are {', '.join(roles)}")
+    return "|".join(re.escape(roles[letter]).replace(r"\*", r"[^.]+") for letter in letters)
+
+
+def linear_layers(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+
+
+def check(model: nn.Module, roles: Mapping[str, str], blocks: int, model_name: str) -> None:
+    """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
+    names = linear_layers(model)
+    for letter in roles:
+        found = [name for name in names if re.fullmatch(path_pattern(roles, letter, model_name), name)]
+        if len(found) != blocks:
+            kinds = sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
+            raise RoleError(
+                f"role letter {letter!r} of {model_name} names {len(found)} layers ({roles[letter]}), "
+                f"not {blocks}; its linear layers are {', '.join(kinds)}"
+            )

@@ -1,0 +1,76 @@
+"""Weights & Biases as a mirror of the record: nothing is ever read back from it."""
+
+import netrc
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from transformers import TrainerCallback
+
+from harness.record import Record
+
+_HOST = "api.wandb.ai"
+
+
+def mode(wanted: str) -> str:
+    """ "auto" is online where a key is (WANDB_API_KEY or netrc) and offline elsewhere; WANDB_MODE wins over both."""
+    if wanted != "auto":
+        return wanted
+    return os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators(_HOST) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+class Tracker:
+    """One W&B run a record, under an id that a resumed run finds again; does nothing when disabled."""
+
+    def __init__(self, cfg: DictConfig, record: Record, folder: Path):
+        self.run = None
+        if mode(cfg.wandb.mode) == "disabled":
+            return
+        import wandb
+
+        self.run = wandb.init(
+            mode=mode(cfg.wandb.mode), project=cfg.wandb.project, group=cfg.wandb.group, dir=str(folder),
+            id=f"{record.key[:16]}-{record.run['seed']}", resume="allow", config=record.config,
+            name=f"{record.run['label']} {record.run['task']} seed {record.run['seed']}",
+            settings=wandb.Settings(console="off", silent=True),
+        )  # fmt: skip
+
+    def callbacks(self) -> list[TrainerCallback]:
+        return [] if self.run is None else [_LogTraining(self.run)]
+
+    def finish(self, record: Record) -> None:
+        if self.run is None:
+            return
+        self.run.summary.update(_flat({"parameters": record.parameters, "train": _scalars(record.train)}))
+        for benchmark, splits in record.scores.items():
+            for split, entry in splits.items():
+                for scorer, score in entry["scorers"].items():
+                    self.run.summary[f"{benchmark}/{split}/{scorer}"] = score["mean"]
+        self.run.finish(exit_code=0 if record.status == "done" else 1)
+
+
+class _LogTraining(TrainerCallback):
+    def __init__(self, run):
+        self.run = run
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        values = {f"train/{name}": value for name, value in (logs or {}).items()}
+        self.run.log({**values, "train/global_step": state.global_step})
+
+
+def _scalars(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+def _flat(values: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {f"{group}/{name}": value for group, inner in values.items() for name, value in inner.items()}

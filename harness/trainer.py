@@ -1,0 +1,193 @@
+"""One trainer for every method and task: HF Trainer, AdamW, a learning rate for the adapter and one for the head."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+from transformers import ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ExportableState, PrinterCallback
+
+from harness import memory, trained
+from harness.progress import TrainingBar
+from harness.settings import SettingError
+
+COMPLETE = "complete"  # written last into a checkpoint folder; without it the folder is not used
+
+
+class Diverged(Exception):
+    """The loss is not finite."""
+
+    def __init__(self, step: int):
+        super().__init__(f"the loss is not a finite number at step {step}")
+        self.step = step
+
+
+class Meter(TrainerCallback, ExportableState):
+    """Seconds inside optimiser steps, and tokens (or images) trained on; both survive an interruption."""
+
+    def __init__(self, step_seconds: float = 0.0, size: int = 0):
+        self.step_seconds, self.size = step_seconds, size
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.started = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.step_seconds += time.perf_counter() - self.started
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {"step_seconds": self.step_seconds, "size": self.size}, "attributes": {}}
+
+
+class MarkComplete(TrainerCallback):
+    """Marks a checkpoint once all of it is written, since a kill can come in between."""
+
+    def on_save(self, args, state, control, **kwargs):
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class BenchTrainer(Trainer):
+    """HF's Trainer, which stops at a loss that is not finite and writes only what is trained."""
+
+    def __init__(self, *args, modality, meter: Meter, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.modality, self.meter = modality, meter
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        self.meter.size += int(self.modality.size(inputs))
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise Diverged(self.state.global_step + 1)
+        return loss
+
+    def _save(self, output_dir=None, state_dict=None):
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained.save(self.accelerator.unwrap_model(self.model), folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        trained.load(self.accelerator.unwrap_model(model or self.model), Path(resume_from_checkpoint))
+
+    def _load_best_model(self):
+        trained.load(self.accelerator.unwrap_model(self.model), Path(self.state.best_model_checkpoint))
+
+
+def fit(
+    cfg: DictConfig, model: nn.Module, modality, examples: Mapping[str, Sequence], head: str | None, folder: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Train `model` in place and return the record's `train` section. Resumes from the last complete checkpoint.
+
+    Raises Diverged where the loss is not finite.
+    """
+    arguments = training_arguments(cfg, folder)
+    meter = Meter()
+    trainer = BenchTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=modality.rows(examples["train"]),
+        eval_dataset=modality.rows(examples["validation"]) if cfg.train.select_best else None,
+        data_collator=modality.collate,
+        optimizers=(optimizer(model, head, cfg.train), None),
+        compute_metrics=_accuracy if modality.num_labels else None,
+        callbacks=[meter, MarkComplete(), TrainingBar(), *callbacks],
+        modality=modality,
+        meter=meter,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    memory.reset_peak(arguments.device)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    meter = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Meter))
+    history = trainer.state.log_history
+    return {
+        "steps": trainer.state.global_step,
+        "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
+        "validation": [_validation(entry) for entry in history if "eval_loss" in entry],
+        "best_step": trainer.state.best_global_step if cfg.train.select_best else None,
+        "step_seconds": meter.step_seconds,
+        "size": meter.size,
+        "peak_bytes": memory.peak_bytes(arguments.device),
+    }
+
+
+def accumulation(train: DictConfig) -> int:
+    """Micro-batches per optimiser step. Raises SettingError where the batch does not divide into them."""
+    devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    together = train.micro_batch_size * devices
+    if train.batch_size % together:
+        raise SettingError(
+            f"train.batch_size={train.batch_size} is not a multiple of {together} (train.micro_batch_size x devices)"
+        )
+    return train.batch_size // together
+
+
+def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
+    t = cfg.train
+    when = "epoch" if t.select_best else "steps"
+    return TrainingArguments(
+        output_dir=str(folder),
+        seed=cfg.seed,
+        data_seed=cfg.seed,
+        per_device_train_batch_size=t.micro_batch_size,
+        per_device_eval_batch_size=t.micro_batch_size,
+        gradient_accumulation_steps=accumulation(t),
+        num_train_epochs=t.epochs,
+        max_steps=t.max_steps or -1,
+        lr_scheduler_type=t.schedule,
+        warmup_steps=t.warmup_ratio,  # below 1: a share of the true number of optimiser steps
+        max_grad_norm=t.max_grad_norm,
+        bf16=t.precision == "bf16",
+        logging_steps=t.log_every,
+        logging_nan_inf_filter=False,
+        save_strategy=when,
+        save_steps=t.checkpoint_every,
+        save_total_limit=2,
+        eval_strategy=when if t.select_best else "no",
+        load_best_model_at_end=t.select_best,
+        metric_for_best_model="accuracy" if t.select_best and cfg.model.head else "loss",
+        greater_is_better=bool(t.select_best and cfg.model.head),
+        restore_callback_states_from_checkpoint=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        use_cpu=cfg.device == "cpu",
+        disable_tqdm=True,
+        report_to=[],
+    )
+
+
+def optimizer(model: nn.Module, head: str | None, train: DictConfig) -> torch.optim.Optimizer:
+    """AdamW with two groups, adapter and head; weight decay, if any, is on every trained tensor."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            in_head = head is not None and f".{head}." in f".{name}"
+            groups.setdefault(train.head_lr if in_head else train.lr, []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": parameters, "lr": lr} for lr, parameters in groups.items()],
+        betas=tuple(train.betas),
+        weight_decay=train.weight_decay,
+    )
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last complete checkpoint in `folder`; incomplete ones are removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).exists():
+            complete.append(path)
+        else:
+            shutil.rmtree(path)
+    return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
+
+
+def _accuracy(prediction) -> dict[str, float]:
+    return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+
+
+def _validation(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("eval_"): entry[name] for name in ("step", "eval_loss", "eval_accuracy") if name in entry}

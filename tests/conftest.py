@@ -1,0 +1,43 @@
+"""Every test runs without network, without W&B, on one thread, and with a cache of its own."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "disabled"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from harness import config
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ("task.source.train_size=48", "task.source.validation_size=8", "task.source.test_size=12", "train.max_steps=6")
+
+config.register_resolvers()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_svd_cache(tmp_path_factory):
+    os.environ["SVFT_CACHE_DIR"] = str(tmp_path_factory.mktemp("svd"))
+
+
+@pytest.fixture
+def composed():
+    """compose("method=lora", ...) -> the configuration that run.py would get."""
+
+    def make(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+
+    return make

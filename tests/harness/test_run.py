@@ -1,0 +1,171 @@
+"""run.py from configuration to record, in process, on a few examples of the micro tasks."""
+
+import json
+import sys
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import run
+from harness import command_line, config, record
+from tests.conftest import TINY
+
+TINY_DIGITS = ("task=digits", "model=micro_vit", "train.epochs=1", "task.source.train_per_class=2")
+
+
+@pytest.fixture
+def go(composed, tmp_path):
+    """Run in process; returns the record, or None where the run refused."""
+
+    def start(*overrides: str) -> record.Record | None:
+        command_line.failures.clear()
+        cfg = composed(f"runs_dir={tmp_path}/runs", "wandb.mode=disabled", *overrides)
+        run.main(cfg)
+        found, broken = record.find(tmp_path / "runs")
+        assert not broken
+        return found[0] if len(found) == 1 else None
+
+    return start
+
+
+def test_a_run_of_language_ends_with_a_whole_record(go, tmp_path):
+    done = go(*TINY, "method=lora")
+    assert done.status == "done"
+    assert done.train["steps"] == 6
+    assert done.parameters["head"] == 0
+    assert len(done.scores["micro_gsm"]["test"]["scorers"]["strict"]["items"]) == 12
+    assert {"strict", "legacy"} == set(done.scores["micro_gsm"]["validation"]["scorers"])
+    folder = next((tmp_path / "runs").rglob("record.json")).parent
+    assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) == done.config
+    assert (folder / "adapter" / "adapter_model.safetensors").exists()
+    assert not (folder / "checkpoint").exists()
+    rows = json.loads((folder / "predictions" / "micro_gsm-test.json").read_text())["rows"]
+    assert len(rows) == 12
+
+
+def test_no_path_of_this_machine_is_in_what_a_run_leaves(go, tmp_path):
+    go(*TINY, "method=lora", "train.max_steps=1")
+    folder = next((tmp_path / "runs").rglob("record.json")).parent
+    for path in [*folder.rglob("*.json"), *folder.rglob("*.yaml")]:
+        text = path.read_text().replace(str(tmp_path), "")
+        assert str(config.Path(run.__file__).parent) not in text, path
+
+
+def test_a_finished_run_is_skipped(go, capsys):
+    first = go(*TINY, "method=lora", "train.max_steps=1")
+    second = go(*TINY, "method=lora", "train.max_steps=1")
+    assert "done before" in capsys.readouterr().out
+    assert first == second
+
+
+def test_another_split_reuses_the_trained_adapter(go):
+    first = go(*TINY, "method=lora", "train.max_steps=1", "evaluate.splits=[validation]")
+    assert "test" not in first.scores["micro_gsm"]
+    second = go(*TINY, "method=lora", "train.max_steps=1")
+    assert "test" in second.scores["micro_gsm"]
+    assert second.train == first.train
+
+
+def test_a_run_of_vision_trains_its_head_at_a_rate_of_its_own(go, composed):
+    from torch import nn
+
+    from harness.trainer import optimizer
+
+    done = go(*TINY_DIGITS, "method=lora", "train.head_lr=0.125", "train.lr=0.25")
+    assert done.parameters["head"] == 96 * 10 + 10
+    assert len(done.scores["digits"]["test"]["scorers"]["accuracy"]["items"]) > 1000
+    model = nn.ModuleDict({"body": nn.Linear(2, 2), "classifier": nn.Linear(2, 2)})
+    groups = optimizer(model, "classifier", composed("train.head_lr=0.125", "train.lr=0.25").train).param_groups
+    assert {g["lr"]: sum(p.numel() for p in g["params"]) for g in groups} == {0.25: 6, 0.125: 6}
+
+
+def test_the_best_epoch_on_validation_data_is_kept_when_asked_for(go):
+    done = go(*TINY_DIGITS, "method=head", "train.select_best=true", "train.epochs=3")
+    scores = [
+        entry["eval_accuracy"] if "eval_accuracy" in entry else entry["accuracy"] for entry in done.train["validation"]
+    ]
+    best = next(e["step"] for e in done.train["validation"] if e["accuracy"] == max(scores))
+    assert done.train["best_step"] == best
+    assert done.scores["digits"]["validation"]["scorers"]["accuracy"]["mean"] == pytest.approx(max(scores))
+
+
+def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
+    """Linear decay over n steps leaves lr/n' for the last one; a schedule that is too short leaves 0."""
+    from harness import trainer
+
+    rates = []
+    original = trainer.BenchTrainer.training_step
+
+    def spy(self, *args, **kwargs):
+        rates.append(self.optimizer.param_groups[0]["lr"])
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(trainer.BenchTrainer, "training_step", spy)
+    go(*TINY_DIGITS, "method=head", "train.schedule=linear", "train.batch_size=8", "train.micro_batch_size=8", "train.lr=1.0",
+       "train.warmup_ratio=0.0", "train.epochs=2")  # fmt: skip
+    assert rates == pytest.approx([1 - i / 6 for i in range(6)])  # 20 examples in batches of 8: 3 steps an epoch
+
+
+def test_a_loss_that_is_not_finite_is_recorded_as_failed_with_the_step(go, monkeypatch):
+    from harness import trainer
+
+    original = trainer.Trainer.training_step
+
+    def broken(self, *args, **kwargs):
+        loss = original(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 2 else loss
+
+    monkeypatch.setattr(trainer.Trainer, "training_step", broken)
+    failed = go(*TINY, "method=lora")
+    assert failed.status == "failed"
+    assert failed.failure == {"reason": "the loss is not a finite number at step 3", "step": 3}
+    assert command_line.failures == ["the loss is not a finite number at step 3"]
+
+
+def test_a_failed_run_begins_anew(go, monkeypatch):
+    from harness import trainer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "training_step", lambda self, *a, **k: torch.tensor(float("inf")))
+        assert go(*TINY, "method=lora", "train.max_steps=2").status == "failed"
+    assert go(*TINY, "method=lora", "train.max_steps=2").status == "done"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (("model.checkpoint=nobody/nothing",), r"checkpoint 'nobody/nothing' of model micro_gemma could not be loaded .* `hf download nobody/nothing"),
+        (("method=lora", "method.targets=QX"), r"role letter 'X' matches no layer of micro_gemma; its letters are Q, K"),
+        (("device=tpu",), r"device=tpu is unknown; it is auto, cpu or cuda"),
+        (("train.batch_size=33",), r"train.batch_size=33 is not a multiple of 32"),
+        (("model=micro_vit", "method=lora"), r"model micro_vit is of family vision; a task of kind 'generation' needs"),
+        (("method=head",), r"needs a classification head"),
+        (("task=digits", "model=micro_vit", "task.source.train_per_class=500"), r"class"),
+    ],
+)  # fmt: skip
+def test_bad_input_gives_one_sentence_and_leaves_nothing(go, tmp_path, capsys, overrides, sentence):
+    import re
+
+    assert go(*overrides) is None
+    assert len(command_line.failures) == 1
+    assert re.search(sentence, command_line.failures[0]), command_line.failures[0]
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_truncated_record_is_named_and_kept(go, tmp_path, capsys):
+    go(*TINY, "method=lora", "train.max_steps=1")
+    path = next((tmp_path / "runs").rglob("record.json"))
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(AssertionError):
+        go(*TINY, "method=lora", "train.max_steps=1")
+    assert "record.json is not a readable record" in command_line.failures[0]
+    assert len(path.read_text()) == 100
+
+
+def test_hints_name_the_keys_that_are_there(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", "train.lrr=5"])
+    with pytest.raises(SystemExit), command_line.hints():
+        raise SystemExit(1)
+    assert "train has lr, head_lr" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""The house of the design: rooms import only from rooms to their left, and every yaml names code that exists."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MAY_IMPORT = {
+    "svft": set(),
+    "baselines": {"svft"},
+    "tasks": set(),
+    "harness": {"tasks"},
+    "analysis": {"harness.record"},
+    "assets": {"tasks"},
+}
+ROOMS = {*MAY_IMPORT, "run", "recount", "tests"}
+SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_from_rooms_to_its_left(room):
+    for path in (ROOT / room).rglob("*.py"):
+        for name in imported(path):
+            if name.split(".")[0] in ROOMS - {room}:
+                assert any(f"{name}.".startswith(f"{allowed}.") for allowed in MAY_IMPORT[room]), f"{path}: {name}"
+
+
+def test_svft_needs_nothing_but_torch_and_peft():
+    import sys
+
+    for path in (ROOT / "svft").rglob("*.py"):
+        for name in imported(path):
+            top = name.split(".")[0]
+            assert top in SVFT_NEEDS | {"svft"} | set(sys.stdlib_module_names), f"{path}: {name}"
+
+
+def targets(node) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + [t for value in node.values() for t in targets(value)]
+    return []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_target_in_the_configuration_exists(path):
+    for target in targets(OmegaConf.to_container(OmegaConf.load(path), resolve=False)):
+        assert callable(get_object(target))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("conf/[mt]*/*.yaml")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_choice_is_named_as_its_file(path):
+    if path.parent.name in ("method", "model", "task"):
+        assert OmegaConf.load(path).name == path.stem
+
+
+def test_no_code_branches_on_the_name_of_a_method_task_or_model():
+    import re
+
+    for room in (*MAY_IMPORT, "run.py"):
+        for path in [ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"):
+            found = re.findall(r"if [a-z_.]*(?:method|task|model)(?:_name|\.name)? *(?:==|in) .*", path.read_text())
+            assert not found, f"{path}: {found}"
