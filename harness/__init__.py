@@ -1,1 +1,1 @@
-"""What every run shares and that names no method and no task: config, model loading, adaptation, training, evaluation, record."""
+"""What every run shares, naming no method and no task: configuration, models, training, evaluation, the record."""

@@ -59,7 +59,7 @@ def _adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
 
 
 def count(model: nn.Module, head: str | None) -> dict[str, int]:
-    """Scalars trained in the adapter and in the head, and frozen ones (a head's frozen original is not counted twice)."""
+    """Scalars in the adapter, in the head, and frozen; a head's frozen original is not counted twice."""
     totals = {"adapter": 0, "head": 0, "frozen": 0}
     prefix = f"base_model.model.{head}" if isinstance(model, PeftModel) else head
     for name, parameter in model.named_parameters():

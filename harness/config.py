@@ -15,7 +15,7 @@ from tasks.base import DataError
 
 # Keys that change no number of the record, and the seed, which has a folder of its own.
 COSMETIC = (
-    "seed", "evaluate", "wandb", "device", "threads", "runs_dir", "force",
+    "seed", "recipe.picked", "evaluate", "wandb", "device", "threads", "runs_dir", "force",
     "method.label", "method.variant", "model.label", "task.label", "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from harness import models
 from harness.progress import bar
 from tasks.base import Task, TextExample
+from tasks.scoring import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
 
@@ -29,7 +30,7 @@ class Generation:
         return models.load(self.cfg.model, self.task.kind)
 
     def rows(self, examples: Sequence[TextExample]) -> list[dict[str, list[int]]]:
-        """Token ids and labels. The prompt's length is that of the prompt tokenised alone, as in the released scripts."""
+        """Token ids and labels; the prompt is as long as it is when tokenised alone, as in the released scripts."""
         whole = self.tokenizer([e.prompt + e.target for e in examples])["input_ids"]
         prompts = self.tokenizer([e.prompt for e in examples])["input_ids"]
         rows = []
@@ -75,7 +76,8 @@ class Generation:
             for start in range(0, len(order), batch_size):
                 batch = order[start : start + batch_size]
                 for index, ids in zip(batch, self._generate(model, [prompts[i] for i in batch], device), strict=True):
-                    texts[index] = self.tokenizer.decode(ids, skip_special_tokens=True)
+                    text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                    texts[index] = cut_at_stop(text, self.task.stop)
                     generated += len(ids)
                 progress.update(len(batch))
         return texts, generated

@@ -19,7 +19,7 @@ AUTO_CLASS = {
     ("encoder", "text_classification"): "AutoModelForSequenceClassification",
     ("vision", "image_classification"): "AutoModelForImageClassification",
 }
-TASK_KIND = {family: kind for family, kind in AUTO_CLASS}
+TASK_KIND = dict(AUTO_CLASS.keys())
 
 
 class ModelError(Exception):
@@ -89,8 +89,8 @@ def _from_checkpoint(cfg: DictConfig, auto, **options):
         return auto.from_pretrained(cfg.checkpoint, revision=cfg.revision, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({_first_line(error)}); fetch it with "
-            f"`hf download {cfg.checkpoint} --revision {cfg.revision}`, or name a local folder with model.checkpoint=PATH"
+            f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({_first_line(error)}); fetch it "
+            f"with `hf download {cfg.checkpoint} --revision {cfg.revision}`, or name a folder: model.checkpoint=PATH"
         ) from error
 
 

@@ -53,9 +53,14 @@ class MarkComplete(TrainerCallback):
 class BenchTrainer(Trainer):
     """HF's Trainer, which stops at a loss that is not finite and writes only what is trained."""
 
-    def __init__(self, *args, modality, meter: Meter, **kwargs):
+    def __init__(self, *args, modality, **kwargs):
         super().__init__(*args, **kwargs)
-        self.modality, self.meter = modality, meter
+        self.modality = modality
+
+    @property
+    def meter(self) -> Meter:
+        """Looked up each time: resuming puts a new one, with the earlier counts, in the place of the first."""
+        return next(c for c in self.callback_handler.callbacks if isinstance(c, Meter))
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         self.meter.size += int(self.modality.size(inputs))
@@ -85,7 +90,6 @@ def fit(
     Raises Diverged where the loss is not finite.
     """
     arguments = training_arguments(cfg, folder)
-    meter = Meter()
     trainer = BenchTrainer(
         model=model,
         args=arguments,
@@ -94,23 +98,21 @@ def fit(
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_accuracy if modality.num_labels else None,
-        callbacks=[meter, MarkComplete(), TrainingBar(), *callbacks],
+        callbacks=[Meter(), MarkComplete(), TrainingBar(), *callbacks],
         modality=modality,
-        meter=meter,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     memory.reset_peak(arguments.device)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    meter = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Meter))
     history = trainer.state.log_history
     return {
         "steps": trainer.state.global_step,
         "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
         "validation": [_validation(entry) for entry in history if "eval_loss" in entry],
         "best_step": trainer.state.best_global_step if cfg.train.select_best else None,
-        "step_seconds": meter.step_seconds,
-        "size": meter.size,
+        "step_seconds": trainer.meter.step_seconds,
+        "size": trainer.meter.size,
         "peak_bytes": memory.peak_bytes(arguments.device),
     }
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from harness import config
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ("task.source.train_size=48", "task.source.validation_size=8", "task.source.test_size=12", "train.max_steps=6")
+TINY = ("model.checkpoint=/tmp/mg500", "task.source.train_size=48", "task.source.validation_size=8", "task.source.test_size=12", "train.max_steps=6")
 
 config.register_resolvers()
 

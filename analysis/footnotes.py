@@ -1,0 +1,90 @@
+"""What stands below a table of results: how its rows were trained, what its marks mean, and what is missing."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+AVERAGE = "average"  # of the benchmarks, beside them
+
+
+def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broken: list[str]) -> Iterator[str]:
+    """runs: of frames.runs_frame; rows and cells: of tables.Results; broken: sentences on unreadable records."""
+    labels = dict(zip(rows["key"], rows["label"], strict=True))
+    yield from _setting_notes(runs, rows)
+    yield from _statistics_notes(cells)
+    yield from _absence_notes(runs, rows, cells, labels)
+    yield from _warning_notes(runs, labels)
+    yield from (f"Not counted: {sentence}." for sentence in broken)
+
+
+def _setting_notes(runs: pd.DataFrame, rows: pd.DataFrame) -> Iterator[str]:
+    """What all rows share once, then what is particular to some."""
+    settings = {key: group["settings"].iloc[0] for key, group in runs.groupby("key", sort=False)}
+    everyone = list(settings.values())
+    first = everyone[0] if len(everyone) > 1 else {}
+    shared = {k: v for k, v in first.items() if all(s.get(k) == v for s in everyone)}
+    if shared:
+        yield f"All rows: {said(shared)}."
+    labels = {}
+    for row in rows.itertuples():
+        own = said({k: v for k, v in settings[row.key].items() if k not in shared})
+        labels.setdefault(own, []).append(row.label)
+    for own, names in labels.items():
+        if own:
+            yield f"{', '.join(names)}: {own}."
+
+
+def said(settings: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
+    if len(cells):
+        yield (
+            "Trained: parameters without the head. Scores: test split. Step: mean seconds of an optimiser step. "
+            "Saved: what was trained, on disk."
+        )
+    if cells["low"].notna().any():
+        three = " (of three seeds: from the lowest to the highest)" if (cells["seeds"] == 3).any() else ""
+        yield f"Brackets: 95 % bootstrap interval of the mean over seeds{three}."
+    if (cells["seeds"] == 1).any():
+        yield "One seed: ± the binomial standard error over the test items; the variation between seeds is not known."
+    if (cells["seeds"] == 2).any():
+        yield "Two seeds: their mean, without an interval."
+    if cells["benchmark"].nunique() > 1:
+        yield "Of several benchmarks the first scorer is shown; the CSV has all."
+    if (cells["benchmark"] == AVERAGE).any():
+        yield f"{AVERAGE.capitalize()}: unweighted over the benchmarks; not tested."
+    if cells["verdict"].notna().any():
+        tests = "exact paired sign-flip test over items, summed over shared seeds; Holm; 5 %"
+        yield f"Bold: the best of its column. †: not distinguishable from it ({tests})."
+
+
+def _absence_notes(
+    runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, labels: dict[str, str]
+) -> Iterator[str]:
+    untested = ", ".join(labels[key] for key in rows["key"] if key in set(cells[cells["verdict"] == "untested"]["key"]))
+    if untested:
+        yield f"Not tested against the best, as no seed is shared that has verdicts on the same items: {untested}."
+    finished = dict(zip(rows["key"], rows["seeds"], strict=True))
+    for cell in cells.itertuples():
+        if cell.seeds < finished[cell.key]:
+            seeds = f"{cell.seeds} of {finished[cell.key]} seeds"
+            yield f"{labels[cell.key]}: {seeds} have a score on {cell.benchmark} ({cell.scorer})."
+    for run in runs[runs["status"] != "done"].itertuples():
+        yield f"Not counted: {labels[run.key]}, seed {run.seed}, {_ending(run)}."
+
+
+def _warning_notes(runs: pd.DataFrame, labels: dict[str, str]) -> Iterator[str]:
+    """What was said when a method was attached, such as a setting that was not followed."""
+    for key, group in runs.groupby("key", sort=False):
+        for warning in dict.fromkeys(warning for warnings in group["warnings"] for warning in warnings):
+            yield f"{labels[key]}, when attached: {warning.rstrip('.')}."
+
+
+def _ending(run) -> str:
+    if run.status != "failed":
+        return f"whose record says {run.status!r}"
+    failure = run.failure or {}
+    step = "" if failure.get("step") is None else f" at step {failure['step']}"
+    return f"failed{step}: {str(failure.get('reason', 'no reason recorded')).rstrip('.')}"

@@ -1,0 +1,113 @@
+"""Records to frames: one row a run, one row a score.
+
+    runs     task, model, task_label, model_label, key, method, label, seed, status, failure, adapter_params,
+             head_params, seconds_per_step, adapter_bytes, settings, warnings
+    scores   key, seed, data, benchmark, scorer, metric, n, mean, standard_error, unparsed, items; in the record's order
+
+A row of a table is a key: the runs that differ by their seed alone. What a record does not say is NaN or None, never 0.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.record import Record
+
+METHODS = Path(__file__).with_name("methods.csv")
+RUNS = (
+    "task", "model", "task_label", "model_label", "key", "method", "label", "seed", "status", "failure",
+    "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "settings",
+    "warnings",
+)  # fmt: skip
+SCORES = ("key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items")
+
+
+@cache
+def methods() -> pd.DataFrame:
+    """In the order of tables: the family that gives colour and marker, and whether plots draw a point or a line."""
+    return pd.read_csv(METHODS, index_col="method")
+
+
+def runs_frame(records: Iterable[Record]) -> pd.DataFrame:
+    return pd.DataFrame([_run(record) for record in records], columns=list(RUNS))
+
+
+def scores_frame(records: Iterable[Record], split: str = "test") -> pd.DataFrame:
+    """Scores of finished runs on one split."""
+    rows = [row for record in records if record.status == "done" for row in _scores(record, split)]
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """In the order of methods.csv, then by trained parameters; a method that is not listed there comes last."""
+    rank = {name: place for place, name in enumerate(methods().index)}
+    places = rows["method"].map(lambda name: rank.get(name, len(rank)))
+    by = ["_place", "method", "adapter_params", "label", "key"]
+    return rows.assign(_place=places).sort_values(by).drop(columns="_place")
+
+
+def _run(record: Record) -> dict[str, Any]:
+    run, train = record.run, record.train or {}
+    return {
+        **{name: run[name] for name in ("task", "model", "method", "label", "seed")},
+        "task_label": run.get("task_label", run["task"]),
+        "model_label": run.get("model_label", run["model"]),
+        "key": record.key,
+        "status": record.status,
+        "failure": record.failure,
+        "adapter_params": record.parameters.get("adapter"),
+        "head_params": record.parameters.get("head"),
+        "seconds_per_step": train["step_seconds"] / train["steps"] if train.get("steps") else None,
+        "adapter_bytes": record.adapter.get("bytes", train.get("trained_bytes")),
+        "settings": _settings(record),
+        "warnings": record.adapter.get("warnings", []),
+    }
+
+
+def _scores(record: Record, split: str) -> Iterable[dict[str, Any]]:
+    for benchmark, splits in record.scores.items():
+        entry = splits.get(split, {"scorers": {}})
+        for scorer, score in entry["scorers"].items():
+            yield {
+                "key": record.key, "seed": record.run["seed"], "data": record.fingerprints.get("data", ""),
+                "benchmark": benchmark, "scorer": scorer, "metric": entry["metric"], "n": entry["n"],
+                **{name: score.get(name) for name in ("mean", "standard_error", "unparsed", "items")},
+            }  # fmt: skip
+
+
+def _settings(record: Record) -> dict[str, str]:
+    """What a reader must know of how a row was trained, in words."""
+    train, recipe = record.config.get("train", {}), record.config.get("recipe", {})
+    head = record.parameters.get("head")
+    said = {
+        "recipe": record.run.get("recipe"),
+        **{name.replace("_", " "): value for name, value in recipe.items() if name != "name"},
+        "targets": record.run.get("targets") or record.run.get("variant"),
+        "learning rate": train.get("lr"),
+        "head learning rate": train.get("head_lr") if head else None,
+        "schedule": train.get("schedule"),
+        "epochs": train.get("epochs") if train.get("max_steps") is None else None,
+        "steps": train.get("max_steps"),
+        "batch size": train.get("batch_size"),
+        "kept": _selection(train),
+        "base": _short(record.fingerprints.get("model")),
+        "data": _short(record.fingerprints.get("data")),
+    }
+    return {name: _word(value) for name, value in said.items() if value is not None and not isinstance(value, dict)}
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(fingerprint: str | None) -> str | None:
+    """A hub id and revision whole, of a digest the first eight digits."""
+    return fingerprint if fingerprint is None or "@" in fingerprint else fingerprint[:8]
+
+
+def _selection(train: dict[str, Any]) -> str | None:
+    rule = train.get("select_best")
+    return None if rule is None else "best on validation" if rule else "last step"

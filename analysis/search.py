@@ -1,0 +1,90 @@
+"""Learning-rate search: what every method scored on validation data at every rate of one grid, and the rate it picks.
+
+    python -m analysis.search --task micro_gsm --model micro_gemma [--runs runs] [--recipes conf/recipe/clean/picked]
+
+Writes <out>/search_<task>_<model>.{csv,md,tex} and <recipes>/<task>-<model>.yaml, from which `recipe=clean` takes the rates.
+The pick is the highest mean validation score over the seeds; among equal ones, the middle rate (the lower middle of an
+even number). Test scores are not read.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.frames import ordered, scores_frame
+from analysis.tables import OUT, write
+from harness.files import write_text
+from harness.record import Record, find
+
+HEADER = """\
+# Learning rates that scored best on validation data of {task} with {model}: method, then variant.
+# Written by `python -m analysis.search --task {task} --model {model}`; the whole grid is in analysis/output/tables.
+"""
+
+
+def grid(records: Sequence[Record], rate: str) -> pd.DataFrame:
+    """One row a variant and rate: mean validation score by the first scorer, over the seeds that are there."""
+    scores = scores_frame(records, "validation").drop_duplicates(["key", "seed"])
+    facts = [
+        {
+            "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
+            "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"][rate],
+        }
+        for r in records
+        if r.status == "done"
+    ]  # fmt: skip
+    frame = pd.DataFrame(facts).merge(scores, on=["key", "seed"])
+    by = ["method", "variant", "label", "adapter_params", "key", "rate"]
+    return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
+
+
+def pick(rates: pd.DataFrame) -> float:
+    """The best rate of one variant; columns rate, score."""
+    best = rates[rates["score"] == rates["score"].max()].sort_values("rate")
+    return float(best["rate"].iloc[(len(best) - 1) // 2])
+
+
+def table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Numbers, and the same as text with the picked rate in bold; one row a variant, one column a rate."""
+    rows = ordered(frame.drop_duplicates(["method", "variant"]))[["method", "variant", "label"]]
+    numbers = frame.pivot(index=["method", "variant", "label"], columns="rate", values="score")
+    numbers = numbers.loc[[tuple(row) for row in rows.itertuples(index=False)]]
+    shown = numbers.map(lambda score: "" if pd.isna(score) else f"{score:.1%}".rstrip("%"))
+    for variant, group in frame.groupby(["method", "variant", "label"]):
+        best = pick(group)
+        shown.loc[variant, best] = f"**{shown.loc[variant, best]}**"
+    shown.columns = [f"{rate:g}" for rate in shown.columns]
+    shown = shown.reset_index().drop(columns=["method"])
+    return numbers.reset_index(), shown[["label", "variant", *shown.columns[2:]]]
+
+
+def recipe(frame: pd.DataFrame, task: str, model: str) -> str:
+    lines = [HEADER.format(task=task, model=model)]
+    for method, variants in ordered(frame).groupby("method", sort=False):
+        lines.append(f"{method}:\n")
+        for variant, rates in variants.groupby("variant", sort=False):
+            lines.append(f"  {variant}: {pick(rates):g}\n")
+    return "".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__.split("\n")[0])
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--rate", default="lr", choices=["lr", "head_lr"], help="the rate that was searched")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--recipes", type=Path, default=Path("conf/recipe/clean/picked"))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args(arguments)
+    records, broken = find(options.runs / options.task / options.model)
+    frame = grid(records, options.rate)
+    numbers, shown = table(frame)
+    notes = [f"Validation score in per cent; seeds: {sorted(frame['seeds'].unique())}. Bold: the rate picked.", *broken]
+    write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)
+    write_text(options.recipes / f"{options.task}-{options.model}.yaml", recipe(frame, options.task, options.model))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Tables of results from records alone: CSV, Markdown and LaTeX.
+
+    python -m analysis.tables [--runs runs] [--out analysis/output/tables] [--print]
+
+One table a (task, model): `<task>_<model>`; and `params`, the recount of the paper's parameter counts.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import markup, params, stats
+from analysis.footnotes import AVERAGE, footnotes, said
+from analysis.frames import ordered, runs_frame, scores_frame
+from harness import record
+
+OUT = Path("analysis", "output", "tables")
+ROW = ["key", "label", "method", "seeds", "adapter_params", "head_params", "seconds_per_step", "adapter_bytes"]
+CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_error", "unparsed", "verdict"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one table says: `rows` one a key (columns ROW), in order; `cells` one a key, benchmark and scorer (CELL)."""
+
+    task: str
+    model: str
+    title: str
+    rows: pd.DataFrame
+    cells: pd.DataFrame
+    notes: list[str]
+
+
+def results(runs: Path) -> list[Results]:
+    """One for each (task, model) below `runs`, also where no record of it can be read.
+
+    Raises RecordError where a run is there twice, as a copied folder would count one seed as two.
+    """
+    records, sentences = record.find(runs)
+    broken = [sentence.removeprefix(f"{runs}/") for sentence in sentences]
+    frame, scores = runs_frame(records), scores_frame(records)
+    if frame.duplicated(["key", "seed"]).any():
+        twice = frame[frame.duplicated(["key", "seed"])].iloc[0]
+        raise record.RecordError(f"{twice['label']}, seed {twice['seed']}, is twice below {runs}; move the copy away")
+    places = {(run.task, run.model) for run in frame.itertuples()} | {_place(sentence) for sentence in broken}
+    return [
+        _results(
+            *place,
+            frame[(frame["task"] == place[0]) & (frame["model"] == place[1])],
+            scores,
+            [sentence for sentence in broken if _place(sentence) == place],
+        )
+        for place in sorted(places)
+    ]
+
+
+def _results(task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str]) -> Results:
+    rows = table_rows(runs)
+    cells = table_cells(scores[scores["key"].isin(rows["key"])])
+    first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
+    notes = list(footnotes(runs, rows, cells, broken))
+    return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes)
+
+
+def _place(sentence: str) -> tuple[str, str]:
+    """(task, model) of a broken record, from the path that its sentence begins with."""
+    parts = sentence.split("/")
+    return (parts[0], parts[1]) if len(parts) > 2 else ("unknown", "unknown")
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def table_rows(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a key; costs are means over finished seeds. A key without a finished run keeps its row."""
+    rows = []
+    for key, group in runs.groupby("key", sort=False):
+        done, first = group[group["status"] == "done"], group.iloc[0]
+        rows.append({
+            "key": key, "label": first["label"], "method": first["method"], "seeds": len(done),
+            **{name: group[name].dropna().max() for name in ("adapter_params", "head_params")},
+            **{name: done[name].mean() for name in ("seconds_per_step", "adapter_bytes")},
+            "settings": first["settings"],
+        })  # fmt: skip
+    frame = ordered(pd.DataFrame(rows, columns=[*ROW, "settings"]))
+    frame["label"] = _distinct(frame)
+    return frame[ROW].reset_index(drop=True)
+
+
+def _distinct(rows: pd.DataFrame) -> list[str]:
+    """Labels; where two rows share one, with the settings in which they differ, or else the key."""
+    labels = []
+    for row in rows.itertuples():
+        twins = rows[rows["label"] == row.label]["settings"].tolist()
+        differing = {k: v for k, v in row.settings.items() if any(twin.get(k) != v for twin in twins)}
+        more = said(differing) or row.key[:8]
+        labels.append(f"{row.label}, {more}" if len(twins) > 1 else row.label)
+    return labels
+
+
+def table_cells(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and interval of each (key, benchmark, scorer), and its verdict against the best of its column."""
+    cells = []
+    for (benchmark, scorer), column in scores.groupby(["benchmark", "scorer"], sort=False):
+        by_key = dict(list(column.groupby("key", sort=False)))
+        means = {key: group["mean"].mean() for key, group in by_key.items()}
+        items = {key: {(s.data, s.seed): s.items for s in group.itertuples()} for key, group in by_key.items()}
+        verdicts = stats.against_best(means, items) if len(means) > 1 else {}
+        cells += [_cell(key, benchmark, scorer, group, verdicts.get(key)) for key, group in by_key.items()]
+    averages = average(scores)
+    for (key, scorer), group in averages.groupby(["key", "scorer"], sort=False):
+        cells.append(_cell(key, AVERAGE, scorer, group, None))
+    return pd.DataFrame(cells, columns=CELL)
+
+
+def average(scores: pd.DataFrame) -> pd.DataFrame:
+    """Unweighted mean over three benchmarks or more, by key, scorer and seed; a seed that lacks one has none."""
+    benchmarks = scores["benchmark"].nunique()
+    by_seed = scores.groupby(["key", "scorer", "seed"], sort=False, as_index=False)
+    means = by_seed.agg(mean=("mean", "mean"), unparsed=("unparsed", "mean"), benchmarks=("benchmark", "nunique"))
+    return means[(means["benchmarks"] == benchmarks) & (benchmarks >= 3)].assign(standard_error=None)
+
+
+def _cell(key: str, benchmark: str, scorer: str, seeds: pd.DataFrame, verdict: str | None) -> dict:
+    low, high = stats.bootstrap_interval(seeds["mean"].tolist()) or (None, None)
+    return {
+        "key": key, "benchmark": benchmark, "scorer": scorer, "seeds": len(seeds), "mean": seeds["mean"].mean(),
+        "low": low, "high": high, "standard_error": seeds["standard_error"].iloc[0] if len(seeds) == 1 else None,
+        "unparsed": seeds["unparsed"].mean(), "verdict": verdict,
+    }  # fmt: skip
+
+
+def wide(result: Results) -> pd.DataFrame:
+    """All numbers unrounded, one row a method: the CSV."""
+    frame = result.rows.set_index("key")
+    for (benchmark, scorer), column in result.cells.groupby(["benchmark", "scorer"], sort=False):
+        values = column.set_index("key").drop(columns=["benchmark", "scorer"])
+        frame = frame.join(values.add_prefix(f"{benchmark}_{scorer}_"))
+    return frame.reset_index()
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def text(result: Results) -> pd.DataFrame:
+    """The table as strings; a missing value is an empty string. Several benchmarks: the first scorer of each alone."""
+    rows, cells = result.rows, result.cells
+    frame = pd.DataFrame({"Method": rows["label"], "Trained": [count(n) for n in rows["adapter_params"]]})
+    if rows["head_params"].fillna(0).any():
+        frame["Head"] = [count(n) for n in rows["head_params"]]
+    frame["Seeds"] = rows["seeds"].astype(str)
+    columns = list(cells.groupby(["benchmark", "scorer"], sort=False))
+    if cells["benchmark"].nunique() > 1:
+        columns = [columns[place] for place in _first_scorers([name for name, _ in columns])]
+    for (benchmark, scorer), column in columns:
+        by_key = {cell.key: cell for cell in column.itertuples()}
+        name = scorer if cells["benchmark"].nunique() == 1 else benchmark
+        frame[f"{name} (%)"] = [score(by_key.get(key)) for key in rows["key"]]
+    if cells["benchmark"].nunique() == 1 and cells["unparsed"].fillna(0).any():
+        unparsed = columns[0][1].set_index("key")["unparsed"]
+        frame["Unparsed (%)"] = [percent(unparsed.get(key)) for key in rows["key"]]
+    frame["Step (s)"] = ["" if pd.isna(s) else f"{s:.3g}" for s in rows["seconds_per_step"]]
+    frame["Saved"] = [size(n) for n in rows["adapter_bytes"]]
+    return frame
+
+
+def _first_scorers(names: list[tuple[str, str]]) -> list[int]:
+    benchmarks = [benchmark for benchmark, _ in names]
+    return [benchmarks.index(benchmark) for benchmark in dict.fromkeys(benchmarks)]
+
+
+def score(cell) -> str:
+    """`**47.8** [46.9, 48.6]`: mean and interval over seeds; of one seed, the binomial standard error."""
+    if cell is None or pd.isna(cell.mean):
+        return ""
+    mean = percent(cell.mean)
+    marked = {"best": f"**{mean}**", "tie": f"{mean}†"}.get(cell.verdict, mean)
+    if cell.seeds == 1:
+        error = "" if pd.isna(cell.standard_error) else f" ± {percent(cell.standard_error)}"
+        return f"{marked}{error} (one seed)"
+    return marked if pd.isna(cell.low) else f"{marked} [{percent(cell.low)}, {percent(cell.high)}]"
+
+
+def percent(rate: float | None) -> str:
+    return "" if pd.isna(rate) else f"{100 * rate:.1f}"
+
+
+def count(number: float) -> str:
+    return "" if pd.isna(number) else f"{int(number):,}"
+
+
+def size(number: float) -> str:
+    if pd.isna(number):
+        return ""
+    power = min((len(str(int(number))) - 1) // 3, 4)
+    return f"{number / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, name: str, numbers: pd.DataFrame, shown: pd.DataFrame, notes: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    (folder / f"{name}.md").write_text(markup.markdown(shown, notes), encoding="utf-8")
+    (folder / f"{name}.tex").write_text(markup.latex(shown, notes), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m analysis.tables", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
+    parser.add_argument("--print", action="store_true", help="show the tables in the terminal; write nothing")
+    options = parser.parse_args(arguments)
+    try:
+        found = results(options.runs)
+    except record.RecordError as error:
+        sys.exit(str(error))
+    if not found:
+        print(f"no record below {options.runs}; `python run.py` makes one", file=sys.stderr)
+    for result in found:
+        shown = text(result)
+        if options.print:
+            markup.terminal(result.title, shown, result.notes)
+        else:
+            write(options.out, f"{result.task}_{result.model}", wide(result), shown, result.notes)
+            print(f"{options.out}/{result.task}_{result.model}.{{csv,md,tex}}")
+    if not (options.runs / params.COUNTS).exists():
+        print(f"no {options.runs / params.COUNTS}, so no params table; `python recount.py` makes it", file=sys.stderr)
+    elif not options.print:
+        recount = params.table(options.runs)
+        write(options.out, "params", recount, *params.text(recount))
+        print(f"{options.out}/params.{{csv,md,tex}}")
+
+
+if __name__ == "__main__":
+    main()

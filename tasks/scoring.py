@@ -1,0 +1,130 @@
+"""Scorers: a prediction and a gold answer in, a verdict out. A prediction never raises; a malformed gold does.
+
+`gsm8k_legacy` answers as MetaMath's `eval_gsm8k.py` does (arXiv:2309.12284), so that scores compare with the paper's;
+it rounds (17.6 passes for 18), stops at the second thousands separator, and needs its marker to the letter.
+`gsm8k_strict` reads the same text exactly. Both run in time linear in the text.
+"""
+
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+
+from tasks.base import ItemScore
+
+MARKER = "The answer is: "
+
+UNPARSED = ItemScore(correct=False, parsed=False)
+
+
+def exact_class(prediction: int, gold: int) -> ItemScore:
+    """Verdict on a predicted class index."""
+    return ItemScore(correct=bool(prediction == gold))
+
+
+def cut_at_stop(text: str, stops: Iterable[str]) -> str:
+    """`text` before the first occurrence of any stop string."""
+    found = [text.find(stop) for stop in stops if stop]
+    return text[: min((at for at in found if at >= 0), default=len(text))]
+
+
+# --- legacy: MetaMath's extraction ---
+
+_LEGACY_NUMBER = re.compile(r"[\-+]?\d*[\.,/]?\d+")
+
+
+def gsm8k_legacy(text: str, gold: str) -> ItemScore:
+    """First number after the last marker, rounded to an integer (halves to even), against an integer gold."""
+    expected = float(int(gold.replace(",", "")))
+    predicted = _legacy_number(text)
+    return UNPARSED if predicted is None else ItemScore(correct=float(predicted) == expected)
+
+
+def _legacy_number(text: str) -> int | None:
+    _, marker, answer = text.rpartition(MARKER)
+    match = _LEGACY_NUMBER.search(answer) if marker else None
+    if match is None:
+        return None
+    numerator, slash, denominator = match.group().replace(",", "").partition("/")
+    try:
+        # "3/0" reads as 3 upstream; "3/00" ends the upstream script, as does a number beyond the range of float.
+        if slash and denominator != "0":
+            return round(int(numerator) / int(denominator))
+        return round(float(numerator))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+
+
+# --- strict: the exact value, no rounding ---
+
+_STRICT_MARKER = re.compile(r"\banswer(?: is\b|:)|####|\\boxed ?\{", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")
+_LONGEST_ANSWER = 1000  # characters
+_TYPOGRAPHY = (
+    (re.compile("\u2212"), "-"),  # the minus sign
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3})"), ","),  # LaTeX's thousands separators
+    (re.compile(r"\\[,!;: ]|[~\t]"), " "),
+    (re.compile(r"(?<!\d)\\?[$€£] ?(?=[-+.\d])"), ""),  # a currency or LaTeX sign; "-$18" keeps its minus
+    (re.compile(r"(?<=\d) ?(?=\\[dt]?frac)"), " "),
+    (re.compile(r"\\[dt]?frac ?\{ ?(\d+) ?\} ?\{ ?(\d+) ?\}"), r"\1/\2"),
+)
+_OPERATION = re.compile(r"\\sqrt|\\pi|[√π¼½¾]|[\d)]\}? ?[\^⁰¹²³⁴-⁹]")  # changes the value of the number beside it
+_NOT_INSIDE = r"(?<![\w.^])(?<!\^\{)"  # "m2" and "m^2" are units
+_LEFT_OVER = re.compile(rf"{_NOT_INSIDE}\d", re.ASCII)
+_NUMBER = re.compile(
+    r"(?P<sign>^[-+] ?|(?<![\w)}])[-+])?"
+    rf"{_NOT_INSIDE}(?<!/)"
+    r"(?:(?:(?P<whole>\d+) )?(?P<fraction>\d+ ?/ ?\d+)"
+    r"|(?P<decimal>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d\d?)?|\.\d+))"
+    r"(?![.,]?\d|e[-+]?\d)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def gsm8k_strict(text: str, gold: str) -> ItemScore:
+    """The one number after the last marker, as an exact fraction, against an exact gold.
+
+    Marker: "answer is", "answer:", "####" or "\\boxed{". The answer is the first line with text after it, up to the
+    end of the sentence that holds its first number, and from its last "=" on. It may carry a currency sign, "%" and
+    units, none of which changes the value (50% is 50, 3 million is 3); thousands separators in their places, decimals,
+    fractions ("7/2", "3 1/2", "\\frac{7}{2}") and "1e5" are read. Two different numbers ("2 hours and 30 minutes"),
+    a misplaced separator ("1,23") or an operation on the number ("2^3") leave no single answer: not parsed.
+    """
+    expected = Fraction(gold.replace(",", ""))
+    predicted = _strict_number(text)
+    return UNPARSED if predicted is None else ItemScore(correct=predicted == expected)
+
+
+def _strict_number(text: str) -> Fraction | None:
+    answer = _strict_answer(text)
+    if len(answer) >= _LONGEST_ANSWER or _OPERATION.search(answer):
+        return None
+    try:
+        values = {_value(match) for match in _NUMBER.finditer(answer)}
+    except ZeroDivisionError:
+        return None
+    if _LEFT_OVER.search(_NUMBER.sub("", answer)):
+        return None
+    return values.pop() if len(values) == 1 else None
+
+
+def _strict_answer(text: str) -> str:
+    """The sentence after the last marker, in plain typography; empty where there is no marker."""
+    start = len(text)
+    for marker in _STRICT_MARKER.finditer(text):
+        start = marker.end()
+    answer = text[start:].lstrip(" \t\r\n:*").partition("\n")[0]
+    for pattern, plain in _TYPOGRAPHY:
+        answer = pattern.sub(plain, answer)
+    answer = answer[: _LONGEST_ANSWER + 1]  # _NUMBER takes quadratic time
+    number = _NUMBER.search(answer)
+    end = _SENTENCE_END.search(answer, number.end()) if number else None
+    answer = answer[: end.start()] if end else answer
+    return answer.rpartition("=")[2].strip()
+
+
+def _value(number: re.Match[str]) -> Fraction:
+    if number["fraction"]:
+        size = Fraction(number["whole"] or 0) + Fraction(number["fraction"].replace(" ", ""))
+    else:
+        size = Fraction(number["decimal"].replace(",", ""))
+    return -size if (number["sign"] or "").startswith("-") else size

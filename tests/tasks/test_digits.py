@@ -1,0 +1,58 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tasks.base import DataError, Task
+from tasks.digits import Digits
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def task() -> Digits:
+    return Digits()
+
+
+def test_it_is_a_task(task: Digits) -> None:
+    assert isinstance(task, Task)
+    assert [len(task.examples(split)) for split in SPLITS] == [100, 20, 1677]
+
+
+def test_splits_are_disjoint_and_cover_every_image(task: Digits) -> None:
+    ids = [example.id for split in SPLITS for example in task.examples(split)]
+    assert len(set(ids)) == len(ids) == 1797
+
+
+def test_training_and_validation_are_balanced(task: Digits) -> None:
+    assert set(Counter(example.label for example in task.examples("train")).values()) == {10}
+    assert set(Counter(example.label for example in task.examples("validation")).values()) == {2}
+
+
+def test_images_and_labels_are_those_of_scikit_learn(task: Digits) -> None:
+    bundle = load_digits()
+    for example in task.examples("test")[:100]:
+        row = int(example.id.removeprefix("digits-"))
+        assert example.label == bundle.target[row]
+        assert example.image.dtype == np.uint8
+        np.testing.assert_allclose(example.image, bundle.images[row] / 16 * 255, atol=0.5)
+
+
+def test_a_data_seed_gives_the_same_split_again_and_another_gives_another(task: Digits) -> None:
+    def ids(seed: int) -> list[str]:
+        return [example.id for example in Digits(data_seed=seed).examples("train")]
+
+    assert ids(0) == ids(0) != ids(1)
+    assert Digits().fingerprint() == task.fingerprint() != Digits(data_seed=1).fingerprint()
+
+
+def test_the_accuracy_of_the_labels_themselves_is_one(task: Digits) -> None:
+    score = task.scorers["accuracy"]
+    assert all(score(example.label, example.label).correct for example in task.examples("validation"))
+    assert not score(3, 4).correct
+
+
+def test_more_examples_than_a_class_has_are_refused() -> None:
+    with pytest.raises(DataError, match="174 images of class 8"):
+        Digits(train_per_class=173).examples("train")

@@ -1,0 +1,87 @@
+import operator
+import re
+
+import pytest
+
+from tasks.base import DataError, Task, TextExample
+from tasks.micro_gsm import LARGEST, MicroGsm
+
+EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def task() -> MicroGsm:
+    return MicroGsm()
+
+
+def problem(example: TextExample) -> str:
+    return example.prompt.partition("### Instruction:\n")[2].partition("\n\n### Response:")[0]
+
+
+def test_it_is_a_task(task: MicroGsm) -> None:
+    assert isinstance(task, Task)
+    assert [len(task.examples(split)) for split in SPLITS] == [2000, 200, 500]
+
+
+def test_every_equation_of_a_solution_is_true_and_the_last_one_gives_the_answer(task: MicroGsm) -> None:
+    for example in task.examples("train"):
+        equations = EQUATION.findall(example.target)
+        assert equations
+        for a, op, b, c in equations:
+            assert OPERATORS[op](int(a), int(b)) == int(c) <= LARGEST
+        for (*_, result), (first, *_) in zip(equations, equations[1:], strict=False):
+            assert first == result
+        assert example.target.endswith(f"The answer is: {equations[-1][-1]}")
+        assert example.gold == equations[-1][-1]
+
+
+def test_each_amount_of_a_solution_is_told_in_the_problem(task: MicroGsm) -> None:
+    words = {"2": ("twice", "half"), "3": ("three times",), "4": ("four times",), "5": ("five times",)}
+    for example in task.examples("test"):
+        text = problem(example)
+        told = re.findall(r"\d+", text)
+        equations = EQUATION.findall(example.target)
+        assert equations[0][0] in told
+        for _, _, b, _ in equations:
+            assert b in told or any(word in text for word in words[b])
+
+
+def test_both_scorers_accept_the_target_and_reject_another_number(task: MicroGsm) -> None:
+    for example in task.examples("validation"):
+        for scorer in task.scorers.values():
+            assert scorer(example.target, example.gold).correct
+            assert not scorer(example.target, str(int(example.gold) + 1)).correct
+
+
+def test_no_problem_is_in_two_splits_or_twice_in_one(task: MicroGsm) -> None:
+    problems = [problem(example) for split in SPLITS for example in task.examples(split)]
+    assert len(set(problems)) == len(problems)
+
+
+def test_every_number_of_steps_occurs(task: MicroGsm) -> None:
+    assert {len(EQUATION.findall(example.target)) for example in task.examples("test")} == {1, 2, 3}
+    assert {
+        len(EQUATION.findall(example.target)) for example in MicroGsm(test_size=20, steps=(2,)).examples("test")
+    } == {2}
+
+
+def test_a_data_seed_gives_the_same_problems_again_and_another_gives_others() -> None:
+    small = {"train_size": 50, "validation_size": 5, "test_size": 20}
+    first, again, other = MicroGsm(**small), MicroGsm(**small), MicroGsm(**small, data_seed=1)
+    assert first.examples("train") == again.examples("train")
+    assert first.fingerprint() == again.fingerprint()
+    assert not {problem(e) for e in first.examples("test")} & {problem(e) for e in other.examples("test")}
+    assert first.fingerprint() != other.fingerprint()
+
+
+def test_a_larger_training_set_keeps_the_test_set() -> None:
+    small, large = MicroGsm(train_size=20), MicroGsm(train_size=60)
+    assert small.examples("test") == large.examples("test")
+    assert small.fingerprint() != large.fingerprint()
+
+
+def test_an_unknown_number_of_steps_is_refused() -> None:
+    with pytest.raises(DataError, match=r"\[4\]"):
+        MicroGsm(steps=[4])

@@ -1,0 +1,211 @@
+"""What every method must do, over every conf/method/*.yaml, on language and vision models with random weights.
+
+A new method is held to all of this by having a yaml.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification
+
+from harness import trained
+from harness.adapt import adapt
+from harness.config import instantiate
+from tests.conftest import ROOT
+
+METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
+SMALL = {  # budgets that fit layers of width 16
+    "svft_banded": ["method.adapter.d=2"],
+    "svft_random": ["method.adapter.d=2"],
+    "svft_topk": ["method.adapter.d=2"],
+    "vera": ["method.adapter.r=8"],
+}
+GEMMA = {"model_type": "gemma", "vocab_size": 40, "hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 4,
+         "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}  # fmt: skip
+VIT = {"model_type": "vit", "hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 4, "num_labels": 5,
+       "num_attention_heads": 2, "image_size": 8, "patch_size": 4, "num_channels": 1}  # fmt: skip
+
+
+def language():
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(**GEMMA)).eval()
+
+
+def vision():
+    return AutoModelForImageClassification.from_config(AutoConfig.for_model(**VIT)).eval()
+
+
+def language_batch() -> dict[str, torch.Tensor]:
+    ids = torch.randint(0, 40, (2, 7), generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids, "labels": ids}
+
+
+def vision_batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(3, 1, 8, 8, generator=generator)
+    return {"pixel_values": pixels, "labels": torch.tensor([0, 1, 2])}
+
+
+KINDS = {
+    "language": (language, language_batch, ["task=micro_gsm", "model=micro_gemma"], None),
+    "vision": (vision, vision_batch, ["task=digits", "model=micro_vit"], "classifier"),
+}
+CASES = [(kind, method) for kind in KINDS for method in METHODS if (kind, method) != ("language", "head")]
+
+
+def configuration(composed, kind: str, method: str, *more: str):
+    return composed(*KINDS[kind][2], f"method={method}", *SMALL.get(method, []), *more)
+
+
+def fresh(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return KINDS[kind][0]()
+
+
+def attach(composed, kind: str, method: str, *more: str):
+    cfg = configuration(composed, kind, method, *more)
+    base = fresh(kind)
+    torch.manual_seed(cfg.seed)
+    return adapt(base, instantiate(cfg.method.adapter), KINDS[kind][3])
+
+
+def batch(kind: str) -> dict[str, torch.Tensor]:
+    return KINDS[kind][1]()
+
+
+def logits(model, kind: str) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(**batch(kind)).logits
+
+
+def step(model, kind: str, steps: int = 3) -> None:
+    """A few large optimiser steps, so that what was trained differs clearly from what was there."""
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    for _ in range(steps):
+        model.train()(**batch(kind)).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.eval()
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def case(request):
+    return request.param
+
+
+def test_training_starts_at_the_pre_trained_function(case, composed):
+    kind, method = case
+    expected = logits(fresh(kind), kind)
+    torch.testing.assert_close(logits(attach(composed, kind, method).model, kind), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_only_what_is_counted_is_trained_and_all_of_it(case, composed):
+    kind, method = case
+    adapted = attach(composed, kind, method)
+    before = {name: p.detach().clone() for name, p in adapted.model.named_parameters()}
+    step(adapted.model, kind)
+    changed = [name for name, p in adapted.model.named_parameters() if not torch.equal(p, before[name])]
+    assert sum(before[name].numel() for name in changed) == adapted.parameters["adapter"] + adapted.parameters["head"]
+
+
+def test_trained_parameters_are_fp32_on_a_bf16_base(case, composed):
+    kind, method = case
+    cfg = configuration(composed, kind, method)
+    adapted = adapt(fresh(kind).to(torch.bfloat16), instantiate(cfg.method.adapter), KINDS[kind][3])
+    assert {p.dtype for p in adapted.model.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_one_seed_gives_one_adapter(case, composed):
+    kind, method = case
+    first, second = (attach(composed, kind, method, "seed=5").model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_was_trained_can_be_loaded_into_a_fresh_model(case, composed, tmp_path):
+    kind, method = case
+    adapted = attach(composed, kind, method)
+    start = logits(adapted.model, kind)
+    step(adapted.model, kind)
+    expected = logits(adapted.model, kind)
+    assert not torch.allclose(expected, start, atol=1e-4)
+    trained.save(adapted.model, tmp_path)
+    again = attach(composed, kind, method)
+    trained.load(again.model, tmp_path)
+    torch.testing.assert_close(logits(again.model, kind), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_merging_keeps_the_function(case, composed):
+    kind, method = case
+    model = attach(composed, kind, method).model
+    step(model, kind)
+    expected = logits(model, kind)
+    if isinstance(model, PeftModel):
+        model = model.merge_and_unload()
+        assert not any("adapter" in name or "default" in name for name, _ in model.named_parameters())
+    torch.testing.assert_close(logits(model, kind), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_every_layer_of_the_model_is_adapted(case, composed):
+    kind, method = case
+    cfg = configuration(composed, kind, method)
+    adapted = attach(composed, kind, method)
+    if isinstance(adapted.model, PeftModel):
+        assert len(adapted.layers) == len(cfg.model.linear) * cfg.model.blocks
+
+
+RELOAD = """
+import sys, torch
+from omegaconf import OmegaConf
+from tests import test_method_contract as contract
+from harness import config, trained
+from harness.adapt import adapt
+
+config.register_resolvers()
+folder = sys.argv[1]
+for line in open(f"{folder}/cases"):
+    kind, method = line.split()
+    cfg = OmegaConf.load(f"{folder}/{kind}-{method}/config.yaml")
+    base = contract.fresh(kind)
+    torch.manual_seed(cfg.seed)
+    adapted = adapt(base, config.instantiate(cfg.method.adapter), contract.KINDS[kind][3])
+    trained.load(adapted.model, contract.Path(folder, f"{kind}-{method}"))
+    torch.save(contract.logits(adapted.model, kind), f"{folder}/{kind}-{method}/logits.pt")
+"""
+
+
+def test_what_was_trained_gives_the_same_outputs_in_another_process(composed, tmp_path):
+    expected = {}
+    for kind, method in CASES:
+        folder = tmp_path / f"{kind}-{method}"
+        folder.mkdir()
+        OmegaConf.save(configuration(composed, kind, method), folder / "config.yaml", resolve=True)
+        adapted = attach(composed, kind, method)
+        step(adapted.model, kind)
+        expected[kind, method] = logits(adapted.model, kind)
+        trained.save(adapted.model, folder)
+    (tmp_path / "cases").write_text("".join(f"{kind} {method}\n" for kind, method in CASES))
+    environment = {**os.environ, "SVFT_CACHE_DIR": "off", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], cwd=ROOT, env=environment, check=True)
+    for kind, method in CASES:
+        loaded = torch.load(tmp_path / f"{kind}-{method}" / "logits.pt", weights_only=True)
+        torch.testing.assert_close(loaded, expected[kind, method], rtol=1e-6, atol=1e-6)
+
+
+def test_the_contract_can_fail(composed):
+    """A method that trains more than it claims is caught."""
+    adapted = attach(composed, "language", "lora")
+    sneaky = copy.deepcopy(adapted.model)
+    sneaky.get_input_embeddings().weight.requires_grad_(True)
+    before = {name: p.detach().clone() for name, p in sneaky.named_parameters()}
+    step(sneaky, "language")
+    changed = sum(p.numel() for name, p in sneaky.named_parameters() if not torch.equal(p, before[name]))
+    assert changed > adapted.parameters["adapter"]
+
+
+assert Path  # used by RELOAD
