@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow lint format tables plots params readme assets lock clean
+.PHONY: help demo test test-slow lint format tables plots search micro params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,24 @@ tables: $(READY) ## analysis/output/tables from runs/ alone
 
 plots: $(READY) ## analysis/output/figures from runs/ alone
 	$(BIN)/python -m analysis.plots --runs runs --out analysis/output/figures
+
+SEARCH := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'
+METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
+
+search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (an hour)
+	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=digits model=micro_vit seed=0,1,2 method=head
+	@$(BIN)/python -m analysis.search --task digits --model micro_vit
+	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=digits model=micro_vit seed=0,1,2 method=$(METHODS)
+	@$(BIN)/python -m analysis.search --task digits --model micro_vit
+	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=micro_gsm model=micro_gemma method=$(METHODS)
+	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
+	@$(BIN)/python -m analysis.search --task micro_gsm --model micro_gemma
+
+SEEDS ?= 0,1,2
+micro: $(READY) ## the micro results: every method on both micro tasks, seeds 0, 1, 2, into runs/
+	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=digits model=micro_vit seed=$(SEEDS) method=head,$(METHODS)
+	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=$(METHODS)
+	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=lora method.adapter.r=1
 
 params: $(READY) ## count the parameters of every row of the paper anew, on the meta device, into runs/params/
 	$(BIN)/python recount.py

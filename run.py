@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
     resolved = config.resolve(cfg)
     from transformers import set_seed
 
-    from harness import adapt, evaluator, models, modalities, provenance, record, trained, trainer
+    from harness import adapt, evaluator, modalities, models, provenance, record, trained, trainer
     from harness.run_folder import RunFolder
     from harness.tracking import Tracker
 

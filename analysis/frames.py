@@ -61,7 +61,7 @@ def _run(record: Record) -> dict[str, Any]:
         "adapter_params": record.parameters.get("adapter"),
         "head_params": record.parameters.get("head"),
         "seconds_per_step": train["step_seconds"] / train["steps"] if train.get("steps") else None,
-        "adapter_bytes": record.adapter.get("bytes", train.get("trained_bytes")),
+        "adapter_bytes": train.get("trained_bytes"),
         "settings": _settings(record),
         "warnings": record.adapter.get("warnings", []),
     }

@@ -2,7 +2,7 @@
 
     python -m analysis.search --task micro_gsm --model micro_gemma [--runs runs] [--recipes conf/recipe/clean/picked]
 
-Writes <out>/search_<task>_<model>.{csv,md,tex} and <recipes>/<task>-<model>.yaml, from which `recipe=clean` takes the rates.
+Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<task>-<model>.yaml, from which `recipe=clean` takes them.
 The pick is the highest mean validation score over the seeds; among equal ones, the middle rate (the lower middle of an
 even number). Test scores are not read.
 """
@@ -24,13 +24,13 @@ HEADER = """\
 """
 
 
-def grid(records: Sequence[Record], rate: str) -> pd.DataFrame:
+def grid(records: Sequence[Record]) -> pd.DataFrame:
     """One row a variant and rate: mean validation score by the first scorer, over the seeds that are there."""
     scores = scores_frame(records, "validation").drop_duplicates(["key", "seed"])
     facts = [
         {
             "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
-            "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"][rate],
+            "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"]["lr"],
         }
         for r in records
         if r.status == "done"
@@ -73,13 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__.split("\n")[0])
     parser.add_argument("--task", required=True)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--rate", default="lr", choices=["lr", "head_lr"], help="the rate that was searched")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--recipes", type=Path, default=Path("conf/recipe/clean/picked"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     records, broken = find(options.runs / options.task / options.model)
-    frame = grid(records, options.rate)
+    frame = grid(records)
     numbers, shown = table(frame)
     notes = [f"Validation score in per cent; seeds: {sorted(frame['seeds'].unique())}. Bold: the rate picked.", *broken]
     write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)

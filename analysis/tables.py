@@ -42,6 +42,7 @@ def results(runs: Path) -> list[Results]:
     """
     records, sentences = record.find(runs)
     broken = [sentence.removeprefix(f"{runs}/") for sentence in sentences]
+    records = [r for r in records if not _searched(r)]
     frame, scores = runs_frame(records), scores_frame(records)
     if frame.duplicated(["key", "seed"]).any():
         twice = frame[frame.duplicated(["key", "seed"])].iloc[0]
@@ -64,6 +65,13 @@ def _results(task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, br
     first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
     notes = list(footnotes(runs, rows, cells, broken))
     return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes)
+
+
+def _searched(value: record.Record) -> bool:
+    """A finished run that never saw test data: part of a learning-rate search, which has a table of its own."""
+    return (
+        value.status == "done" and bool(value.scores) and not any("test" in splits for splits in value.scores.values())
+    )
 
 
 def _place(sentence: str) -> tuple[str, str]:

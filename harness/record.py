@@ -4,8 +4,9 @@
 
     run           method, task, model, recipe, seed, and the labels that tables print
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
-    adapter       {layers: names, trained_tensors: {name of the first of each kind: shape}, bytes, warnings}
-    train         {steps, loss: [[step, loss], ...], step_seconds, decomposition_seconds, tokens, peak_bytes}
+    adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds}
+    train         {steps, loss: [[step, loss], ...], validation: [{step, loss, accuracy}], best_step, step_seconds,
+                   size: tokens or images trained on, peak_bytes, trained_bytes: what was saved}
     scores        {benchmark: {split: {metric, n, seconds, generated_tokens, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example}
     failure       {reason, step} or null

@@ -1,6 +1,7 @@
 """run.py from configuration to record, in process, on a few examples of the micro tasks."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -102,8 +103,8 @@ def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(trainer.BenchTrainer, "training_step", spy)
-    go(*TINY_DIGITS, "method=head", "train.schedule=linear", "train.batch_size=8", "train.micro_batch_size=8", "train.lr=1.0",
-       "train.warmup_ratio=0.0", "train.epochs=2")  # fmt: skip
+    batches = ("train.batch_size=8", "train.micro_batch_size=8", "train.epochs=2")
+    go(*TINY_DIGITS, *batches, "method=head", "train.schedule=linear", "train.lr=1.0", "train.warmup_ratio=0.0")
     assert rates == pytest.approx([1 - i / 6 for i in range(6)])  # 20 examples in batches of 8: 3 steps an epoch
 
 
@@ -132,22 +133,21 @@ def test_a_failed_run_begins_anew(go, monkeypatch):
     assert go(*TINY, "method=lora", "train.max_steps=2").status == "done"
 
 
-@pytest.mark.parametrize(
-    ("overrides", "sentence"),
-    [
-        (("model.checkpoint=nobody/nothing",), r"checkpoint 'nobody/nothing' of model micro_gemma could not be loaded .* `hf download nobody/nothing"),
-        (("method=lora", "method.targets=QX"), r"role letter 'X' matches no layer of micro_gemma; its letters are Q, K"),
-        (("device=tpu",), r"device=tpu is unknown; it is auto, cpu or cuda"),
-        (("train.batch_size=33",), r"train.batch_size=33 is not a multiple of 32"),
-        (("model=micro_vit", "method=lora"), r"model micro_vit is of family vision; a task of kind 'generation' needs"),
-        (("method=head",), r"needs a classification head"),
-        (("task=digits", "model=micro_vit", "task.source.train_per_class=500"), r"class"),
-    ],
-)  # fmt: skip
-def test_bad_input_gives_one_sentence_and_leaves_nothing(go, tmp_path, capsys, overrides, sentence):
-    import re
+BAD_INPUT = {
+    "model.checkpoint=nobody/nothing": "checkpoint 'nobody/nothing' .* could not be loaded .* `hf download",
+    "method=lora method.targets=QX": "role letter 'X' matches no layer of micro_gemma; its letters are Q, K",
+    "device=tpu": "device=tpu is unknown; it is auto, cpu or cuda",
+    "train.batch_size=33": "train.batch_size=33 is not a multiple of 32",
+    "model=micro_vit method=lora": "model micro_vit is of family vision; a task of kind 'generation' needs",
+    "method=head": "needs a classification head",
+    "method.adapter.init=ones": "ones",
+    "task=digits model=micro_vit task.source.train_per_class=500": "class",
+}
 
-    assert go(*overrides) is None
+
+@pytest.mark.parametrize(("overrides", "sentence"), BAD_INPUT.items())
+def test_bad_input_gives_one_sentence_and_leaves_nothing(go, tmp_path, capsys, overrides, sentence):
+    assert go(*overrides.split()) is None
     assert len(command_line.failures) == 1
     assert re.search(sentence, command_line.failures[0]), command_line.failures[0]
     assert capsys.readouterr().err.count("error: ") == 1

@@ -1,0 +1,66 @@
+"""The learning-rate search: what is picked, from what, and that a run then uses it."""
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from analysis import search
+from tests.analysis.conftest import entry
+
+
+@pytest.fixture
+def add_rate(add):
+    def write(rate: float, right: int, seed: int = 0):
+        """One run at `rate` with `right` of 10 validation answers right, and a test score that says the opposite."""
+        scores = {
+            "toy": {
+                "validation": entry({"strict": "1" * right + "0" * (10 - right)}, 0.0),
+                "test": entry({"strict": "0" * right + "1" * (10 - right)}, 0.0),
+            }
+        }
+        config = {"train": {"lr": rate, "max_steps": 10, "select_best": False}, "recipe": {"name": "clean"}}
+        add("LoRA", seed, scores=scores, config=config)
+
+    return write
+
+
+def pick(tmp_path, *arguments):
+    command = ["--task", "toy", "--model", "tiny", "--runs", f"{tmp_path}/runs", "--recipes", f"{tmp_path}/recipes"]
+    search.main([*command, "--out", f"{tmp_path}/out", *arguments])
+    return OmegaConf.load(tmp_path / "recipes" / "toy-tiny.yaml")
+
+
+def test_the_rate_with_the_best_validation_score_is_picked_whatever_the_test_score(add_rate, tmp_path):
+    for rate, right in [(1e-3, 4), (1e-2, 7), (1e-1, 1)]:
+        add_rate(rate, right)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
+
+
+def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
+    for seed, right in enumerate([9, 1]):
+        add_rate(1e-3, right, seed)
+    for seed, right in enumerate([6, 6]):
+        add_rate(1e-2, right, seed)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
+
+
+@pytest.mark.parametrize(("scores", "rate"), [([5, 5, 5], 2.0), ([5, 5], 1.0), ([5, 0, 5, 5], 3.0)])
+def test_among_equal_rates_the_middle_one_is_picked(scores, rate):
+    assert search.pick(pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores})) == rate
+
+
+def test_the_table_marks_what_was_picked(add_rate, tmp_path):
+    for rate, right in [(1e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right)
+    pick(tmp_path)
+    assert "**70.0**" in (tmp_path / "out" / "search_toy_tiny.md").read_text()
+
+
+def test_the_clean_recipe_uses_what_was_picked(composed):
+    cfg = composed("method=lora", "+recipe.picked.lora.r8-QKVUDOG=0.0123")
+    assert cfg.train.lr == 0.0123
+
+
+def test_a_variant_that_was_not_searched_starts_from_the_rate_of_its_method(composed):
+    cfg = composed("method=lora", "method.adapter.r=5", "+recipe.picked.lora.r8-QKVUDOG=0.0123")
+    assert cfg.train.lr == cfg.method.lr

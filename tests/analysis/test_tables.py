@@ -1,0 +1,217 @@
+"""Tables from records: what is there, and what is shown to be absent."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import markup, readme, tables
+from harness.record import RecordError
+from tests.analysis.conftest import entry
+
+GOOD, BAD = "1" * 30 + "0" * 10, "1" * 5 + "0" * 35
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def only(tmp_path):
+    (result,) = tables.results(tmp_path / "runs")
+    return result
+
+
+def row(result, label):
+    frame = tables.text(result)
+    return frame[frame["Method"] == label].iloc[0]
+
+
+def test_three_seeds_have_their_mean_and_interval(add, tmp_path):
+    for seed, right in enumerate((20, 24, 28)):
+        add("LoRA (r=1)", seed, {"strict": "1" * right + "0" * (40 - right)})
+    shown = row(only(tmp_path), "LoRA (r=1)")
+    assert shown["strict (%)"] == "60.0 [50.0, 70.0]"
+    assert (shown["Trained"], shown["Seeds"], shown["Step (s)"], shown["Saved"]) == ("1,234", "3", "0.5", "4.94 kB")
+
+
+def test_one_seed_says_so_and_has_the_binomial_error(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": "1" * 50 + "0" * 50})
+    assert row(only(tmp_path), "LoRA (r=1)")["strict (%)"] == "50.0 ± 5.0 (one seed)"
+
+
+def test_a_score_that_was_not_made_is_an_empty_cell_and_never_zero(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": GOOD})
+    add("SVFT-P", 0, None, method="svft_plain", train={}, adapter={})
+    shown = row(only(tmp_path), "SVFT-P")
+    assert [shown[name] for name in ("strict (%)", "Step (s)", "Saved")] == ["", "", ""]
+    numbers = tables.wide(only(tmp_path)).set_index("label").loc["SVFT-P"]
+    assert numbers[["toy_strict_mean", "seconds_per_step", "adapter_bytes"]].isna().all()
+
+
+def test_unparsed_answers_have_a_column_where_there_are_any(add, tmp_path):
+    add("A", 0, {"strict": GOOD}, unparsed=0.25)
+    add("B", 0, None, method="vera")
+    result = only(tmp_path)
+    assert row(result, "A")["Unparsed (%)"] == "25.0" and row(result, "B")["Unparsed (%)"] == ""
+
+
+def test_a_truncated_record_is_named_in_a_footnote(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": GOOD})
+    broken = add("LoRA (r=1)", 1, {"strict": GOOD})
+    broken.write_text(broken.read_text()[:100])
+    result = only(tmp_path)
+    name = broken.relative_to(tmp_path / "runs")
+    assert any(note.startswith(f"Not counted: {name} is not a readable record") for note in result.notes)
+    assert row(result, "LoRA (r=1)")["Seeds"] == "1"
+
+
+def test_a_table_whose_every_record_is_truncated_is_still_written_with_its_footnote(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": GOOD}).write_text("{")
+    tables.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    assert "not a readable record" in (tmp_path / "out" / "toy_tiny.md").read_text()
+
+
+def test_a_failed_run_keeps_its_row_and_is_named_with_its_reason(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": GOOD})
+    add("VeRA", 0, None, method="vera", status="failed", failure={"reason": "loss is nan", "step": 40})
+    result = only(tmp_path)
+    assert row(result, "VeRA")["Seeds"] == "0" and row(result, "VeRA")["strict (%)"] == ""
+    assert "Not counted: VeRA, seed 0, failed at step 40: loss is nan." in result.notes
+
+
+def test_the_best_is_bold_and_only_what_cannot_be_told_from_it_is_marked(add, tmp_path):
+    add("A", 0, {"strict": GOOD})
+    add("B", 0, {"strict": "0" + GOOD[1:]})
+    add("C", 0, {"strict": BAD})
+    cells = [row(only(tmp_path), label)["strict (%)"].split(" ")[0] for label in "ABC"]
+    assert cells == ["**75.0**", "72.5†", "12.5"]
+
+
+def test_rows_are_in_the_given_order_and_unknown_methods_come_last(add, tmp_path):
+    for label, method in (("SVFT-P", "svft_plain"), ("Mine", "aaa"), ("LoRA", "lora"), ("Full-FT", "full")):
+        add(label, 0, {"strict": GOOD}, method=method)
+    assert only(tmp_path).rows["label"].tolist() == ["Full-FT", "LoRA", "SVFT-P", "Mine"]
+
+
+def test_rows_of_one_label_are_told_apart_by_the_setting_in_which_they_differ(add, tmp_path):
+    for rate in (1e-3, 1e-2):
+        add("LoRA", 0, {"strict": GOOD}, config={"train": {"lr": rate}})
+    assert set(only(tmp_path).rows["label"]) == {"LoRA, learning rate 0.001", "LoRA, learning rate 0.01"}
+
+
+def test_selection_rule_learning_rate_and_targets_are_in_the_notes(add, tmp_path):
+    add("A", 0, {"strict": GOOD})
+    add("B", 0, {"strict": GOOD}, config={"train": {"lr": 0.05, "select_best": True}})
+    notes = " ".join(only(tmp_path).notes)
+    assert "targets QV" in notes
+    assert "A: learning rate 0.001, steps 10, kept last step." in notes
+    assert "B: learning rate 0.05, kept best on validation." in notes
+
+
+def test_legacy_and_strict_have_a_column_each(add, tmp_path):
+    add("A", 0, {"legacy": GOOD, "strict": BAD})
+    shown = row(only(tmp_path), "A")
+    assert shown["legacy (%)"].startswith("75.0") and shown["strict (%)"].startswith("12.5")
+
+
+def test_three_benchmarks_have_an_average_only_where_all_were_scored(add, tmp_path):
+    add("A", 0, {"strict": GOOD}, benchmarks=["x", "y", "z"])
+    add("B", 0, {"strict": GOOD}, benchmarks=["x", "y"])
+    result = only(tmp_path)
+    assert row(result, "A")["average (%)"].startswith("75.0")
+    assert row(result, "B")["average (%)"] == "" and row(result, "B")["z (%)"] == ""
+
+
+def test_verdicts_missing_from_the_record_are_said_to_be_untested(add, tmp_path):
+    add("A", 0, {"strict": GOOD})
+    add("B", 1, {"strict": BAD})
+    assert any(note.startswith("Not tested against the best") and note.endswith(" B.") for note in only(tmp_path).notes)
+
+
+def test_verdicts_on_other_data_are_not_paired(add, tmp_path):
+    add("A", 0, {"strict": GOOD})
+    add("B", 0, {"strict": GOOD}, fingerprints={"data": "other", "model": "m"})
+    assert sorted(only(tmp_path).cells["verdict"]) == ["best", "untested"]
+
+
+def test_a_warning_of_the_method_is_a_footnote(add, tmp_path):
+    add("BOFT (m=2)", 0, {"strict": GOOD}, adapter={"warnings": ["Setting factor to 1."]})
+    assert "BOFT (m=2), when attached: Setting factor to 1." in only(tmp_path).notes
+
+
+def test_a_run_that_was_evaluated_on_validation_data_alone_is_no_row(add, tmp_path):
+    """The grid of a learning-rate search lies in runs/ too; its rows are in the table of the search."""
+    add("A", 0, {"strict": GOOD})
+    scores = {"toy": {"validation": entry({"strict": GOOD}, 0.0)}}
+    add("B", 0, scores=scores)
+    assert only(tmp_path).rows["label"].tolist() == ["A"]
+
+
+def test_a_run_that_is_there_twice_is_refused_by_name(add, tmp_path):
+    path = add("A", 3, {"strict": GOOD})
+    shutil.copytree(path.parent, path.parent.with_name("copy"))
+    with pytest.raises(RecordError, match="A, seed 3, is twice below"):
+        only(tmp_path)
+
+
+def test_latex_escapes_what_latex_would_read_as_a_command():
+    assert markup.tex(r"50% & a_b #1 {x} \y ~^ $") == (
+        r"50\% \& a\_b \#1 \{x\} \textbackslash{}y \textasciitilde{}\textasciicircum{} \$"
+    )
+    assert markup.tex("**1.0** ± 2†") == r"\textbf{1.0} $\pm$ 2\textsuperscript{\dag}"
+
+
+def test_latex_is_booktabs_with_one_line_a_row():
+    text = markup.latex(pd.DataFrame({"Method": ["a", "b"], "x": ["1", ""]}))
+    assert [rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [True] * 3
+    assert "a & 1 \\\\\nb &  \\\\" in text
+
+
+def test_markdown_escapes_the_column_mark():
+    assert r"a\|b" in markup.markdown(pd.DataFrame({"Method": ["a|b"]}))
+
+
+def test_the_written_csv_has_the_numbers_unrounded(add, tmp_path):
+    add("A", 0, {"strict": "1" + "0" * 2})
+    tables.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    assert pd.read_csv(tmp_path / "out" / "toy_tiny.csv")["toy_strict_mean"][0] == pytest.approx(1 / 3)
+
+
+def test_the_terminal_shows_intervals_in_brackets(add, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    for seed, items in enumerate((GOOD, GOOD, BAD)):
+        add("A", seed, {"strict": items})
+    tables.main(["--runs", str(tmp_path / "runs"), "--print"])
+    assert "54.2 [12.5, 75.0]" in capsys.readouterr().out
+
+
+def test_an_empty_folder_of_runs_says_how_to_make_one(tmp_path, capsys):
+    tables.main(["--runs", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    assert "no record below" in capsys.readouterr().err
+
+
+def test_analysis_imports_the_record_schema_and_nothing_else_of_the_project():
+    code = "import sys, analysis.tables, analysis.plots, analysis.readme; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rooms = {"svft", "baselines", "tasks", "harness", "torch"}
+    ours = [name for name in io.StringIO(loaded).read().split() if name.split(".")[0] in rooms]
+    assert ours == ["harness", "harness.record"]
+
+
+def test_the_readme_is_filled_between_its_marks_and_checked(tmp_path, capsys):
+    (tmp_path / "toy.md").write_text("| x |\n")
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- table:toy -->\nold\n<!-- end -->\nafter\n")
+    arguments = ["--readme", str(page), "--tables", str(tmp_path)]
+    assert readme.main([*arguments, "--check"]) == 1
+    assert readme.main(arguments) == 0
+    assert page.read_text() == "before\n<!-- table:toy -->\n| x |\n<!-- end -->\nafter\n"
+    assert readme.main([*arguments, "--check"]) == 0
+
+
+def test_a_readme_with_an_unknown_table_names_the_tables_there_are(tmp_path, capsys):
+    (tmp_path / "toy.md").write_text("")
+    (tmp_path / "R.md").write_text("<!-- table:tyo -->\n<!-- end -->\n")
+    assert readme.main(["--readme", str(tmp_path / "R.md"), "--tables", str(tmp_path)]) == 1
+    assert "no table is named 'tyo'" in capsys.readouterr().err

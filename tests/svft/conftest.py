@@ -1,0 +1,64 @@
+"""No test touches the cache of the one who runs it, and none goes online."""
+
+import os
+from collections import OrderedDict
+
+import peft
+import pytest
+import torch
+from torch import nn
+
+from svft import SvftConfig
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_svd_cache(monkeypatch):
+    monkeypatch.setenv("SVFT_CACHE_DIR", "off")
+
+
+def one_linear(out: int, inp: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
+    """A model whose only layer is `lin`, out x inp without bias."""
+    weight = torch.randn(out, inp, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    model = nn.Sequential(OrderedDict(lin=nn.Linear(inp, out, bias=False, dtype=dtype)))
+    model.lin.weight.data.copy_(weight)
+    return model
+
+
+@pytest.fixture
+def base():
+    return one_linear
+
+
+@pytest.fixture
+def adapt():
+    """One out x inp layer with an adapter whose coefficients are drawn anew: (model, its layer)."""
+
+    def build(out: int, inp: int, dtype: torch.dtype = torch.float64, draw: bool = True, **config):
+        model = peft.get_peft_model(one_linear(out, inp, dtype), SvftConfig(target_modules=["lin"], **config))
+        layer = model.base_model.model.lin
+        generator = torch.Generator().manual_seed(1)
+        for parameter in model.parameters():
+            if draw and parameter.requires_grad:
+                parameter.data.normal_(generator=generator)
+        return model, layer
+
+    return build
+
+
+@pytest.fixture
+def dense_weight():
+    """W0 + U M V^T of a layer's adapter by the book: entry by entry, in float64."""
+
+    def build(layer, adapter: str = "default"):
+        U, s, Vh = (tensor.double() for tensor in layer.basis(adapter))
+        index, m = layer.index(adapter), layer.svft_m[adapter].detach().double()
+        K = layer.directions(adapter)
+        M = torch.zeros(len(s), len(s), dtype=torch.float64)
+        for n, value in enumerate(m):
+            i, j = (n, n) if index is None else divmod(int(index[n]), K)
+            M[i, j] += value
+        return U @ (torch.diag(s) + M) @ Vh
+
+    return build

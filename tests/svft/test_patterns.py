@@ -1,0 +1,91 @@
+"""Where M may be non-zero."""
+
+from collections import OrderedDict
+
+import numpy as np
+import peft
+import pytest
+import torch
+from torch import nn
+
+from svft import SvftConfig, patterns
+
+
+@pytest.mark.parametrize(("K", "d"), [(1, 0), (5, 0), (5, 2), (5, 4)])
+def test_banded_holds_the_entries_at_most_d_off_the_diagonal(K, d):
+    expected = [i * K + j for i in range(K) for j in range(K) if abs(i - j) <= d]
+    assert patterns.banded(K, d).tolist() == expected
+    assert len(expected) == patterns.num_coefficients(K, d)
+
+
+@pytest.mark.parametrize("N", [1, 30, 51, 99, 100])
+def test_random_without_replacement_draws_distinct_positions(N):
+    index = patterns.random(10, N, stream=1, replacement=False)
+    assert len(set(index.tolist())) == N
+    assert set(index.tolist()) <= set(range(100))
+
+
+@pytest.mark.parametrize("N", [20, 80])
+def test_random_favours_no_position(N):
+    counts = torch.zeros(100)
+    for stream in range(2000):
+        counts[patterns.random(10, N, stream, replacement=False).long()] += 1
+    expected, deviation = 2000 * N / 100, (2000 * N / 100 * (1 - N / 100)) ** 0.5
+    assert ((counts - expected).abs() < 4.5 * deviation).all()
+
+
+def test_random_with_replacement_repeats_as_often_as_chance_says():
+    index = patterns.random(64, 64 * 5 - 6, stream=1, replacement=True)
+    expected = 4096 * (1 - (1 - 1 / 4096) ** len(index))
+    assert abs(len(index.unique()) - expected) < 15
+    assert len(index.unique()) < len(index)
+
+
+STREAM = 52404020968655298
+DRAWN = [4, 25, 33, 36, 41, 46]
+DRAWN_WITH_REPLACEMENT = [4, 25, 33, 36, 41, 46]
+
+
+def test_random_is_the_same_for_ever():
+    """Adapters hold no positions, only the stream: these numbers must never change."""
+    assert patterns.stream_of(0, "model.layers.0.self_attn.q_proj") == STREAM
+    assert patterns.random(8, 6, STREAM, replacement=False).tolist() == DRAWN
+    assert patterns.random(8, 6, STREAM, replacement=True).tolist() == DRAWN_WITH_REPLACEMENT
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(OrderedDict(a=nn.Linear(9, 9), b=nn.Linear(9, 9)))
+
+
+def positions(config: SvftConfig) -> dict[str, list[int]]:
+    model = peft.get_peft_model(two_layers(), config).base_model.model
+    return {
+        name: getattr(model, name).index("default").tolist() for name in "ab" if hasattr(getattr(model, name), "index")
+    }
+
+
+def test_random_differs_between_layers_and_seeds_but_not_with_the_set_of_layers():
+    drawn = positions(SvftConfig(pattern="random", d=1, target_modules=["a", "b"]))
+    assert drawn["a"] != drawn["b"]
+    assert positions(SvftConfig(pattern="random", d=1, target_modules=["b"])) == {"b": drawn["b"]}
+    assert positions(SvftConfig(pattern="random", d=1, target_modules=["b"], seed=1))["b"] != drawn["b"]
+
+
+@pytest.mark.parametrize("rank", [None, 6])
+def test_clean_topk_is_the_brute_force_ranking_of_u_i_dot_v_j(adapt, rank):
+    _, layer = adapt(9, 9, pattern="topk", d=2, rank=rank)
+    U, _, Vh = np.linalg.svd(layer.base_layer.weight.detach().numpy())
+    r = rank or 9
+    score = {i * r + j: abs(sum(U[x, i] * Vh[j, x] for x in range(9))) for i in range(r) for j in range(r)}
+    best = sorted(score, key=score.get, reverse=True)[: r * 5 - 6]
+    assert layer.index("default").tolist() == sorted(best)
+
+
+def test_clean_topk_of_a_rectangular_layer_is_a_band_and_says_so_once(adapt):
+    model = nn.Sequential(OrderedDict(a=nn.Linear(9, 14), b=nn.Linear(14, 9), c=nn.Linear(9, 9)))
+    with pytest.warns(UserWarning, match=r"undefined in layer 'a' \(14 x 9\)") as caught:
+        model = peft.get_peft_model(model, SvftConfig(pattern="topk", d=2, target_modules=["a", "b", "c"]))
+    assert sum("topk" in str(warning.message) for warning in caught) == 1
+    a, b, c = (getattr(model.base_model.model, name) for name in "abc")
+    assert a.index("default").tolist() == b.index("default").tolist() == patterns.banded(9, 2).tolist()
+    assert c.index("default").tolist() != patterns.banded(9, 2).tolist()

@@ -1,0 +1,218 @@
+"""An adapter file gives the same function in another process and on another LAPACK, or is refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import scipy.linalg
+import torch
+from safetensors.torch import load_file, save_file
+
+import svft.layer
+from svft import SvftConfig
+from svft.decomposition import Basis, canonical_signs, decompose
+
+CONFIGS = {
+    "plain": {"pattern": "plain"},
+    "banded": {"pattern": "banded", "d": 2, "rank": 6},
+    "random": {"pattern": "random", "d": 2, "seed": 5},
+    "topk": {"pattern": "topk", "d": 2},
+    "authors_random": {"pattern": "random", "d": 3, "preset": "authors_code"},
+    "authors_topk": {"pattern": "topk", "d": 1, "preset": "authors_code"},
+    "authors_rank": {"pattern": "banded", "d": 1, "rank": 4, "preset": "authors_code"},
+    "basis": {"pattern": "random", "d": 2, "save_basis": True},
+}
+pytestmark = pytest.mark.filterwarnings("ignore:pattern='topk'")
+SECOND_PROCESS = """
+import sys
+import peft, torch
+from safetensors.torch import load_file, save_file
+import svft
+assert not {"hydra", "omegaconf", "timm", "datasets"} & set(sys.modules)
+folder, outputs = sys.argv[1], {}
+tensors = load_file(f"{folder}/base.safetensors")
+for name in sys.argv[2:]:
+    base = torch.nn.Sequential()
+    base.add_module("lin", torch.nn.Linear(14, 9, bias=False))
+    base.lin.weight.data = tensors["weight"].clone()
+    outputs[name] = peft.PeftModel.from_pretrained(base, f"{folder}/{name}")(tensors["x"]).detach()
+save_file(outputs, f"{folder}/outputs.safetensors")
+"""
+
+
+def test_another_process_gives_the_same_outputs(adapt, tmp_path):
+    x, expected = torch.randn(5, 14), {}
+    for name, config in CONFIGS.items():
+        model, layer = adapt(9, 14, torch.float32, **config)
+        model.save_pretrained(tmp_path / name)
+        expected[name] = model(x)
+    save_file({"weight": layer.base_layer.weight.data, "x": x}, tmp_path / "base.safetensors")
+    environment = {**os.environ, "PYTHONPATH": str(Path(svft.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(tmp_path), *CONFIGS], env=environment, check=True)
+    outputs = load_file(tmp_path / "outputs.safetensors")
+    for name in CONFIGS:
+        torch.testing.assert_close(outputs[name], expected[name], msg=name)
+
+
+def other_lapack(weight: torch.Tensor) -> Basis:
+    """QR iteration where torch divides and conquers, with signs at random instead of by the convention."""
+    U, s, Vh = scipy.linalg.svd(weight.double().numpy(), full_matrices=False, lapack_driver="gesvd")
+    sign = np.sign(np.random.RandomState(0).standard_normal(len(s)))
+    return Basis(*(torch.from_numpy(part).to(weight.dtype) for part in (U * sign, s, Vh * sign[:, None])))
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("shape", [(9, 9), (9, 14), (14, 9)])
+def test_another_lapack_gives_the_same_outputs(adapt, base, tmp_path, monkeypatch, config, shape):
+    model, _ = adapt(*shape, **config)
+    model.save_pretrained(tmp_path)
+    monkeypatch.setattr(svft.layer, "decompose", other_lapack)
+    loaded = peft.PeftModel.from_pretrained(base(*shape), tmp_path)
+    live = loaded.base_model.model.lin.svft_U
+    assert not torch.allclose(live, model.base_model.model.lin.svft_U, atol=0.1)  # the signs do differ
+    x = torch.randn(5, shape[1], dtype=torch.float64)
+    torch.testing.assert_close(loaded(x), model(x))
+    loaded.save_pretrained(tmp_path / "again")  # what is written now belongs to the basis here
+    again = peft.PeftModel.from_pretrained(base(*shape), tmp_path / "again")
+    torch.testing.assert_close(again(x), model(x))
+
+
+def test_the_sign_convention_makes_two_lapack_paths_agree(base):
+    W = base(30, 20).lin.weight.detach()
+    U, _, Vh = other_lapack(W)
+    mine, theirs = decompose(W), canonical_signs(U, Vh)
+    torch.testing.assert_close(mine.U, theirs[0], atol=1e-9, rtol=0)
+    torch.testing.assert_close(mine.Vh, theirs[1], atol=1e-9, rtol=0)
+    largest = mine.U.abs().argmax(0)
+    assert (mine.U[largest, torch.arange(20)] > 0).all()
+
+
+def test_a_changed_base_weight_is_refused_with_the_name_of_the_layer(adapt, base, tmp_path):
+    adapt(9, 14, pattern="random", d=2)[0].save_pretrained(tmp_path)
+    for change in (0.05, 1.0):
+        other = base(9, 14)
+        other.lin.weight.data += change * base(9, 14, seed=9).lin.weight.data
+        with pytest.raises(ValueError, match=r"layer 'base_model\.model\.lin': the base weight is not the one"):
+            peft.PeftModel.from_pretrained(other, tmp_path)
+
+
+def test_a_base_weight_of_another_scale_is_refused(adapt, base, tmp_path):
+    adapt(9, 14)[0].save_pretrained(tmp_path)
+    other = base(9, 14)
+    other.lin.weight.data *= 1.1
+    with pytest.raises(ValueError, match="the base weight is not the one"):
+        peft.PeftModel.from_pretrained(other, tmp_path)
+
+
+@pytest.mark.parametrize(("trained", "loaded"), [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)])
+def test_the_same_weight_in_another_dtype_is_accepted(base, tmp_path, trained, loaded):
+    """As a bf16 checkpoint read as fp32: equal values, and outputs equal to the rounding of the basis."""
+    config = SvftConfig(pattern="random", d=2, init="kaiming", target_modules=["lin"])
+    model = peft.get_peft_model(base(64, 64, torch.bfloat16).to(trained), config)
+    model.save_pretrained(tmp_path)
+    other = peft.PeftModel.from_pretrained(base(64, 64, torch.bfloat16).to(loaded), tmp_path)
+    deltas = [each.base_model.model.lin.get_delta_weight("default") for each in (model, other)]
+    assert (deltas[0] - deltas[1]).norm() < 5e-3 * deltas[0].norm()
+
+
+def test_a_weight_rounded_to_bf16_has_other_singular_vectors_and_needs_a_saved_basis(adapt, base, tmp_path):
+    """Not a bf16 checkpoint read as fp32: rounding turns neighbouring singular vectors, by more than the tolerance."""
+    for save_basis in (False, True):
+        config = {"pattern": "random", "d": 2, "save_basis": save_basis}
+        model, layer = adapt(128, 128, torch.float32, **config)
+        model.save_pretrained(tmp_path / str(save_basis))
+    rounded = base(128, 128, torch.bfloat16)
+    with pytest.raises(
+        ValueError, match=r"layer 'base_model\.model\.lin': \d+ of 128 singular vectors .* save_basis=True"
+    ):
+        peft.PeftModel.from_pretrained(rounded, tmp_path / "False")
+    loaded = peft.PeftModel.from_pretrained(base(128, 128, torch.bfloat16), tmp_path / "True")
+    difference = loaded.base_model.model.lin.get_delta_weight("default") - layer.get_delta_weight("default")
+    assert difference.abs().max() < 1e-5
+    assert loaded(torch.randn(3, 128, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def orthogonal(base):
+    model = base(9, 9)
+    model.lin.weight.data = torch.linalg.qr(model.lin.weight.data).Q
+    return model
+
+
+def test_equal_singular_values_are_refused_unless_the_basis_is_saved(base, tmp_path, monkeypatch):
+    """An orthogonal W = U V^T has any orthogonal U as left singular vectors."""
+    models = {}
+    for save_basis in (False, True):
+        config = SvftConfig(pattern="random", d=2, init="kaiming", save_basis=save_basis, target_modules=["lin"])
+        models[save_basis] = peft.get_peft_model(orthogonal(base), config)
+        models[save_basis].save_pretrained(tmp_path / str(save_basis))
+
+    def rotated(weight: torch.Tensor) -> Basis:
+        return Basis(torch.eye(9, dtype=weight.dtype), torch.ones(9, dtype=weight.dtype), weight.clone())
+
+    monkeypatch.setattr(svft.layer, "decompose", rotated)
+    with pytest.raises(ValueError, match=r"layer 'base_model\.model\.lin': 9 of 9 singular vectors .* save_basis=True"):
+        peft.PeftModel.from_pretrained(orthogonal(base), tmp_path / "False")
+    x = torch.randn(5, 9, dtype=torch.float64)
+    loaded = peft.PeftModel.from_pretrained(orthogonal(base), tmp_path / "True", is_trainable=True)
+    torch.testing.assert_close(loaded(x), models[True](x))
+    loaded.add_adapter("other", SvftConfig(pattern="plain", target_modules=["lin"]))
+    assert torch.equal(loaded.base_model.model.lin.basis("other").U, torch.eye(9, dtype=torch.float64))
+    loaded.save_pretrained(tmp_path / "again", selected_adapters=["default"])
+    again = peft.PeftModel.from_pretrained(orthogonal(base), tmp_path / "again")
+    torch.testing.assert_close(again(x), models[True](x))
+
+    local = peft.get_peft_model(orthogonal(base), models[True].peft_config["default"])
+    peft.set_peft_model_state_dict(again, peft.get_peft_model_state_dict(local))
+    assert torch.equal(again.base_model.model.lin.basis("default").U, torch.eye(9, dtype=torch.float64))
+    torch.testing.assert_close(again(x), local(x))
+
+
+def test_a_random_pattern_follows_the_adapter_to_a_layer_of_another_name(adapt, base):
+    model, layer = adapt(9, 14, pattern="random", d=2)
+    state = {key.replace("lin", "proj"): tensor for key, tensor in peft.get_peft_model_state_dict(model).items()}
+    renamed = torch.nn.Sequential()
+    renamed.add_module("proj", base(9, 14).lin)
+    other = peft.get_peft_model(renamed, SvftConfig(pattern="random", d=2, target_modules=["proj"]))
+    moved = other.base_model.model.proj
+    assert not torch.equal(moved.index("default"), layer.index("default"))
+    peft.set_peft_model_state_dict(other, state)
+    torch.testing.assert_close(moved.get_delta_weight("default"), layer.get_delta_weight("default"))
+
+
+def test_a_pattern_that_is_not_the_stored_one_is_refused(adapt, base, tmp_path):
+    adapt(9, 14, pattern="random", d=2)[0].save_pretrained(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    tensors["base_model.model.lin.svft_omega"][1] += 1
+    save_file(tensors, file)
+    with pytest.raises(ValueError, match=r"layer 'base_model\.model\.lin': the random pattern"):
+        peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
+
+
+def test_topk_positions_come_from_the_file(adapt, base, tmp_path):
+    model, layer = adapt(9, 9, pattern="topk", d=1)
+    layer.svft_topk["default"][0] = int(set(range(81)).difference(layer.index("default").tolist()).pop())
+    model.save_pretrained(tmp_path)
+    loaded = peft.PeftModel.from_pretrained(base(9, 9), tmp_path)
+    assert torch.equal(loaded.base_model.model.lin.index("default"), layer.index("default"))
+    x = torch.randn(5, 9, dtype=torch.float64)
+    torch.testing.assert_close(loaded(x), model(x))
+
+
+def test_an_adapter_file_is_small(adapt, tmp_path):
+    """Per coefficient 4 bytes, per direction 8 of probe; a basis of 2 * 256 * 256 floats would be 500 kB."""
+    adapt(256, 256, torch.float32)[0].save_pretrained(tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").stat().st_size < 256 * 12 + 1000
+
+
+def test_casting_the_model_leaves_the_probe_alone(adapt, base, tmp_path):
+    model, _ = adapt(9, 14, torch.float32, pattern="random", d=1)
+    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    loaded = peft.PeftModel.from_pretrained(base(9, 14, torch.float32), tmp_path)
+    expected = model.base_model.model.lin.get_delta_weight("default").float()
+    difference = loaded.base_model.model.lin.get_delta_weight("default") - expected
+    assert difference.norm() < 0.02 * expected.norm()
