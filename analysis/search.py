@@ -50,14 +50,14 @@ def table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Numbers, and the same as text with the picked rate in bold; one row a variant, one column a rate."""
     rows = ordered(frame.drop_duplicates(["method", "variant"]))[["method", "variant", "label"]]
     numbers = frame.pivot(index=["method", "variant", "label"], columns="rate", values="score")
-    numbers = numbers.loc[[tuple(row) for row in rows.itertuples(index=False)]]
+    numbers = numbers.reindex([tuple(row) for row in rows.itertuples(index=False)])
     shown = numbers.map(lambda score: "" if pd.isna(score) else f"{score:.1%}".rstrip("%"))
-    for variant, group in frame.groupby(["method", "variant", "label"]):
-        best = pick(group)
-        shown.loc[variant, best] = f"**{shown.loc[variant, best]}**"
+    picked = {variant: pick(group) for variant, group in frame.groupby(["method", "variant", "label"])}
+    for rate in shown.columns:
+        shown[rate] = [f"**{cell}**" if picked[row] == rate else cell for row, cell in shown[rate].items()]
     shown.columns = [f"{rate:g}" for rate in shown.columns]
-    shown = shown.reset_index().drop(columns=["method"])
-    return numbers.reset_index(), shown[["label", "variant", *shown.columns[2:]]]
+    shown = shown.reset_index().rename(columns={"label": "Method", "variant": "Variant"})
+    return numbers.reset_index(), shown[["Method", "Variant", *shown.columns[3:]]]
 
 
 def recipe(frame: pd.DataFrame, task: str, model: str) -> str:
@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records, broken = find(options.runs / options.task / options.model)
     frame = grid(records)
     numbers, shown = table(frame)
-    notes = [f"Validation score in per cent; seeds: {sorted(frame['seeds'].unique())}. Bold: the rate picked.", *broken]
+    seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
+    notes = [f"Validation score in per cent, mean of {seeds} seeds, by learning rate. Bold: the rate picked.", *broken]
     write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)
     write_text(options.recipes / f"{options.task}-{options.model}.yaml", recipe(frame, options.task, options.model))
 

@@ -169,3 +169,29 @@ def test_hints_name_the_keys_that_are_there(monkeypatch, capsys):
     with pytest.raises(SystemExit), command_line.hints():
         raise SystemExit(1)
     assert "train has lr, head_lr" in capsys.readouterr().err
+
+
+def test_gsm8k_with_gemma2b_runs_on_a_local_stand_in(go):
+    """The yaml of Gemma-2B and of GSM-8K, over a small Gemma and small files with the real columns."""
+    data = "tests/tasks/data"
+    done = go(
+        "task=gsm8k", "model=gemma2b", "method=svft_random", "method.adapter.d=2", "train.max_steps=2",
+        "train.batch_size=4", "train.micro_batch_size=2", "task.max_new_tokens=8", "task.source.validation_size=2",
+        f"task.source.train_source={data}/metamathqa.json", f"task.source.test_source={data}/gsm8k_test.jsonl",
+        "model.checkpoint=assets/micro_gemma", "model.blocks=4",
+    )  # fmt: skip
+    assert done.status == "done"
+    assert done.config["train"]["precision"] == "bf16"
+    assert set(done.scores["gsm8k"]["test"]["scorers"]) == {"legacy", "strict"}
+    assert len(done.adapter["layers"]) == 28
+
+
+def test_vit_b16_runs_on_a_local_stand_in(go, tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    small = ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32)
+    ViTModel(small, add_pooling_layer=True).save_pretrained(tmp_path / "vit")
+    overrides = ("model=vit_b16", f"model.checkpoint={tmp_path}/vit", "model.blocks=2", "model.image.size=32")
+    done = go(*TINY_DIGITS, *overrides, "method=svft_plain")
+    assert done.status == "done"
+    assert done.parameters["adapter"] == 2 * 6 * 16

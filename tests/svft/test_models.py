@@ -54,7 +54,11 @@ TOKENS = {"input_ids": torch.arange(1, 11).view(2, 5)}
 PIXELS = {"pixel_values": torch.linspace(-1, 1, 2 * 3 * 8 * 8).view(2, 3, 8, 8)}
 GEMMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 VIT = {"target_modules": r".*layers\..*(proj|fc1|fc2)", "modules_to_save": ["classifier"]}
-DEBERTA = {"target_modules": r".*encoder.*\.(query_proj|key_proj|value_proj|dense)", "task_type": "SEQ_CLS"}
+DEBERTA = {
+    "target_modules": r".*encoder.*\.(query_proj|key_proj|value_proj|dense)",
+    "modules_to_save": ["pooler", "classifier"],  # the pooler is no single layer with a weight
+    "task_type": "SEQ_CLS",
+}
 # name -> model, fields of the configuration, inputs, number of adapted layers
 CASES = {
     "gemma": (gemma, {"target_modules": GEMMA}, TOKENS, 14),
