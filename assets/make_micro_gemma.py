@@ -1,6 +1,6 @@
 """Make `assets/micro_gemma`: a Gemma of 0.8M parameters and its tokenizer, pre-trained on `assets/pretraining_text.py`.
 
-    python -m assets.make_micro_gemma --out assets/micro_gemma
+python -m assets.make_micro_gemma --out assets/micro_gemma
 """
 
 import argparse
@@ -41,8 +41,8 @@ class PretrainingArgs:
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Word-level: a word carries its leading space, a digit is a token, each part of the prompt template is one token."""
-    # A digit, a word, a line break or another sign; the first three with the space before them, so decoding is concatenation.
+    """Word-level: a word carries its leading space, a digit is a token, each half of the prompt template is one."""
+    # A digit, a word or a sign, each with the space before it, or a line break; so decoding is concatenation.
     split = pre_tokenizers.Split(Regex(r" ?[0-9]| ?[A-Za-z]+|\n| ?[^\sA-Za-z0-9]"), behavior="isolated")
     rng = random.Random(0)
     words = {f"{space}{digit}" for space in ("", " ") for digit in range(10)}
@@ -55,7 +55,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
     head, tail = ALPACA_NO_INPUT.split("{instruction}")
     tokenizer.add_tokens([AddedToken(part, normalized=False) for part in (head, tail)])
     return PreTrainedTokenizerFast(
@@ -80,7 +82,7 @@ def make_model(vocab_size: int) -> GemmaForCausalLM:
             num_attention_heads=4,
             num_key_value_heads=1,
             head_dim=32,
-            # With 0.02 the embeddings of interchangeable words (names, items) drift together before they are told apart.
+            # Above the default 0.02, so that words of one kind (names, items) start out well apart.
             initializer_range=0.08,
             max_position_embeddings=256,
             pad_token_id=0,
@@ -90,8 +92,10 @@ def make_model(vocab_size: int) -> GemmaForCausalLM:
     )
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, tokens_per_batch: int, rng: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
-    """Documents of about the same length, one a row: token ids padded on the right, and labels, both of shape (B, T), B T <= tokens_per_batch."""
+def batches(
+    tokenizer: PreTrainedTokenizerFast, tokens_per_batch: int, rng: random.Random
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Token ids and labels (B, T), B T <= tokens_per_batch: a document a row, padded on the right to a like length."""
     while True:
         texts = [document(rng) for _ in range(DOCUMENTS_POOLED)]
         groups: list[list[list[int]]] = [[]]
@@ -107,7 +111,9 @@ def batches(tokenizer: PreTrainedTokenizerFast, tokens_per_batch: int, rng: rand
 
 
 @torch.no_grad()
-def arithmetic_accuracy(model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: random.Random, count: int = 200) -> dict[str, float]:
+def arithmetic_accuracy(
+    model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: random.Random, count: int = 200
+) -> dict[str, float]:
     """Share of freshly drawn `a op b =` that greedy decoding completes with the right number; by operation."""
     scores = {}
     for op in OPERATIONS:
@@ -116,15 +122,24 @@ def arithmetic_accuracy(model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerF
         longest = len(str(LARGEST)) + 1  # one token for each digit, and the sign that ends the number
         answers = tokenizer.batch_decode(model.generate(**batch, max_new_tokens=longest, do_sample=False)[:, -longest:])
         numbers = [re.match(r" \d+", answer) for answer in answers]
-        hits = [number is not None and int(number.group()) == calculate(a, op, b) for number, (a, b) in zip(numbers, pairs, strict=True)]
+        hits = [
+            number is not None and int(number.group()) == calculate(a, op, b)
+            for number, (a, b) in zip(numbers, pairs, strict=True)
+        ]
         scores[op] = sum(hits) / count
     return scores
 
 
-def pretrain(model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: PretrainingArgs) -> list[dict[str, float]]:
+def pretrain(
+    model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: PretrainingArgs
+) -> list[dict[str, float]]:
     """Train in fp32 with AdamW and a cosine schedule; returns one row every LOG_EVERY steps."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    schedule = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=min(200, args.steps // 10), num_training_steps=args.steps)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    schedule = get_cosine_schedule_with_warmup(
+        optimizer, num_warmup_steps=min(200, args.steps // 10), num_training_steps=args.steps
+    )
     stream = batches(tokenizer, args.tokens_per_batch, random.Random(args.seed))
     log: list[dict[str, float]] = []
     losses: list[float] = []
@@ -140,7 +155,13 @@ def pretrain(model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: 
         losses.append(loss.item())
         if step % LOG_EVERY == 0 or step == args.steps:
             accuracy = arithmetic_accuracy(model, tokenizer, random.Random(step))
-            log.append({"step": step, "loss": round(sum(losses) / len(losses), 4), **{f"accuracy {op}": round(a, 3) for op, a in accuracy.items()}})
+            log.append(
+                {
+                    "step": step,
+                    "loss": round(sum(losses) / len(losses), 4),
+                    **{f"accuracy {op}": round(a, 3) for op, a in accuracy.items()},
+                }
+            )
             progress.write(json.dumps(log[-1]))
             losses.clear()
         if args.checkpoints and step % LOG_EVERY == 0:
@@ -179,7 +200,9 @@ def parse_args() -> PretrainingArgs:
     parser.add_argument("--tokens-per-batch", type=int, default=2048)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoints", type=Path, default=None, help="folder for an unrounded checkpoint with each row of the log")
+    parser.add_argument(
+        "--checkpoints", type=Path, default=None, help="folder for an unrounded checkpoint with each row of the log"
+    )
     return PretrainingArgs(**vars(parser.parse_args()))
 
 

@@ -2,8 +2,8 @@
 
     python -m assets.make_micro_vit --out assets/micro_vit
 
-Letters are drawn as scikit-learn's digits were: bright strokes filling a 32 x 32 bitmap, averaged over 4 x 4 blocks to 8 x 8.
-No digit is among them.
+Letters are drawn as scikit-learn's digits were: bright strokes filling a 32 x 32 bitmap, averaged over 4 x 4 blocks to
+8 x 8. No digit is among them.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from assets.manifest import write_manifest
 
 # Lower-case letters only where they differ from the capital in more than size.
 GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghmnqrty" + "αβγδεζηθλμξπσφψω" + "ГДЖЛФЦЮЯ"
-ALL_SCRIPTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral")  # font families, by the start of the file name
+# Font families, by the start of the file name.
+ALL_SCRIPTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral")
 LATIN_ONLY = ("cmb10", "cmmi10", "cmr10", "cmss10", "cmti10", "cmtt10")
 NOT_TEXT = ("DejaVuSansDisplay", "DejaVuSerifDisplay")
 
@@ -84,7 +85,7 @@ def draw(drawing: Image.Image, rng: random.Random) -> np.ndarray:
 
 
 def preprocess(images: np.ndarray) -> Tensor:
-    """uint8 (B, H, W) to (B, 1, IMAGE_SIZE, IMAGE_SIZE) in [-1, 1]: resized bilinearly, mean and standard deviation 0.5."""
+    """uint8 (B, H, W) to (B, 1, IMAGE_SIZE, IMAGE_SIZE) in [-1, 1]: resized bilinearly, mean and deviation 0.5."""
     pixels = torch.from_numpy(images)[:, None].float() / 255
     return (F.interpolate(pixels, size=IMAGE_SIZE, mode="bilinear") - 0.5) / 0.5
 
@@ -113,9 +114,14 @@ def make_model() -> ViTForImageClassification:
 
 
 def pretrain(model: ViTForImageClassification, args: PretrainingArgs) -> list[dict[str, float]]:
-    """Train in fp32 with AdamW and a cosine schedule; returns one row every LOG_EVERY steps. Each picture is new, so accuracy is held-out."""
+    """Train in fp32 with AdamW and a cosine schedule; returns one row every LOG_EVERY steps.
+
+    Each picture is a new view of a drawing that was seen before, and accuracy is measured before the step.
+    """
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05, fused=True)
-    schedule = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=args.steps // 10, num_training_steps=args.steps)
+    schedule = get_cosine_schedule_with_warmup(
+        optimizer, num_warmup_steps=args.steps // 10, num_training_steps=args.steps
+    )
     log: list[dict[str, float]] = []
     losses, hits = [], []
     stream = batches(args.batch_size, random.Random(args.seed))
@@ -132,7 +138,9 @@ def pretrain(model: ViTForImageClassification, args: PretrainingArgs) -> list[di
         losses.append(loss.item())
         hits.append((logits.argmax(-1) == labels).float().mean().item())
         if step % LOG_EVERY == 0 or step == args.steps:
-            log.append({"step": step, "loss": round(sum(losses) / len(losses), 4), "accuracy": round(sum(hits) / len(hits), 4)})
+            log.append(
+                {"step": step, "loss": round(sum(losses) / len(losses), 4), "accuracy": round(sum(hits) / len(hits), 4)}
+            )
             progress.write(json.dumps(log[-1]))
             losses.clear()
             hits.clear()
@@ -149,7 +157,9 @@ def main(args: PretrainingArgs) -> None:
     model.config.num_labels = ViTConfig().num_labels
     model.vit.to(torch.float16).save_pretrained(args.out)
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    ViTImageProcessor(size=size, resample=Image.Resampling.BILINEAR, image_mean=[0.5], image_std=[0.5]).save_pretrained(args.out)
+    ViTImageProcessor(size=size, resample=Image.Resampling.BILINEAR, image_mean=[0.5], image_std=[0.5]).save_pretrained(
+        args.out
+    )
     (args.out / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     command = (
         f"python -m assets.make_micro_vit --out assets/micro_vit --steps {args.steps} --batch-size {args.batch_size} "

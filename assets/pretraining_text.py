@@ -1,7 +1,8 @@
 """Procedural text that teaches arithmetic and the vocabulary of micro_gsm, but not its task.
 
-Written-out calculations, short narratives with running totals, look-up questions. Nothing here has the instruction template, and
-no question is followed by more than a look-up: to read a whole story first and then solve it is left to fine-tuning.
+Written-out calculations, short narratives with running totals, look-up questions. Nothing here has the instruction
+template, and no question is followed by more than a look-up: to read a whole story first and then solve it is left to
+fine-tuning.
 """
 
 import random
@@ -50,9 +51,13 @@ def _phrase(rng: random.Random) -> str:
     a, b = operands(rng, op)
     c = calculate(a, op, b)
     if op == "+":
-        return rng.choice((f"{a} and {b} make {c} in total.", f"{a} and {b} make {c} altogether.", f"{c} is {b} more than {a}."))
+        return rng.choice(
+            (f"{a} and {b} make {c} in total.", f"{a} and {b} make {c} altogether.", f"{c} is {b} more than {a}.")
+        )
     if op == "-":
-        return rng.choice((f"{c} is {b} fewer than {a}.", f"{a} is {c} more than {b}.", f"The difference of {a} and {b} is {c}."))
+        return rng.choice(
+            (f"{c} is {b} fewer than {a}.", f"{a} is {c} more than {b}.", f"The difference of {a} and {b} is {c}.")
+        )
     if op == "*":
         return f"{MULTIPLES[b]} {a} is {c}." if b in MULTIPLES else f"{a} * {b} = {c}."
     return f"half of {a} is {c}." if b == 2 else f"{a} / {b} = {c}."
@@ -75,7 +80,9 @@ def _running_total(rng: random.Random) -> str:
             continue
         value = calculate(a, op, b)
         if op == "+":
-            event = rng.choice((f"{owner} {rng.choice(GAINS)} {b} more {item}.", f"{other} gives {b} {item} to {owner}."))
+            event = rng.choice(
+                (f"{owner} {rng.choice(GAINS)} {b} more {item}.", f"{other} gives {b} {item} to {owner}.")
+            )
         elif op == "-":
             event = rng.choice((f"{owner} {rng.choice(LOSSES)} {b} {item}.", f"{owner} gives {b} {item} to {other}."))
         else:
@@ -91,10 +98,11 @@ def _relation(rng: random.Random) -> str:
     op = rng.choice(OPERATIONS)
     a, b = operands(rng, op)
     c = calculate(a, op, b)
+    total = f"{owner} has {a} {op} {b} = {c}"
     if op == "+":
         return rng.choice(
             (
-                f"{other} has {a} {item}. {owner} has {b} {item} more than {other}. {owner} has {a} + {b} = {c} {item}.",
+                f"{other} has {a} {item}. {owner} has {b} {item} more than {other}. {total} {item}.",
                 f"{owner} has {a} {item}. {other} has {b} {item}. They have {a} + {b} = {c} {item} in total.",
                 f"{owner} has {a} {item}. {other} has {b} {item}. They have {a} + {b} = {c} {item} altogether.",
             )
@@ -102,22 +110,24 @@ def _relation(rng: random.Random) -> str:
     if op == "-":
         return rng.choice(
             (
-                f"{other} has {a} {item}. {owner} has {b} {item} fewer than {other}. {owner} has {a} - {b} = {c} {item}.",
-                f"{owner} has {a} {item}. {other} has {b} {item}. {owner} has {a} - {b} = {c} more {item} than {other}.",
+                f"{other} has {a} {item}. {owner} has {b} {item} fewer than {other}. {total} {item}.",
+                f"{owner} has {a} {item}. {other} has {b} {item}. {total} more {item} than {other}.",
             )
         )
     if op == "*":
         told = [
-            f"{owner} has {a} {box} with {b} {item} each. {owner} has {a} * {b} = {c} {item}.",
-            f"{owner} has {a} {box}. There are {b} {item} in each. {owner} has {a} * {b} = {c} {item}.",
+            f"{owner} has {a} {box} with {b} {item} each. {total} {item}.",
+            f"{owner} has {a} {box}. There are {b} {item} in each. {total} {item}.",
             f"{owner} has {a} {item}. Each costs {b} dollars. The cost is {a} * {b} = {c} dollars.",
         ]
         if b in MULTIPLES:
-            told += [f"{other} has {a} {item}. {owner} has {MULTIPLES[b]} as many as {other}. {owner} has {a} * {b} = {c} {item}."] * 2
+            told += [f"{other} has {a} {item}. {owner} has {MULTIPLES[b]} as many as {other}. {total} {item}."] * 2
         return rng.choice(told)
     if b == 2 and rng.random() < 0.7:
-        return f"{other} has {a} {item}. {owner} has half as many as {other}. {owner} has {a} / 2 = {c} {item}."
-    return f"{owner} has {a} {item}. {owner} shares the {item} among {b} friends. Each friend gets {a} / {b} = {c} {item}."
+        return f"{other} has {a} {item}. {owner} has half as many as {other}. {total} {item}."
+    return (
+        f"{owner} has {a} {item}. {owner} shares the {item} among {b} friends. Each friend gets {a} / {b} = {c} {item}."
+    )
 
 
 def _relations(rng: random.Random) -> str:
@@ -126,7 +136,10 @@ def _relations(rng: random.Random) -> str:
 
 def _repeated(rng: random.Random) -> str:
     """Amounts of several owners, told again in another order: only copying predicts the second half."""
-    facts = [f"{owner} {rng.choice(('has', *GAINS, *LOSSES))} {rng.randint(1, LARGEST)} {rng.choice(ITEMS)}." for owner in rng.sample(NAMES, rng.randint(2, 5))]
+    facts = [
+        f"{owner} {rng.choice(('has', *GAINS, *LOSSES))} {rng.randint(1, LARGEST)} {rng.choice(ITEMS)}."
+        for owner in rng.sample(NAMES, rng.randint(2, 5))
+    ]
     return " ".join(facts + rng.sample(facts, len(facts)))
 
 
@@ -151,8 +164,10 @@ def _restated(rng: random.Random) -> str:
             f"{owner} has {a} {item} and {b} {other_item}. How many {item} does {owner} have? {owner} has {a} {item}.",
             f"They have {a} {item} in total. How many {item} do they have in total? They have {a} {item}.",
             f"They have {a} {item} altogether. How many {item} do they have altogether? They have {a} {item}.",
-            f"{owner} has {a} more {item} than {other_item}. How many more {item} does {owner} have? {owner} has {a} more {item}.",
-            f"There are {a} {item}. Each friend gets {b} {item}. How many {item} does each friend get? Each friend gets {b} {item}.",
+            f"{owner} has {a} more {item} than {other_item}. "
+            f"How many more {item} does {owner} have? {owner} has {a} more {item}.",
+            f"There are {a} {item}. Each friend gets {b} {item}. "
+            f"How many {item} does each friend get? Each friend gets {b} {item}.",
         )
     )
 

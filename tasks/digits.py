@@ -1,4 +1,4 @@
-"""Handwritten digits: the 1797 real 8 x 8 images that scikit-learn ships, with a few examples per class, as in VTAB-1k in small."""
+"""Handwritten digits: the 1797 real 8 x 8 images that scikit-learn ships, with few training examples per class."""
 
 import hashlib
 import json
@@ -51,7 +51,8 @@ class Digits:
             members = np.flatnonzero(labels == label).tolist()
             if held >= len(members):
                 raise DataError(
-                    f"digits has {len(members)} images of class {label}: {held} for training and validation leave none for test"
+                    f"digits has {len(members)} images of class {label}: "
+                    f"{held} for training and validation leave none for test"
                 )
             rng.shuffle(members)
             rows["train"] += members[: self.train_per_class]

@@ -1,7 +1,7 @@
 """Grade-school word problems of one to three steps, drawn from a seeded generator: GSM-8K in small.
 
-Prompt, target layout and scorers are those of GSM-8K, so a run takes the same path through the harness; only the numbers
-(0 to 99) and the vocabulary are small enough for a model that trains on a laptop.
+Prompt, target layout and scorers are those of GSM-8K, so a run takes the same path through the harness; only the
+numbers (1 to 99) and the vocabulary are small enough for a model that trains on a laptop.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ MULTIPLES = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
 
 
 class _Retry(Exception):
-    """A value left the range 0..LARGEST, or a division is not whole; the draw is repeated."""
+    """A value left the range 1..LARGEST, or a division is not whole; the draw is repeated."""
 
 
 @dataclass

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor, AutoModelForCausalLM, AutoTokenizer, GemmaForCausalLM, ViTForImageClassification
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GemmaForCausalLM,
+    ViTForImageClassification,
+)
 
 from assets.make_micro_gemma import make_tokenizer
 from assets.make_micro_vit import GLYPHS, preprocess
@@ -33,7 +39,9 @@ def test_shipped_files_are_those_of_the_manifest(folder: Path) -> None:
 def test_micro_gemma_loads_as_gemma() -> None:
     model = AutoModelForCausalLM.from_pretrained(GEMMA, dtype=torch.float32)
     assert isinstance(model, GemmaForCausalLM)
-    names = {name.rpartition(".")[2] for name, module in model.model.named_modules() if isinstance(module, torch.nn.Linear)}
+    names = {
+        name.rpartition(".")[2] for name, module in model.model.named_modules() if isinstance(module, torch.nn.Linear)
+    }
     assert names == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(GEMMA))
 
@@ -54,7 +62,10 @@ def test_every_problem_comes_back_from_the_tokenizer_unchanged() -> None:
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids, skip_special_tokens=True) == example.prompt + example.target
         # Prompt and target may be tokenised apart, as the trainer does.
-        assert ids == tokenizer(example.prompt)["input_ids"] + tokenizer(example.target, add_special_tokens=False)["input_ids"]
+        assert (
+            ids
+            == tokenizer(example.prompt)["input_ids"] + tokenizer(example.target, add_special_tokens=False)["input_ids"]
+        )
 
 
 def test_the_shipped_tokenizer_is_the_one_that_the_script_makes() -> None:
@@ -81,7 +92,9 @@ def test_micro_vit_loads_as_vit_with_a_new_head() -> None:
 def test_the_saved_image_processor_does_what_pretraining_did() -> None:
     images = np.stack([example.image for example in Digits().examples("validation")])
     processor = AutoImageProcessor.from_pretrained(VIT)
-    pixels = processor([image[:, :, None] for image in images], input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+    pixels = processor([image[:, :, None] for image in images], input_data_format="channels_last", return_tensors="pt")[
+        "pixel_values"
+    ]
     # The processor rounds the resized image to whole grey levels.
     torch.testing.assert_close(pixels, preprocess(images), atol=1.1 / 127.5, rtol=0)
 
