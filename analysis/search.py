@@ -2,7 +2,7 @@
 
     python -m analysis.search --task micro_gsm --model micro_gemma [--runs runs] [--recipes conf/recipe/clean/picked]
 
-Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<task>-<model>.yaml, from which `recipe=clean` takes them.
+Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<task>-<model>.yaml for `recipe=clean` to read.
 The pick is the highest mean validation score over the seeds; among equal ones, the middle rate (the lower middle of an
 even number). Test scores are not read.
 """

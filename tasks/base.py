@@ -17,7 +17,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class TextExample:
-    """One problem. Training reads `prompt + target`, with the loss on the target; generation starts from `eval_prompt`."""
+    """One problem: trained on as `prompt + target`, the loss on the target; asked as `eval_prompt`."""
 
     id: str
     prompt: str
@@ -62,7 +62,7 @@ class Task(Protocol):
     scorers: Mapping[str, Scorer]
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of what determines the examples: file contents or generator version, sizes and data seed. Cheap."""
+        """SHA-256 of what determines the examples: file contents or generator version, sizes, data seed."""
         ...
 
     def examples(self, split: SplitName) -> Sequence[TextExample] | Sequence[ImageExample]:

@@ -24,7 +24,7 @@ class Digits:
     scorers: ClassVar[Mapping[str, Scorer]] = {"accuracy": exact_class}
 
     def __init__(
-        self, name: str = "digits", train_per_class: int = 10, validation_per_class: int = 2, data_seed: int = 0
+        self, *, train_per_class: int, validation_per_class: int, data_seed: int = 0, name: str = "digits"
     ) -> None:
         self.name = name
         self.train_per_class = train_per_class

@@ -236,11 +236,12 @@ class MicroGsm:
 
     def __init__(
         self,
-        name: str = "micro_gsm",
-        train_size: int = 2000,
-        validation_size: int = 200,
-        test_size: int = 500,
+        *,
+        train_size: int,
+        validation_size: int,
+        test_size: int,
         data_seed: int = 0,
+        name: str = "micro_gsm",
         steps: Sequence[int] = (1, 2, 3),
     ) -> None:
         if not set(steps) <= {1, 2, 3} or not steps:

@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from harness import config
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ("model.checkpoint=/tmp/mg500", "task.source.train_size=48", "task.source.validation_size=8", "task.source.test_size=12", "train.max_steps=6")
+TINY = (
+    "task.source.train_size=48",
+    "task.source.validation_size=8",
+    "task.source.test_size=12",
+    "train.max_steps=6",
+)
 
 config.register_resolvers()
 
@@ -30,6 +35,12 @@ def _one_thread():
 @pytest.fixture(autouse=True, scope="session")
 def _own_svd_cache(tmp_path_factory):
     os.environ["SVFT_CACHE_DIR"] = str(tmp_path_factory.mktemp("svd"))
+
+
+def task_of_yaml(name: str, **changes):
+    """The task that conf/task/<name>.yaml describes, with other values for some of its arguments."""
+    source = OmegaConf.load(ROOT / "conf" / "task" / f"{name}.yaml").source
+    return config.instantiate(OmegaConf.merge(source, {"data_seed": 0}, changes))
 
 
 @pytest.fixture

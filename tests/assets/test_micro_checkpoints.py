@@ -18,8 +18,7 @@ from assets.make_micro_gemma import make_tokenizer
 from assets.make_micro_vit import GLYPHS, preprocess
 from assets.manifest import MANIFEST, file_hashes
 from assets.pretraining_text import document
-from tasks.digits import Digits
-from tasks.micro_gsm import MicroGsm
+from tests.conftest import task_of_yaml
 
 ASSETS = Path(__file__).parents[2] / "assets"
 GEMMA, VIT = ASSETS / "micro_gemma", ASSETS / "micro_vit"
@@ -57,7 +56,7 @@ def test_micro_gemma_calculates() -> None:
 
 def test_every_problem_comes_back_from_the_tokenizer_unchanged() -> None:
     tokenizer = AutoTokenizer.from_pretrained(GEMMA)
-    for example in MicroGsm(train_size=300).examples("train"):
+    for example in task_of_yaml("micro_gsm", train_size=300).examples("train"):
         ids = tokenizer(example.prompt + example.target)["input_ids"]
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids, skip_special_tokens=True) == example.prompt + example.target
@@ -76,7 +75,7 @@ def test_pretraining_text_has_no_problem_and_no_prompt_of_the_task() -> None:
     rng = random.Random(0)
     text = "\n".join(document(rng) for _ in range(20_000))
     assert "###" not in text
-    task = MicroGsm()
+    task = task_of_yaml("micro_gsm")
     for split in ("train", "validation", "test"):
         for example in task.examples(split):
             assert example.prompt.partition("### Instruction:\n")[2].partition("\n\n### Response:")[0] not in text
@@ -90,7 +89,7 @@ def test_micro_vit_loads_as_vit_with_a_new_head() -> None:
 
 
 def test_the_saved_image_processor_does_what_pretraining_did() -> None:
-    images = np.stack([example.image for example in Digits().examples("validation")])
+    images = np.stack([example.image for example in task_of_yaml("digits").examples("validation")])
     processor = AutoImageProcessor.from_pretrained(VIT)
     pixels = processor([image[:, :, None] for image in images], input_data_format="channels_last", return_tensors="pt")[
         "pixel_values"

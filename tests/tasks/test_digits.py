@@ -6,13 +6,14 @@ from sklearn.datasets import load_digits
 
 from tasks.base import DataError, Task
 from tasks.digits import Digits
+from tests.conftest import task_of_yaml
 
 SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
 def task() -> Digits:
-    return Digits()
+    return task_of_yaml("digits")
 
 
 def test_it_is_a_task(task: Digits) -> None:
@@ -41,10 +42,12 @@ def test_images_and_labels_are_those_of_scikit_learn(task: Digits) -> None:
 
 def test_a_data_seed_gives_the_same_split_again_and_another_gives_another(task: Digits) -> None:
     def ids(seed: int) -> list[str]:
-        return [example.id for example in Digits(data_seed=seed).examples("train")]
+        return [example.id for example in task_of_yaml("digits", data_seed=seed).examples("train")]
 
     assert ids(0) == ids(0) != ids(1)
-    assert Digits().fingerprint() == task.fingerprint() != Digits(data_seed=1).fingerprint()
+    assert (
+        task_of_yaml("digits").fingerprint() == task.fingerprint() != task_of_yaml("digits", data_seed=1).fingerprint()
+    )
 
 
 def test_the_accuracy_of_the_labels_themselves_is_one(task: Digits) -> None:
@@ -55,4 +58,4 @@ def test_the_accuracy_of_the_labels_themselves_is_one(task: Digits) -> None:
 
 def test_more_examples_than_a_class_has_are_refused() -> None:
     with pytest.raises(DataError, match="174 images of class 8"):
-        Digits(train_per_class=173).examples("train")
+        task_of_yaml("digits", train_per_class=173).examples("train")

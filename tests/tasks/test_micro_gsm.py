@@ -5,6 +5,7 @@ import pytest
 
 from tasks.base import DataError, Task, TextExample
 from tasks.micro_gsm import LARGEST, MicroGsm
+from tests.conftest import task_of_yaml
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
@@ -13,7 +14,7 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def task() -> MicroGsm:
-    return MicroGsm()
+    return task_of_yaml("micro_gsm")
 
 
 def problem(example: TextExample) -> str:
@@ -62,14 +63,14 @@ def test_no_problem_is_in_two_splits_or_twice_in_one(task: MicroGsm) -> None:
 
 def test_every_number_of_steps_occurs(task: MicroGsm) -> None:
     assert {len(EQUATION.findall(example.target)) for example in task.examples("test")} == {1, 2, 3}
-    assert {
-        len(EQUATION.findall(example.target)) for example in MicroGsm(test_size=20, steps=(2,)).examples("test")
-    } == {2}
+    two = task_of_yaml("micro_gsm", test_size=20, steps=(2,))
+    assert {len(EQUATION.findall(example.target)) for example in two.examples("test")} == {2}
 
 
 def test_a_data_seed_gives_the_same_problems_again_and_another_gives_others() -> None:
     small = {"train_size": 50, "validation_size": 5, "test_size": 20}
-    first, again, other = MicroGsm(**small), MicroGsm(**small), MicroGsm(**small, data_seed=1)
+    first, again = (task_of_yaml("micro_gsm", **small) for _ in range(2))
+    other = task_of_yaml("micro_gsm", **small, data_seed=1)
     assert first.examples("train") == again.examples("train")
     assert first.fingerprint() == again.fingerprint()
     assert not {problem(e) for e in first.examples("test")} & {problem(e) for e in other.examples("test")}
@@ -77,11 +78,11 @@ def test_a_data_seed_gives_the_same_problems_again_and_another_gives_others() ->
 
 
 def test_a_larger_training_set_keeps_the_test_set() -> None:
-    small, large = MicroGsm(train_size=20), MicroGsm(train_size=60)
+    small, large = task_of_yaml("micro_gsm", train_size=20), task_of_yaml("micro_gsm", train_size=60)
     assert small.examples("test") == large.examples("test")
     assert small.fingerprint() != large.fingerprint()
 
 
 def test_an_unknown_number_of_steps_is_refused() -> None:
     with pytest.raises(DataError, match=r"\[4\]"):
-        MicroGsm(steps=[4])
+        task_of_yaml("micro_gsm", steps=[4])
