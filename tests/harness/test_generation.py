@@ -67,3 +67,27 @@ def test_generated_text_is_cut_at_a_stop_string(language, monkeypatch):
     whole = modality.predict(model, task.examples("test")[:4], 4, "")[0]
     monkeypatch.setattr(task, "stop", (whole[0][5:9],), raising=False)
     assert modality.predict(model, task.examples("test")[:4], 4, "")[0][0] == whole[0][:5]
+
+
+def test_the_untouched_model_does_not_know_the_task(composed):
+    cfg = composed("task.source.test_size=100", "task.source.train_size=1")
+    task = config.instantiate(cfg.task.source)
+    modality = modalities.choose(cfg, task)
+    examples = task.examples("test")
+    texts, _ = modality.predict(modality.load_model(), examples, 100, "untouched")
+    right = sum(
+        scorer(t, e.gold).correct for t, e in zip(texts, examples, strict=True) for scorer in task.scorers.values()
+    )
+    assert right <= 0.05 * len(examples) * len(task.scorers)
+
+
+def test_weights_that_are_not_safetensors_are_refused(composed, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from harness import models
+
+    model = AutoModelForCausalLM.from_pretrained("assets/micro_gemma")
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(models.ModelError, match="safetensors"):
+        models.load(composed(f"model.checkpoint={tmp_path}").model, "generation")
