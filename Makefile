@@ -27,7 +27,7 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 	HF_HUB_OFFLINE=1 $(RUN) $(DEMO) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
 	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=digits model=micro_vit method=head,lora,svft_plain,svft_banded,svft_random
 	@$(BIN)/python -m analysis.plots --runs demo/runs --out demo/figures
-	@$(BIN)/python -m analysis.tables --runs demo/runs --out demo/tables --print
+	@$(BIN)/python -m analysis.tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
 
 test: $(READY) ## the whole test suite, at most 8 minutes on 2 cores

@@ -1,8 +1,10 @@
 """What stands below a table of results: how its rows were trained, what its marks mean, and what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+
+from harness.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
 
@@ -36,6 +38,23 @@ def _setting_notes(runs: pd.DataFrame, rows: pd.DataFrame) -> Iterator[str]:
 
 def said(settings: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def budget_note(records: Sequence[Record]) -> str:
+    """How many learning rates each row's was picked from, of all finished runs that lie there, searches included."""
+    tried: dict[str, set[float]] = {}
+    for record in records:
+        tried.setdefault(record.run["label"], set()).add(record.config["train"]["lr"])
+    grids: dict[tuple[float, ...], list[str]] = {}
+    for label, rates in tried.items():
+        grids.setdefault(tuple(sorted(rates)), []).append(label)
+    if not any(len(grid) > 1 for grid in grids):
+        return ""
+    said_of = [
+        f"{'every row' if len(grids) == 1 else ', '.join(labels)} {len(grid)} ({', '.join(f'{r:g}' for r in grid)})"
+        for grid, labels in grids.items()
+    ]
+    return f"Learning rates tried, the best on validation data kept: {'; '.join(said_of)}."
 
 
 def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import markup, params, stats
-from analysis.footnotes import AVERAGE, footnotes, said
+from analysis.footnotes import AVERAGE, budget_note, footnotes, said
 from analysis.frames import ordered, runs_frame, scores_frame
 from harness import record
 
@@ -42,6 +42,7 @@ def results(runs: Path) -> list[Results]:
     """
     records, sentences = record.find(runs)
     broken = [sentence.removeprefix(f"{runs}/") for sentence in sentences]
+    searched = [r for r in records if r.status == "done"]
     records = [r for r in records if not _searched(r)]
     frame, scores = runs_frame(records), scores_frame(records)
     if frame.duplicated(["key", "seed"]).any():
@@ -54,24 +55,26 @@ def results(runs: Path) -> list[Results]:
             frame[(frame["task"] == place[0]) & (frame["model"] == place[1])],
             scores,
             [sentence for sentence in broken if _place(sentence) == place],
+            budget_note([r for r in searched if (r.run["task"], r.run["model"]) == place]),
         )
         for place in sorted(places)
     ]
 
 
-def _results(task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str]) -> Results:
+def _results(
+    task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], budget: str
+) -> Results:
     rows = table_rows(runs)
     cells = table_cells(scores[scores["key"].isin(rows["key"])])
     first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
-    notes = list(footnotes(runs, rows, cells, broken))
+    notes = [*footnotes(runs, rows, cells, broken), *([budget] if budget else [])]
     return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes)
 
 
 def _searched(value: record.Record) -> bool:
-    """A finished run that never saw test data: part of a learning-rate search, which has a table of its own."""
-    return (
-        value.status == "done" and bool(value.scores) and not any("test" in splits for splits in value.scores.values())
-    )
+    """A run that was not to see test data: part of a learning-rate search, which has a table of its own."""
+    planned = value.config.get("evaluate", {}).get("splits", ["test"])
+    return "test" not in planned and not any("test" in splits for splits in value.scores.values())
 
 
 def _place(sentence: str) -> tuple[str, str]:

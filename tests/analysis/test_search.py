@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from analysis import search
+from analysis import search, tables
 from tests.analysis.conftest import entry
 
 
@@ -64,3 +64,10 @@ def test_the_clean_recipe_uses_what_was_picked(composed):
 def test_a_variant_that_was_not_searched_starts_from_the_rate_of_its_method(composed):
     cfg = composed("method=lora", "method.adapter.r=5", "+recipe.picked.lora.r8-QKVUDOG=0.0123")
     assert cfg.train.lr == cfg.method.lr
+
+
+def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_rate, tmp_path):
+    for rate in (1e-3, 1e-2, 1e-1):
+        add_rate(rate, 5)
+    (result,) = tables.results(tmp_path / "runs")
+    assert any("every row 3 (0.001, 0.01, 0.1)" in note for note in result.notes)

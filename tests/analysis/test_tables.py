@@ -144,7 +144,9 @@ def test_a_run_that_was_evaluated_on_validation_data_alone_is_no_row(add, tmp_pa
     """The grid of a learning-rate search lies in runs/ too; its rows are in the table of the search."""
     add("A", 0, {"strict": GOOD})
     scores = {"toy": {"validation": entry({"strict": GOOD}, 0.0)}}
-    add("B", 0, scores=scores)
+    config = {"train": {"lr": 1e-3}, "recipe": {"name": "clean"}, "evaluate": {"splits": ["validation"]}}
+    add("B", 0, scores=scores, config=config)
+    add("C", 0, status="failed", failure={"reason": "no", "step": 1}, config=config)
     assert only(tmp_path).rows["label"].tolist() == ["A"]
 
 

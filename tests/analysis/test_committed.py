@@ -1,0 +1,26 @@
+"""What is committed follows from what is committed: tables from records, the README from tables."""
+
+import pytest
+
+from analysis import readme, tables
+from tests.conftest import ROOT
+
+OUT = ROOT / "analysis" / "output" / "tables"
+
+
+def test_the_committed_tables_are_what_the_committed_records_give(tmp_path):
+    tables.main(["--runs", str(ROOT / "runs"), "--out", str(tmp_path)])
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert {"params.csv", "micro_gsm_micro_gemma.md", "digits_micro_vit.md"} <= made.keys()
+    for name, text in made.items():
+        assert (OUT / name).read_text() == text, name
+
+
+def test_the_tables_in_the_readme_are_the_committed_ones():
+    assert readme.main(["--check", "--readme", str(ROOT / "README.md"), "--tables", str(OUT)]) == 0
+
+
+@pytest.mark.parametrize("name", ["pareto_micro_gsm_micro_gemma", "pareto_digits_micro_vit"])
+def test_the_figures_of_the_readme_are_there(name):
+    assert f"analysis/output/figures/{name}.png" in (ROOT / "README.md").read_text()
+    assert (ROOT / "analysis" / "output" / "figures" / f"{name}.svg").exists()
