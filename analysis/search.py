@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     frame = grid(records)
     numbers, shown = table(frame)
     seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
-    notes = [f"Validation score in per cent, mean of {seeds} seeds, by learning rate. Bold: the rate picked.", *broken]
+    notes = [f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.", *broken]
     write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)
     write_text(options.recipes / f"{options.task}-{options.model}.yaml", recipe(frame, options.task, options.model))
 

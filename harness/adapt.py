@@ -53,9 +53,14 @@ def _adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
         parameters=count(adapted, head),
         layers=list(getattr(adapted, "targeted_module_names", [])),
         trained_tensors=_trained_tensors(adapted),
-        warnings=sorted({str(w.message).split("\n")[0] for w in caught if issubclass(w.category, UserWarning)}),
+        warnings=sorted({_sentence(w) for w in caught if issubclass(w.category, UserWarning)}),
         decomposition_seconds=getattr(getattr(adapted, "base_model", None), "svd_seconds", 0.0),
     )
+
+
+def _sentence(warning: warnings.WarningMessage) -> str:
+    """Its first line, with file names for paths: a record says nothing of the machine's folders."""
+    return re.sub(r"(?<![\w.])/[\w.~/-]*/", "", str(warning.message).split("\n")[0])
 
 
 def count(model: nn.Module, head: str | None) -> dict[str, int]:
