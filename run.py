@@ -46,16 +46,15 @@ def main(cfg: DictConfig) -> None:
             adapted = adapt.adapt(base, config.instantiate(cfg.method.adapter), head)
             adapted.model.to(device)
             run.begin(result, adapted, provenance.collect(device))
-            tracker = Tracker(cfg, result, run.path)
-            if run.train_section() is None:
-                train = trainer.fit(cfg, adapted.model, modality, examples, head, run.checkpoint, tracker.callbacks())
-                run.finish_training(adapted.model, train)
-            trained.load(adapted.model, run.adapter)
-            result.train = run.train_section()
-            for split in cfg.evaluate.splits:
-                entry = evaluator.evaluate(run, task, modality, adapted.model, split, cfg.evaluate.batch_size)
-                result.scores.setdefault(task.name, {})[split] = entry
-        tracker.finish(result)
+            with Tracker(cfg, result, run.path) as callbacks:
+                if run.train_section() is None:
+                    train = trainer.fit(cfg, adapted.model, modality, examples, head, run.checkpoint, callbacks)
+                    run.finish_training(adapted.model, train)
+                trained.load(adapted.model, run.adapter)
+                result.train = run.train_section()
+                for split in cfg.evaluate.splits:
+                    entry = evaluator.evaluate(run, task, modality, adapted.model, split, cfg.evaluate.batch_size)
+                    result.scores.setdefault(task.name, {})[split] = entry
         print(run.summary(result))
 
 

@@ -30,9 +30,13 @@ def _has_key() -> bool:
 
 
 class Tracker:
-    """One W&B run a record, under an id that a resumed run finds again; does nothing when disabled."""
+    """One W&B run a record, under an id that a resumed run finds again; does nothing when disabled.
+
+    As a context it gives the callbacks that log training, and ends with the record's scores, or as failed.
+    """
 
     def __init__(self, cfg: DictConfig, record: Record, folder: Path):
+        self.record = record
         self.run = None
         if mode(cfg.wandb.mode) == "disabled":
             return
@@ -45,18 +49,18 @@ class Tracker:
             settings=wandb.Settings(console="off", silent=True),
         )  # fmt: skip
 
-    def callbacks(self) -> list[TrainerCallback]:
+    def __enter__(self) -> list[TrainerCallback]:
         return [] if self.run is None else [_LogTraining(self.run)]
 
-    def finish(self, record: Record) -> None:
+    def __exit__(self, kind: type | None, *exception) -> None:
         if self.run is None:
             return
-        self.run.summary.update(_flat({"parameters": record.parameters, "train": _scalars(record.train)}))
-        for benchmark, splits in record.scores.items():
+        self.run.summary.update(_flat({"parameters": self.record.parameters, "train": _scalars(self.record.train)}))
+        for benchmark, splits in self.record.scores.items():
             for split, entry in splits.items():
                 for scorer, score in entry["scorers"].items():
                     self.run.summary[f"{benchmark}/{split}/{scorer}"] = score["mean"]
-        self.run.finish(exit_code=0 if record.status == "done" else 1)
+        self.run.finish(exit_code=0 if kind is None else 1)
 
 
 class _LogTraining(TrainerCallback):
