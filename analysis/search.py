@@ -15,7 +15,6 @@ import pandas as pd
 
 from analysis.frames import ordered, scores_frame
 from analysis.tables import OUT, write
-from harness.files import write_text
 from harness.record import Record, find
 
 HEADER = """\
@@ -83,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
     notes = [f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.", *broken]
     write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)
-    write_text(options.recipes / f"{options.task}-{options.model}.yaml", recipe(frame, options.task, options.model))
+    options.recipes.mkdir(parents=True, exist_ok=True)
+    path = options.recipes / f"{options.task}-{options.model}.yaml"
+    path.write_text(recipe(frame, options.task, options.model), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
-        use_cpu=cfg.device == "cpu",
+        use_cpu=cfg.device == "cpu" or not torch.cuda.is_available(),
         disable_tqdm=True,
         report_to=[],
     )

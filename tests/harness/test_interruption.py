@@ -15,12 +15,12 @@ COMMAND = (*TINY, "method=svft_banded", "method.adapter.d=2", "train.max_steps=1
            "train.log_every=1", "wandb.mode=disabled", "threads=1")  # fmt: skip
 
 
-def start(runs: Path) -> subprocess.Popen:
-    command = [sys.executable, "run.py", *COMMAND, f"runs_dir={runs}"]
+def start(runs: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "run.py", *COMMAND, f"runs_dir={runs}", *more]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def kill_when_there_is(runs: Path, pattern: str) -> None:
+def kill_when_there_is(runs: Path, pattern: str, status: str | None = "running") -> None:
     """Start the run and kill -9 it as soon as a file matches; the run must not have ended before."""
     process = start(runs)
     try:
@@ -30,7 +30,7 @@ def kill_when_there_is(runs: Path, pattern: str) -> None:
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert read(runs).status == "running"
+    assert (read(runs).status if list(runs.rglob("record.json")) else None) == status
 
 
 def finish(runs: Path) -> None:
@@ -83,13 +83,22 @@ def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_le
 
 
 def test_two_processes_do_not_run_the_same_run(tmp_path):
-    first = start(tmp_path)
-    while not list(tmp_path.rglob("config.yaml")):
+    first = start(tmp_path, "train.max_steps=100000")
+    try:
+        while not list(tmp_path.rglob("config.yaml")):
+            assert first.poll() is None
+            time.sleep(0.01)
+        second = start(tmp_path, "train.max_steps=100000")
+        output = second.communicate(timeout=300)[0].decode()
         assert first.poll() is None
-        time.sleep(0.01)
-    second = start(tmp_path)
-    output = second.communicate(timeout=300)[0].decode()
-    first.communicate(timeout=300)
+    finally:
+        first.kill()
+        first.communicate()
     assert second.returncode == 1
     assert "error: another process is running" in output
+
+
+def test_a_run_whose_process_was_killed_can_be_taken_over(tmp_path):
+    kill_when_there_is(tmp_path, "config.yaml", status=None)
+    finish(tmp_path)
     assert read(tmp_path).status == "done"

@@ -140,7 +140,7 @@ BAD_INPUT = {
     "train.batch_size=33": "train.batch_size=33 is not a multiple of 32",
     "model=micro_vit method=lora": "model micro_vit is of family vision; a task of kind 'generation' needs",
     "method=head": "needs a classification head",
-    "method.adapter.init=ones": "ones",
+    "+method.adapter.init=ones": "init='ones' is not one of zeros, kaiming",
     "task=digits model=micro_vit task.source.train_per_class=500": "class",
 }
 
