@@ -34,9 +34,15 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
         for r in records
         if r.status == "done"
     ]  # fmt: skip
-    frame = pd.DataFrame(facts).merge(scores, on=["key", "seed"])
+    frame = _shared_seeds(pd.DataFrame(facts).merge(scores, on=["key", "seed"]))
     by = ["method", "variant", "label", "adapter_params", "key", "rate"]
     return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
+
+
+def _shared_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """The seeds that every rate of a variant has; those that only the picked rate was run with later decide nothing."""
+    rates = frame.groupby(["method", "variant"])["rate"].transform("nunique")
+    return frame[frame.groupby(["method", "variant", "seed"])["rate"].transform("nunique") == rates]
 
 
 def pick(rates: pd.DataFrame) -> float:

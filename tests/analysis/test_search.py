@@ -57,12 +57,12 @@ def test_the_table_marks_what_was_picked(add_rate, tmp_path):
 
 
 def test_the_clean_recipe_uses_what_was_picked(composed):
-    cfg = composed("method=lora", "+recipe.picked.lora.r8-QKVUDOG=0.0123")
+    cfg = composed("method=lora", "recipe.picked.lora.r8-QKVUDOG=0.0123")
     assert cfg.train.lr == 0.0123
 
 
 def test_a_variant_that_was_not_searched_starts_from_the_rate_of_its_method(composed):
-    cfg = composed("method=lora", "method.adapter.r=5", "+recipe.picked.lora.r8-QKVUDOG=0.0123")
+    cfg = composed("method=lora", "method.adapter.r=5", "recipe.picked.lora.r8-QKVUDOG=0.0123")
     assert cfg.train.lr == cfg.method.lr
 
 
@@ -71,3 +71,10 @@ def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_r
         add_rate(rate, 5)
     (result,) = tables.results(tmp_path / "runs")
     assert any("every row 3 (0.001, 0.01, 0.1)" in note for note in result.notes)
+
+
+def test_seeds_that_only_the_picked_rate_was_run_with_later_decide_nothing(add_rate, tmp_path):
+    for rate, right in [(1e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right, seed=0)
+    add_rate(1e-2, 0, seed=1)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
