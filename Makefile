@@ -62,8 +62,8 @@ search: $(READY) ## learning rates of the micro tasks: one grid for every method
 	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
 	@$(BIN)/python -m analysis.search --task micro_gsm --model micro_gemma
 
-SEEDS ?= 0,1,2
-micro: $(READY) ## the micro results: every method on both micro tasks, seeds 0, 1, 2, into runs/
+SEEDS ?= 0,1,2,3,4
+micro: $(READY) ## the micro results: every method on both micro tasks, five seeds, into runs/ (hours)
 	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=digits model=micro_vit seed=$(SEEDS) method=head,$(METHODS)
 	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=$(METHODS)
 	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=lora method.adapter.r=1

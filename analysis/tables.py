@@ -192,7 +192,7 @@ def score(cell) -> str:
     marked = {"best": f"**{mean}**", "tie": f"{mean}†"}.get(cell.verdict, mean)
     if cell.seeds == 1:
         error = "" if pd.isna(cell.standard_error) else f" ± {percent(cell.standard_error)}"
-        return f"{marked}{error} (one seed)"
+        return f"{marked}{error}"
     return marked if pd.isna(cell.low) else f"{marked} [{percent(cell.low)}, {percent(cell.high)}]"
 
 
@@ -240,9 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             write(options.out, f"{result.task}_{result.model}", wide(result), shown, result.notes)
             print(f"{options.out}/{result.task}_{result.model}.{{csv,md,tex}}")
+    if options.print:
+        return
     if not (options.runs / params.COUNTS).exists():
         print(f"no {options.runs / params.COUNTS}, so no params table; `python recount.py` makes it", file=sys.stderr)
-    elif not options.print:
+    else:
         recount = params.table(options.runs)
         write(options.out, "params", recount, *params.text(recount))
         print(f"{options.out}/params.{{csv,md,tex}}")

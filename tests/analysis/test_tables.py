@@ -37,7 +37,9 @@ def test_three_seeds_have_their_mean_and_interval(add, tmp_path):
 
 def test_one_seed_says_so_and_has_the_binomial_error(add, tmp_path):
     add("LoRA (r=1)", 0, {"strict": "1" * 50 + "0" * 50})
-    assert row(only(tmp_path), "LoRA (r=1)")["strict (%)"] == "50.0 ± 5.0 (one seed)"
+    result = only(tmp_path)
+    assert row(result, "LoRA (r=1)")["strict (%)"] == "50.0 ± 5.0"
+    assert any(note.startswith("One seed: ± the binomial standard error") for note in result.notes)
 
 
 def test_a_score_that_was_not_made_is_an_empty_cell_and_never_zero(add, tmp_path):
