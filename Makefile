@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow lint format tables plots search micro params readme assets lock clean
+.PHONY: help demo test lint format tables plots search micro params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,10 +31,7 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 DEMO := runs_dir=demo/runs wandb.mode=disabled
 
 test: $(READY) ## the whole test suite, at most 8 minutes on 2 cores
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
-
-test-slow: $(READY) ## tests that take minutes each
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(READY) ## style and errors, without changing anything
 	$(BIN)/ruff check .
@@ -75,8 +72,8 @@ readme: tables plots ## put the tables into README.md
 	$(BIN)/python -m analysis.readme
 
 assets: $(READY) ## make the micro checkpoints anew (about an hour on 2 cores)
-	$(BIN)/python -m assets.make_micro_gemma
-	$(BIN)/python -m assets.make_micro_vit
+	$(BIN)/python -m assets.make_micro_gemma --out assets/micro_gemma
+	$(BIN)/python -m assets.make_micro_vit --out assets/micro_vit
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --no-annotate --no-header --python-version 3.11 -o requirements.lock
