@@ -2,36 +2,31 @@
 
     python recount.py        writes runs/params/counts.json, which analysis/params.py sets beside the printed counts
 
-A row of analysis/reference/param_rows.csv becomes a model and a method by its overrides in param_overrides.csv. The
-method is attached on the meta device, and the tensors it trains are counted; a classification head never is. Where the
-paper's count needs a reading, that file states it: `butterfly_extension` (is PEFT's CUDA extension there?), `counted`
-(what is) and `reading` (in words).
+A row of analysis/reference/param_rows.csv becomes a model and a method as in conf/experiment/table<n>.yaml. The method
+is attached on the meta device, and the tensors it trains are counted; a classification head never is. Where the paper's
+count needs a reading, analysis/reference/param_readings.csv states it: `count` (settings that only the count needs),
+`butterfly_extension` (is PEFT's CUDA extension there?), `counted` (what is) and `reading` (in words).
 """
 
 import csv
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import DictConfig
-from peft.tuners.boft import layer as boft_layer
 
-from harness import models
-from harness.adapt import Adapted, adapt
+from harness import experiments
+from harness.adapt import Adapted
 from harness.config import register_resolvers
+from harness.counting import adapted_without_weights
 from harness.files import write_json
 
 ROOT = Path(__file__).resolve().parent
 REFERENCE = ROOT / "analysis" / "reference"
 COUNTS = Path("runs", "params", "counts.json")
-KEY = ("table", "model", "method", "variant", "config", "target_modules")
-NUM_LABELS = 2  # any number: the head is not counted
+KEY = ("table", "model", "method", "variant", "config")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -44,29 +39,6 @@ def composed(overrides: str) -> DictConfig:
     choices = [f"+{item}" if item.split("=")[0] in ("model", "method") else item for item in overrides.split()]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(overrides=[*choices, "+seed=0"])
-
-
-@contextmanager
-def butterfly_extension(state: str) -> Iterator[None]:
-    """Pretend that PEFT's CUDA extension is "present" or "absent"; "" leaves PEFT alone.
-
-    Where it is absent PEFT builds one butterfly factor, whatever is asked for. Where it is present PEFT builds the
-    requested ones; only their forward pass runs the extension. The frozen permutations (dense n x n, filled entry by
-    entry) stay empty, on the meta device.
-    """
-    if not state:
-        yield
-        return
-    layer = boft_layer.BOFTLayer
-    kept = boft_layer.get_fbd_cuda, layer.block_butterfly_perm, layer.perm2mat
-    boft_layer.get_fbd_cuda = lambda: state == "present"
-    layer.block_butterfly_perm = lambda self, *sizes: None
-    layer.perm2mat = lambda self, indices: 0.0
-    try:
-        with torch.device("meta"):
-            yield
-    finally:
-        boft_layer.get_fbd_cuda, layer.block_butterfly_perm, layer.perm2mat = kept
 
 
 def parameters(adapted: Adapted) -> int:
@@ -85,23 +57,31 @@ COUNTED: dict[str, Callable[[Adapted], int]] = {"parameters": parameters, "degre
 
 @cache
 def count(overrides: str, extension: str, counted: str) -> int:
-    cfg = composed(overrides)
-    model = models.build(cfg.model, num_labels=NUM_LABELS if cfg.model.head else None)
-    with butterfly_extension(extension), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nothing on the meta device is initialised
-        adapted = adapt(model, instantiate(cfg.method.adapter), cfg.model.head)
-    return COUNTED[counted](adapted)
+    return COUNTED[counted](adapted_without_weights(composed(overrides), extension))
+
+
+def overrides() -> dict[tuple[str, ...], str]:
+    """How each printed row is run, by KEY."""
+    tables = [experiments.read(name) for name in experiments.names()]
+    return {
+        (str(table["table"]), *(row.get(k, "") for k in KEY[1:])): row["run"]
+        for table in tables
+        if "table" in table
+        for row in table["rows"]
+    }
 
 
 def rows() -> list[dict[str, str]]:
     """The paper's rows in their order, each with its overrides and readings."""
-    mapping = {tuple(row[k] for k in KEY): row for row in read_csv(REFERENCE / "param_overrides.csv")}
-    return [mapping[tuple(row[k] for k in KEY)] for row in read_csv(REFERENCE / "param_rows.csv")]
+    readings = {tuple(row[k] for k in KEY): row for row in read_csv(REFERENCE / "param_readings.csv")}
+    runs = overrides()
+    keys = [tuple(row[k] for k in KEY) for row in read_csv(REFERENCE / "param_rows.csv")]
+    return [readings[key] | {"overrides": f"{runs[key]} {readings[key]['count']}".strip()} for key in keys]
 
 
 def recount(row: dict[str, str]) -> dict[str, Any]:
     value = count(row["overrides"], row["butterfly_extension"], row["counted"])
-    entry = {name: row[name] for name in (*KEY, "overrides", "reading")}
+    entry = {name: row[name] for name in (*KEY, "target_modules", "overrides", "reading")}
     return {**entry, "table": int(row["table"]), "params_computed": value}
 
 

@@ -1,13 +1,16 @@
 """Learning-rate search: what every method scored on validation data at every rate of one grid, and the rate it picks.
 
-    python -m analysis.search --task micro_gsm --model micro_gemma [--runs runs] [--recipes conf/recipe/clean/picked]
+    python -m analysis.search --family micro_math --task micro_gsm --model micro_gemma
 
-Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<task>-<model>.yaml for `recipe=clean` to read.
+Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<family>-<model>.yaml for `recipe=clean` to read; a
+family of several tasks (`--task digits micro_shapes`) has one such file. `default` in it, for variants that were not
+searched, is the lowest rate that was picked for the method.
 The pick is the highest mean validation score over the seeds; among equal ones, the middle rate (the lower middle of an
 even number). Test scores are not read.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +21,18 @@ from analysis.tables import OUT, write
 from harness.record import Record, find
 
 HEADER = """\
-# Learning rates that scored best on validation data of {task} with {model}: method, then variant.
-# Written by `python -m analysis.search --task {task} --model {model}`; the whole grid is in analysis/output/tables.
+# Learning rates that scored best on validation data, {family} with {model}: task, method, then variant.
+# Written by `python -m analysis.search --family {family} --model {model} --task {tasks}`.
 """
 
 
 def grid(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a variant and rate: mean validation score by the first scorer, over the seeds that are there."""
-    scores = scores_frame(records, "validation").drop_duplicates(["key", "seed"])
+    """One row a variant and rate: mean validation score by each benchmark's first scorer, over the seeds there are.
+
+    A variant that has been run at one rate alone was not searched and is left out.
+    """
+    scores = scores_frame(records, "validation").drop_duplicates(["key", "seed", "benchmark"])
+    scores = scores.groupby(["key", "seed"], as_index=False).agg(mean=("mean", "mean"))
     facts = [
         {
             "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
@@ -34,7 +41,9 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
         for r in records
         if r.status == "done"
     ]  # fmt: skip
-    frame = _shared_seeds(pd.DataFrame(facts).merge(scores, on=["key", "seed"]))
+    columns = ["key", "seed", "method", "variant", "label", "adapter_params", "rate"]
+    frame = pd.DataFrame(facts, columns=columns).merge(scores, on=["key", "seed"])
+    frame = _shared_seeds(frame[frame.groupby(["method", "variant"])["rate"].transform("nunique") > 1])
     by = ["method", "variant", "label", "adapter_params", "key", "rate"]
     return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
 
@@ -65,32 +74,48 @@ def table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return numbers.reset_index(), shown[["Method", "Variant", *shown.columns[3:]]]
 
 
-def recipe(frame: pd.DataFrame, task: str, model: str) -> str:
-    lines = [HEADER.format(task=task, model=model)]
+def recipe(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Rates by method and variant, and each method's `default`."""
+    picks: dict[str, dict[str, float]] = {}
     for method, variants in ordered(frame).groupby("method", sort=False):
-        lines.append(f"{method}:\n")
-        for variant, rates in variants.groupby("variant", sort=False):
-            lines.append(f"  {variant}: {pick(rates):g}\n")
+        rates = {variant: pick(group) for variant, group in variants.groupby("variant", sort=False)}
+        picks[method] = rates | {"default": min(rates.values())}
+    return picks
+
+
+def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str) -> str:
+    lines = [HEADER.format(family=family, model=model, tasks=" ".join(picks))]
+    for task, methods in picks.items():
+        lines.append(f"{task}:\n")
+        for method, rates in methods.items():
+            lines += [f"  {method}:\n", *(f"    {variant}: {rate:g}\n" for variant, rate in rates.items())]
     return "".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__.split("\n")[0])
-    parser.add_argument("--task", required=True)
+    parser.add_argument("--family", required=True, help="as the task's yaml says: names the file of picks")
+    parser.add_argument("--task", required=True, nargs="+")
     parser.add_argument("--model", required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--recipes", type=Path, default=Path("conf/recipe/clean/picked"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    records, broken = find(options.runs / options.task / options.model)
-    frame = grid(records)
-    numbers, shown = table(frame)
-    seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
-    notes = [f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.", *broken]
-    write(options.out, f"search_{options.task}_{options.model}", numbers, shown, notes)
+    picks = {}
+    for task in options.task:
+        records, broken = find(options.runs / task / options.model)
+        frame = grid(records)
+        if frame.empty:
+            sys.exit(f"no method was run at two learning rates or more below {options.runs / task / options.model}")
+        numbers, shown = table(frame)
+        seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
+        notes = [f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.", *broken]
+        write(options.out, f"search_{task}_{options.model}", numbers, shown, notes)
+        picks[task] = recipe(frame)
+    path = options.recipes / f"{options.family}-{options.model}.yaml"
     options.recipes.mkdir(parents=True, exist_ok=True)
-    path = options.recipes / f"{options.task}-{options.model}.yaml"
-    path.write_text(recipe(frame, options.task, options.model), encoding="utf-8")
+    path.write_text(yaml(picks, options.family, options.model), encoding="utf-8")
+    print(path)
 
 
 if __name__ == "__main__":

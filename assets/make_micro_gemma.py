@@ -6,28 +6,22 @@ python -m assets.make_micro_gemma --out assets/micro_gemma
 import argparse
 import json
 import random
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
-from transformers import GemmaConfig, GemmaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
+from transformers import GemmaConfig, GemmaForCausalLM, PreTrainedTokenizerFast
 
+from assets.language_pretraining import LOG_EVERY, pretrain
 from assets.manifest import write_manifest
-from assets.pretraining_text import OPERATIONS, document, operands
-from tasks.micro_gsm import LARGEST, calculate, draw_problem
+from assets.pretraining_text import document
+from tasks.micro_gsm import draw_problem
 from tasks.prompts import ALPACA_NO_INPUT
 from tasks.scoring import MARKER
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>")
 VOCABULARY_SAMPLE = 20_000
-LOG_EVERY = 250
-DOCUMENTS_POOLED = 1024
 
 
 @dataclass(frozen=True)
@@ -92,105 +86,44 @@ def make_model(vocab_size: int) -> GemmaForCausalLM:
     )
 
 
-def batches(
-    tokenizer: PreTrainedTokenizerFast, tokens_per_batch: int, rng: random.Random
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Token ids and labels (B, T), B T <= tokens_per_batch: a document a row, padded on the right to a like length."""
-    while True:
-        texts = [document(rng) for _ in range(DOCUMENTS_POOLED)]
-        groups: list[list[list[int]]] = [[]]
-        for ids in sorted((ids + [tokenizer.eos_token_id] for ids in tokenizer(texts)["input_ids"]), key=len):
-            if (len(groups[-1]) + 1) * len(ids) > tokens_per_batch:
-                groups.append([])
-            groups[-1].append(ids)
-        rng.shuffle(groups)
-        for group in groups:
-            rows = [torch.tensor(ids) for ids in group]
-            ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
-            yield ids, pad_sequence(rows, batch_first=True, padding_value=-100)
-
-
-@torch.no_grad()
-def arithmetic_accuracy(
-    model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: random.Random, count: int = 200
-) -> dict[str, float]:
-    """Share of freshly drawn `a op b =` that greedy decoding completes with the right number; by operation."""
-    scores = {}
-    for op in OPERATIONS:
-        pairs = [operands(rng, op) for _ in range(count)]
-        batch = tokenizer([f"{a} {op} {b} =" for a, b in pairs], padding=True, padding_side="left", return_tensors="pt")
-        longest = len(str(LARGEST)) + 1  # one token for each digit, and the sign that ends the number
-        answers = tokenizer.batch_decode(model.generate(**batch, max_new_tokens=longest, do_sample=False)[:, -longest:])
-        numbers = [re.match(r" \d+", answer) for answer in answers]
-        hits = [
-            number is not None and int(number.group()) == calculate(a, op, b)
-            for number, (a, b) in zip(numbers, pairs, strict=True)
-        ]
-        scores[op] = sum(hits) / count
-    return scores
-
-
-def pretrain(
-    model: GemmaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: PretrainingArgs
-) -> list[dict[str, float]]:
-    """Train in fp32 with AdamW and a cosine schedule; returns one row every LOG_EVERY steps."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = get_cosine_schedule_with_warmup(
-        optimizer, num_warmup_steps=min(200, args.steps // 10), num_training_steps=args.steps
-    )
-    stream = batches(tokenizer, args.tokens_per_batch, random.Random(args.seed))
-    log: list[dict[str, float]] = []
-    losses: list[float] = []
-    progress = tqdm(range(1, args.steps + 1), desc="pre-training", mininterval=5)
-    for step in progress:
-        ids, labels = next(stream)  # (B, T) each
-        loss = model(input_ids=ids, labels=labels, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-        if step % LOG_EVERY == 0 or step == args.steps:
-            accuracy = arithmetic_accuracy(model, tokenizer, random.Random(step))
-            log.append(
-                {
-                    "step": step,
-                    "loss": round(sum(losses) / len(losses), 4),
-                    **{f"accuracy {op}": round(a, 3) for op, a in accuracy.items()},
-                }
-            )
-            progress.write(json.dumps(log[-1]))
-            losses.clear()
-        if args.checkpoints and step % LOG_EVERY == 0:
-            model.save_pretrained(args.checkpoints / f"step={step}")
-            tokenizer.save_pretrained(args.checkpoints / f"step={step}")
-    return log
-
-
 def main(args: PretrainingArgs) -> None:
     torch.manual_seed(args.seed)
     tokenizer = make_tokenizer()
     model = make_model(len(tokenizer))
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens")
-    log = pretrain(model, tokenizer, args)
-
-    model.to(torch.float16).save_pretrained(args.out)
-    tokenizer.save_pretrained(args.out)
-    (args.out / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     command = (
         f"python -m assets.make_micro_gemma --out assets/micro_gemma --steps {args.steps} "
         f"--tokens-per-batch {args.tokens_per_batch} --learning-rate {args.learning_rate} --seed {args.seed}"
     )
-    facts = {
-        "num_params": model.num_parameters(),
-        "seed": args.seed,
-        "dtype": "float16",
-        "final": log[-1],
-    }
-    write_manifest(args.out, command, facts)
+
+    def save(step: int, log: list[dict[str, float]]) -> None:
+        if args.checkpoints and step % LOG_EVERY == 0:
+            model.save_pretrained(args.checkpoints / f"step={step}")
+            tokenizer.save_pretrained(args.checkpoints / f"step={step}")
+        if step < args.steps:
+            return
+        model.to(torch.float16).save_pretrained(args.out)
+        tokenizer.save_pretrained(args.out)
+        (args.out / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
+        facts = {
+            "num_params": model.num_parameters(),
+            "seed": args.seed,
+            "dtype": "float16",
+            "final": log[-1],
+        }
+        write_manifest(args.out, command, facts)
+
+    pretrain(
+        model,
+        tokenizer,
+        document,
+        steps=args.steps,
+        tokens_per_batch=args.tokens_per_batch,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        save=save,
+        save_at=frozenset((*range(LOG_EVERY, args.steps, LOG_EVERY), args.steps)),
+    )
 
 
 def parse_args() -> PretrainingArgs:

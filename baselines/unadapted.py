@@ -1,5 +1,9 @@
-"""Full fine-tuning and head only: which of the base model's own weights are trained."""
+"""Full fine-tuning and head only: which of the base model's own weights are trained.
 
+`head`: module paths of the classification head; none for a model and task without one.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -9,7 +13,7 @@ from torch import nn
 class FullFineTuning:
     """Every parameter of the base model and its head."""
 
-    def attach(self, model: nn.Module, head: str | None) -> nn.Module:
+    def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
         return model.requires_grad_(True)
 
 
@@ -17,9 +21,10 @@ class FullFineTuning:
 class HeadOnly:
     """The classification head on frozen features. Raises ValueError for a model without one."""
 
-    def attach(self, model: nn.Module, head: str | None) -> nn.Module:
-        if head is None:
+    def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
+        if not head:
             raise ValueError("head-only training needs a classification head, and this model and task have none")
         model.requires_grad_(False)
-        model.get_submodule(head).requires_grad_(True)
+        for module in head:
+            model.get_submodule(module).requires_grad_(True)
         return model

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,12 @@ class Adapted:
     decomposition_seconds: float = 0.0
 
 
-def adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
+def head_modules(head: str | Sequence[str] | None) -> list[str]:
+    """The modules that are new with the task and trained by every method: a model yaml's `head`, as a list."""
+    return [head] if isinstance(head, str) else list(head or ())
+
+
+def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> Adapted:
     """Attach `adapter`: a PEFT config, or an object with `attach(model, head)`. The head, if any, is trained too.
 
     Trained parameters are fp32 for every method, whatever the dtype of the base (one precision policy).
@@ -32,16 +38,16 @@ def adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
     Raises SettingError where the method cannot be attached to this model.
     """
     try:
-        return _adapt(model, adapter, head)
+        return _adapt(model, adapter, head_modules(head))
     except ValueError as error:  # PEFT's and our own refusals
         raise SettingError(" ".join(str(error).split())) from error
 
 
-def _adapt(model: nn.Module, adapter: Any, head: str | None) -> Adapted:
+def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         if isinstance(adapter, PeftConfig):
-            adapter.modules_to_save = [head] if head else None
+            adapter.modules_to_save = head or None
             adapted = get_peft_model(model, adapter)
         else:
             adapted = adapter.attach(model, head)
@@ -63,12 +69,13 @@ def _sentence(warning: warnings.WarningMessage) -> str:
     return re.sub(r"(?<![\w.])/[\w.~/-]*/", "", str(warning.message).split("\n")[0])
 
 
-def count(model: nn.Module, head: str | None) -> dict[str, int]:
+def count(model: nn.Module, head: Sequence[str]) -> dict[str, int]:
     """Scalars in the adapter, in the head, and frozen; a head's frozen original is not counted twice."""
     totals = {"adapter": 0, "head": 0, "frozen": 0}
-    prefix = f"base_model.model.{head}" if isinstance(model, PeftModel) else head
+    within = "base_model.model." if isinstance(model, PeftModel) else ""
+    prefixes = tuple(f"{within}{module}." for module in head)
     for name, parameter in model.named_parameters():
-        in_head = head is not None and name.startswith(f"{prefix}.")
+        in_head = name.startswith(prefixes)
         if parameter.requires_grad:
             totals["head" if in_head else "adapter"] += parameter.numel()
         elif not (in_head and ".original_module." in name):

@@ -1,8 +1,9 @@
-"""A configuration, resolved: resolvers for yaml, what belongs to the run key, and where the run lives."""
+"""A configuration, resolved: resolvers for yaml, what identifies a run, and where the run lives."""
 
 import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from harness import roles
 from harness.settings import SettingError
 from tasks.base import DataError
 
-# Keys that change no number of the record, and the seed, which has a folder of its own.
+# Keys that change no number of the record, and the seed, which has a folder of its own. Where published data lie is
+# among them: what is in the files is part of the key as their fingerprint.
 COSMETIC = (
-    "seed", "recipe.picked", "evaluate", "wandb", "device", "threads", "runs_dir", "force",
+    "seed", "family", "experiment", "recipe.picked", "recipe.by_task", "recipe.by_model", "recipe.by_width",
+    "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan",
+    "task.source.train_source", "task.source.gsm8k_source", "task.source.math_source", "task.source.dev_source",
+    "task.source.mismatched_source", "task.source.folder",
     "method.label", "method.variant", "model.label", "task.label", "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 
@@ -25,9 +30,15 @@ def _targets(letters: str, *, _root_: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """`${targets:QKV}`: module paths of role letters in the chosen model. `${times:2,${x}}`: a product."""
+    """For yaml: `${targets:QKV}`, `${times:2,${x}}`, `${basename:${path}}` and `${stem:${path}}`.
+
+    They are the module paths of role letters in the chosen model, a product, and the last part of a path, the second
+    without its ending.
+    """
     OmegaConf.register_new_resolver("targets", _targets, replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+    OmegaConf.register_new_resolver("stem", lambda path: Path(path).stem, replace=True)
 
 
 def instantiate(node: DictConfig) -> Any:
@@ -46,10 +57,11 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
-def run_key(cfg: DictConfig, fingerprints: dict[str, str]) -> str:
-    """SHA-256 of what determines the numbers but for the seed: config without cosmetic keys, data, base weights.
+def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> str:
+    """SHA-256 of what determines the numbers but for the seed: the config without cosmetic keys, and `fingerprints`.
 
-    The seed is set to 0 before resolving, so that runs which differ by the seed alone have one key and one folder.
+    The seed is set to 0 before resolving, so that runs which differ by the seed alone have one identity. With the
+    fingerprints of data and base weights it is the run key; without them it can be told where neither is at hand.
     """
     keyed = copy.deepcopy(cfg)
     keyed.seed = 0
@@ -60,7 +72,7 @@ def run_key(cfg: DictConfig, fingerprints: dict[str, str]) -> str:
         for parent in parents:
             node = node.get(parent, {})
         node.pop(leaf, None)
-    text = json.dumps({"config": config, "fingerprints": fingerprints}, sort_keys=True)
+    text = json.dumps({"config": config, "fingerprints": fingerprints or {}}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -70,11 +82,12 @@ def run_dir(resolved: dict[str, Any], key: str) -> Path:
     return folder / f"seed={resolved['seed']}"
 
 
-def names(resolved: dict[str, Any]) -> dict[str, Any]:
-    """What the record says of the run besides its configuration: the choices, and the labels that tables print."""
+def names(cfg: DictConfig, resolved: dict[str, Any]) -> dict[str, Any]:
+    """What the record says of the run besides its configuration: its identity, the choices, and labels for tables."""
     method, task, model = (resolved[group] for group in ("method", "task", "model"))
     return {
         "method": method["name"], "task": task["name"], "model": model["name"], "recipe": resolved["recipe"]["name"],
         "seed": resolved["seed"], "label": method["label"], "task_label": task["label"], "model_label": model["label"],
         "targets": method.get("targets"), "variant": method["variant"],
+        "identity": identity(cfg),
     }  # fmt: skip

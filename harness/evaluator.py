@@ -1,37 +1,85 @@
 """Predictions, stored before they are scored; then every scorer over the same predictions."""
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from omegaconf import DictConfig
 from torch import nn
 
-from harness.record import summarise
+from harness.record import summarise, summarise_corpus
 from harness.run_folder import RunFolder
-from tasks.base import Task
+from harness.settings import SettingError
+from tasks.base import Benchmark, CorpusScorer, Scorer, Task
 
 
-def evaluate(run: RunFolder, task: Task, modality, model: nn.Module, split: str, batch_size: int) -> dict[str, Any]:
+def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
+    """Each benchmark and split that `cfg.evaluate` asks for and that the task has. Raises SettingError."""
+    names = list(task.benchmarks) if cfg.evaluate.benchmarks is None else list(cfg.evaluate.benchmarks)
+    for name in names:
+        if name not in task.benchmarks:
+            raise SettingError(f"evaluate.benchmarks: task {task.name} has {', '.join(task.benchmarks)}, not {name!r}")
+        benchmark = task.benchmarks[name]
+        yield from ((benchmark, split) for split in cfg.evaluate.splits if split in benchmark.splits)
+
+
+def is_scored(scores: dict[str, Any], benchmark: Benchmark, split: str) -> bool:
+    """Whether a record's `scores` have this split, of the data that the benchmark has now."""
+    entry = scores.get(benchmark.name, {}).get(split)
+    return entry is not None and entry["data"] == benchmark.fingerprint()
+
+
+def evaluate(
+    run: RunFolder, benchmark: Benchmark, modality, model: nn.Module, split: str, batch_size: int
+) -> dict[str, Any]:
     """The record's entry for one split of one benchmark. Predictions that are already stored are not made again."""
-    examples = task.examples(split)
-    stored = run.stored_predictions(task.name, split)
-    if stored is None:
+    examples = benchmark.examples(split)
+    data = benchmark.fingerprint()
+    stored = run.stored_predictions(benchmark.name, split)
+    if stored is None or stored["data"] != data:
         started = time.perf_counter()
-        predictions, generated = modality.predict(model, examples, batch_size, f"{task.name} {split}")
+        predictions, generated = modality.predict(model, benchmark, examples, batch_size, f"{benchmark.name} {split}")
         rows = [
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
             for example, prediction in zip(examples, predictions, strict=True)
         ]
-        stored = {"seconds": time.perf_counter() - started, "generated_tokens": generated, "rows": rows}
-        run.store_predictions(task.name, split, stored)
+        seconds = time.perf_counter() - started
+        stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
+        run.store_predictions(benchmark.name, split, stored)
+    predictions = [row["prediction"] for row in stored["rows"]]
+    golds = [row["gold"] for row in stored["rows"]]
     return {
-        "metric": task.metric,
-        "n": len(stored["rows"]),
+        "metric": benchmark.metric,
+        "n": len(golds),
+        "data": data,
         "seconds": stored["seconds"],
         "generated_tokens": stored["generated_tokens"],
-        "scorers": {name: _score(scorer, stored["rows"]) for name, scorer in task.scorers.items()},
+        "majority": majority(examples, golds),
+        "scorers": {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()},
     }
 
 
-def _score(scorer, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    verdicts = [scorer(row["prediction"], row["gold"]) for row in rows]
+def score(scorer: Scorer | CorpusScorer, predictions: Sequence[Any], golds: Sequence[Any]) -> dict[str, Any]:
+    """The record's Score of these predictions."""
+    if is_corpus(scorer):
+        return summarise_corpus(scorer.metric, predictions, golds)
+    verdicts = [scorer(prediction, gold) for prediction, gold in zip(predictions, golds, strict=True)]
     return summarise([v.correct for v in verdicts], [v.parsed for v in verdicts])
+
+
+def mean_score(scorer: Scorer | CorpusScorer, predictions: Sequence[Any], golds: Sequence[Any]) -> float:
+    """The score alone, without its standard error."""
+    if is_corpus(scorer):
+        return scorer.metric(predictions, golds)
+    return score(scorer, predictions, golds)["mean"]
+
+
+def is_corpus(scorer: Scorer | CorpusScorer) -> bool:
+    return isinstance(scorer, CorpusScorer)
+
+
+def majority(examples: Sequence[Any], golds: Sequence[Any]) -> float | None:
+    """What answering the most frequent gold answer every time would score; None where answers are not given classes."""
+    closed = all(isinstance(gold, int) for gold in golds) or all(getattr(e, "choices", ()) for e in examples)
+    return Counter(golds).most_common(1)[0][1] / len(golds) if closed and golds else None

@@ -1,25 +1,33 @@
-"""Language: examples to token ids, and greedy generation.
+"""Language: examples to token ids, text that is generated, and answers that are ranked by their likelihood.
 
-Shapes: B batch, T tokens of the longest prompt in the batch, N new tokens.
+Shapes: B batch, T tokens of the longest row in the batch, N new tokens, V vocabulary, K tokens of the longest choice
+in the batch and the one before it.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel
 
 from harness import models
 from harness.progress import bar
-from tasks.base import Task, TextExample
+from tasks.base import Benchmark, Task, TextExample
 from tasks.scoring import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
 
+Prediction = str | dict[str, str]
+
 
 class Generation:
-    """Causal language modelling of `prompt + target`, with the loss on the target and the end-of-sequence token."""
+    """Causal language modelling of `prompt + target`, with the loss on the target and the end-of-sequence token.
+
+    A task that `trains_on_prompt` has the loss on the prompt as well.
+    """
 
     def __init__(self, cfg: DictConfig, task: Task):
         self.cfg, self.task = cfg, task
@@ -31,12 +39,13 @@ class Generation:
 
     def rows(self, examples: Sequence[TextExample]) -> list[dict[str, list[int]]]:
         """Token ids and labels; the prompt is as long as it is when tokenised alone, as in the released scripts."""
-        whole = self.tokenizer([e.prompt + e.target for e in examples])["input_ids"]
-        prompts = self.tokenizer([e.prompt for e in examples])["input_ids"]
+        trains_on_prompt = getattr(self.task, "trains_on_prompt", False)
+        whole = self._tokens([e.prompt + e.target for e in examples])
+        prompts = self._tokens([e.prompt for e in examples])
         rows = []
         for ids, prompt in zip(whole, prompts, strict=True):
             ids = [*ids, self.tokenizer.eos_token_id][: self.cfg.train.max_length]
-            hidden = min(len(prompt), len(ids))
+            hidden = 0 if trains_on_prompt else min(len(prompt), len(ids))
             rows.append({"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]})
         return rows
 
@@ -58,48 +67,127 @@ class Generation:
         """Tokens in a batch, padding left out."""
         return batch["attention_mask"].sum()
 
-    @torch.inference_mode()
     def predict(
-        self, model: torch.nn.Module, examples: Sequence[TextExample], batch_size: int, label: str
+        self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
+    ) -> tuple[list[Prediction], int]:
+        """What the model answers, in the order of `examples`, and the number of generated tokens.
+
+        An answer is the generated text; {"text": that, "likeliest": the choice that the model finds likeliest, the
+        first among equals} where the example has choices.
+        """
+        predictions: list[Prediction]
+        predictions, generated = self.generate(model, benchmark, examples, batch_size, label)
+        ranked = [index for index, example in enumerate(examples) if example.choices]
+        if ranked:
+            likelihoods = self.log_likelihoods(model, [examples[i] for i in ranked], batch_size, label)
+            for index, values in zip(ranked, likelihoods, strict=True):
+                likeliest = examples[index].choices[values.index(max(values))]
+                predictions[index] = {"text": predictions[index], "likeliest": likeliest}
+        return predictions, generated
+
+    @torch.inference_mode()
+    def generate(
+        self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
     ) -> tuple[list[str], int]:
-        """Greedy continuations of `eval_prompt` in the order of `examples`, and the number of generated tokens.
+        """Continuations of `eval_prompt`, greedy or by the benchmark's beams, and the number of generated tokens.
 
         Batches hold prompts of like length, padded on the left under an attention mask, so that a text does not depend
         on what it shares a batch with.
         """
-        prompts = self.tokenizer([e.eval_prompt for e in examples])["input_ids"]
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # longest first: memory shows at once
-        device = next(model.parameters()).device
+        prompts = self._tokens([e.eval_prompt for e in examples])
+        settings = self._settings(benchmark)
         texts, generated = [""] * len(prompts), 0
         model.eval()
         with bar(len(prompts), f"generating {label}") as progress:
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                for index, ids in zip(batch, self._generate(model, [prompts[i] for i in batch], device), strict=True):
+            for batch in _longest_first(prompts, batch_size):
+                for index, ids in zip(batch, self._continue(model, [prompts[i] for i in batch], settings), strict=True):
                     text = self.tokenizer.decode(ids, skip_special_tokens=True)
-                    texts[index] = cut_at_stop(text, self.task.stop)
+                    texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
                     generated += len(ids)
                 progress.update(len(batch))
         return texts, generated
 
-    def _generate(self, model, prompts: list[list[int]], device: torch.device) -> list[list[int]]:
-        longest = max(map(len, prompts))
-        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)  # (B, T)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)  # (B, T)
-        settings = GenerationConfig(
-            max_new_tokens=self.cfg.task.max_new_tokens,
+    def _settings(self, benchmark: Benchmark) -> GenerationConfig:
+        own = hasattr(benchmark, "max_new_tokens")
+        return GenerationConfig(
+            max_new_tokens=benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens,
             do_sample=False,
-            num_beams=1,
-            pad_token_id=pad,
-            eos_token_id=end,
+            num_beams=getattr(benchmark, "beams", 1),
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
         )
+
+    def _continue(self, model, prompts: list[list[int]], settings: GenerationConfig) -> list[list[int]]:
+        ids, mask = self._padded_left(prompts, model)  # (B, T)
         output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)  # (B, T + N)
-        return [self._until_end(row[longest:].tolist(), end) for row in output]
+        return [self._until_end(row[ids.shape[1] :].tolist(), settings.eos_token_id) for row in output]
 
     @staticmethod
     def _until_end(ids: list[int], end: int) -> list[int]:
         return ids[: ids.index(end)] if end in ids else ids
 
+    @torch.inference_mode()
+    def log_likelihoods(
+        self, model: torch.nn.Module, examples: Sequence[TextExample], batch_size: int, label: str
+    ) -> list[list[float]]:
+        """For each choice of each example log p(choice | eval_prompt), summed over the choice's tokens.
+
+        Prompt and choice are tokenised together, and the prompt is as long as it is when tokenised alone: as in
+        training. Rows are padded on the left, so the choices lie in the last columns and only their logits are made.
+        """
+        prompts = self._tokens([e.eval_prompt for e in examples])
+        rows = self._tokens([e.eval_prompt + choice for e in examples for choice in e.choices])
+        lengths = [len(prompt) for prompt, e in zip(prompts, examples, strict=True) for _ in e.choices]
+        sums = [0.0] * len(rows)
+        model.eval()
+        with bar(len(rows), f"ranking {label}") as progress:
+            for batch in _longest_first(rows, batch_size):
+                values = self._choice_sums(model, [rows[i] for i in batch], [lengths[i] for i in batch])
+                for index, value in zip(batch, values, strict=True):
+                    sums[index] = value
+                progress.update(len(batch))
+        remaining = iter(sums)
+        return [[next(remaining) for _ in e.choices] for e in examples]
+
+    def _choice_sums(self, model, rows: list[list[int]], prompt_lengths: list[int]) -> list[float]:
+        choices = [row[length:] for row, length in zip(rows, prompt_lengths, strict=True)]
+        ids, mask = self._padded_left(rows, model)  # (B, T)
+        keep = max(map(len, choices)) + 1  # K: the token before a choice predicts its first
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+        if _can_keep_the_last_logits(model):
+            inputs["logits_to_keep"] = keep
+        logits = model(**inputs, use_cache=False).logits[:, -keep:]  # (B, K, V)
+        # Row by row, since a copy of all the logits in fp32 can be larger than the model.
+        sums = [
+            -cross_entropy(row[-len(choice) - 1 : -1].float(), ids.new_tensor(choice), reduction="sum")
+            for row, choice in zip(logits, choices, strict=True)
+        ]
+        return torch.stack(sums).tolist()
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts)["input_ids"]
+
+    def _padded_left(self, rows: list[list[int]], model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and the attention mask, each (B, T), where the model is."""
+        device = next(model.parameters()).device
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+        return ids, mask
+
     def gold(self, example: TextExample) -> Any:
         return example.gold
+
+
+def _longest_first(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Batches of indices of rows of like length; in this order it shows at once whether the memory suffices."""
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def _can_keep_the_last_logits(model: torch.nn.Module) -> bool:
+    """Whether the base model's forward has transformers' `logits_to_keep`; an adapter around it hands it on."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(base.forward).parameters

@@ -1,9 +1,10 @@
 """Vision: images to pixel values, and class predictions.
 
-Shapes: B batch, C channels, S side of the model's square input.
+Shapes: B batch, C channels, S side of the model's square input, K classes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from transformers import PreTrainedModel
 
 from harness import models
 from harness.progress import bar
-from tasks.base import ImageExample, Task
+from tasks.base import Benchmark, DataError, ImageExample, Task
+
+# What Pillow raises for a file that is no image, is cut off, or unpacks to more pixels than it permits.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 class ImageClassification:
@@ -26,24 +30,29 @@ class ImageClassification:
     def load_model(self) -> PreTrainedModel:
         return models.load(self.cfg.model, self.task.kind, self.num_labels)
 
-    def rows(self, examples: Sequence[ImageExample]) -> list[dict]:
-        return [{"image": e.image, "labels": e.label} for e in examples]
+    def rows(self, examples: Sequence[ImageExample]) -> list[dict[str, Any]]:
+        """Nothing is opened here: a data set need not fit into memory."""
+        return [{"example": example, "labels": example.label} for example in examples]
 
-    def collate(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
+    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         return {
-            "pixel_values": torch.stack([self.pixels(row["image"]) for row in rows]),  # (B, C, S, S)
+            "pixel_values": torch.stack([self.pixels(row["example"]) for row in rows]),  # (B, C, S, S)
             "labels": torch.tensor([row["labels"] for row in rows]),  # (B,)
         }
 
-    def pixels(self, image: Image.Image | np.ndarray) -> torch.Tensor:
-        """(C, S, S), normalised."""
+    def pixels(self, example: ImageExample) -> torch.Tensor:
+        """(C, S, S), normalised. Raises DataError where the image cannot be read."""
         settings = self.cfg.model.image
-        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        picture = picture.convert("RGB" if settings.channels == 3 else "L")
+        try:
+            picture = opened(example).convert("RGB" if settings.channels == 3 else "L")
+        except UNREADABLE as error:
+            raise DataError(
+                f"the image of example {example.id} cannot be read ({error}); replace or remove it"
+            ) from error
         picture = picture.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
         values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
         values = values.reshape(settings.size, settings.size, settings.channels).permute(2, 0, 1)
-        return (values - settings.mean) / settings.std
+        return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
 
     @staticmethod
     def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -52,7 +61,12 @@ class ImageClassification:
 
     @torch.inference_mode()
     def predict(
-        self, model: torch.nn.Module, examples: Sequence[ImageExample], batch_size: int, label: str
+        self,
+        model: torch.nn.Module,
+        benchmark: Benchmark,
+        examples: Sequence[ImageExample],
+        batch_size: int,
+        label: str,
     ) -> tuple[list[int], int]:
         """The most likely class of each image; the second value, generated tokens, is 0."""
         device = next(model.parameters()).device
@@ -61,10 +75,25 @@ class ImageClassification:
         with bar(len(examples), f"classifying {label}") as progress:
             for start in range(0, len(examples), batch_size):
                 batch = self.collate(self.rows(examples[start : start + batch_size]))
-                logits = model(pixel_values=batch["pixel_values"].to(device)).logits  # (B, classes)
-                classes += logits.argmax(-1).tolist()
+                logits = model(pixel_values=batch["pixel_values"].to(device)).logits  # (B, K)
+                classes += self.predictions_of(logits.float().cpu().numpy())
                 progress.update(len(batch["labels"]))
         return classes, 0
 
+    @staticmethod
+    def predictions_of(logits: np.ndarray) -> list[int]:
+        """The most likely class of each row of (B, K)."""
+        return logits.argmax(-1).tolist()
+
     def gold(self, example: ImageExample) -> int:
         return example.label
+
+
+def opened(example: ImageExample) -> Image.Image:
+    image = example.image() if callable(example.image) else example.image
+    return image if isinstance(image, Image.Image) else Image.fromarray(image)
+
+
+def _per_channel(value: float | Sequence[float]) -> torch.Tensor:
+    """One number, or one for each channel, as (C or 1, 1, 1)."""
+    return torch.as_tensor(np.asarray(value, dtype=np.float32)).reshape(-1, 1, 1)

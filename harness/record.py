@@ -2,27 +2,34 @@
 
     {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, scores, failure}
 
-    run           method, task, model, recipe, seed, and the labels that tables print
+    run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
+                  labels that tables print
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds}
-    train         {steps, loss: [[step, loss], ...], validation: [{step, loss, accuracy}], best_step, step_seconds,
-                   size: tokens or images trained on, peak_bytes, trained_bytes: what was saved}
-    scores        {benchmark: {split: {metric, n, seconds, generated_tokens, scorers: {name: Score as below}}}}
-    Score         {mean, standard_error, unparsed, items: "0110..." one character per example}
+    train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
+                   score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
+                   trained_bytes: what was saved}
+    scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
+                   most frequent gold answer or null, scorers: {name: Score as below}}}}
+    Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
+                   no mean of verdicts}
     failure       {reason, step} or null
 
-Every rate is in [0, 1], every time in seconds, every size in bytes.
+Every rate is in [0, 1], every correlation in [-1, 1], every time in seconds, every size in bytes.
 """
 
 import json
 import math
-from collections.abc import Sequence
+import random
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 SCHEMA = 1
 FILE = "record.json"
+RESAMPLES = 200
 
 Status = Literal["running", "done", "failed"]
 
@@ -60,6 +67,24 @@ def summarise(correct: Sequence[bool], parsed: Sequence[bool]) -> dict[str, Any]
         "standard_error": math.sqrt(mean * (1 - mean) / n),
         "unparsed": 1 - sum(parsed) / n,
         "items": "".join("1" if c else "0" for c in correct),
+    }
+
+
+def summarise_corpus(
+    metric: Callable[[Sequence[Any], Sequence[Any]], float], predictions: Sequence[Any], golds: Sequence[Any]
+) -> dict[str, Any]:
+    """A metric of all predictions together; its standard error is that of RESAMPLES bootstrap samples of the items."""
+    n = len(golds)
+    rng = random.Random(0)
+    resampled = []
+    for _ in range(RESAMPLES):
+        drawn = rng.choices(range(n), k=n)
+        resampled.append(metric([predictions[i] for i in drawn], [golds[i] for i in drawn]))
+    return {
+        "mean": metric(predictions, golds),
+        "standard_error": statistics.stdev(resampled),
+        "unparsed": 0.0,
+        "items": None,
     }
 
 

@@ -23,13 +23,18 @@ def linear_layers(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
 
+def generic(path: str) -> str:
+    """`path` with `*` for each number in it."""
+    return ".".join("*" if part.isdecimal() else part for part in path.split("."))
+
+
 def check(model: nn.Module, roles: Mapping[str, str], blocks: int, model_name: str) -> None:
     """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
     names = linear_layers(model)
     for letter in roles:
         found = [name for name in names if re.fullmatch(path_pattern(roles, letter, model_name), name)]
         if len(found) != blocks:
-            kinds = sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
+            kinds = sorted({generic(name) for name in names})
             raise RoleError(
                 f"role letter {letter!r} of {model_name} names {len(found)} layers ({roles[letter]}), "
                 f"not {blocks}; its linear layers are {', '.join(kinds)}"

@@ -2,20 +2,23 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from torch import nn
-from transformers import ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from harness import memory, trained
+from harness.evaluator import mean_score
 from harness.progress import TrainingBar
 from harness.settings import SettingError
+from tasks.base import Task
 
+VALIDATION, WATCHED = "validation", "watched"
 COMPLETE = "complete"  # written last into a checkpoint folder; without it the folder is not used
 
 
@@ -82,22 +85,24 @@ class BenchTrainer(Trainer):
 
 
 def fit(
-    cfg: DictConfig, model: nn.Module, modality, examples: Mapping[str, Sequence], head: str | None, folder: Path,
+    cfg: DictConfig, model: nn.Module, modality, task: Task, head: Sequence[str], folder: Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and return the record's `train` section. Resumes from the last complete checkpoint.
 
     Raises Diverged where the loss is not finite.
     """
+    watched = watched_examples(task)
+    checked = {VALIDATION: task.examples("validation"), **({WATCHED: watched} if watched else {})}
     arguments = training_arguments(cfg, folder)
     trainer = BenchTrainer(
         model=model,
         args=arguments,
-        train_dataset=modality.rows(examples["train"]),
-        eval_dataset=modality.rows(examples["validation"]) if cfg.train.select_best else None,
+        train_dataset=modality.rows(task.examples("train")),
+        eval_dataset={name: modality.rows(e) for name, e in checked.items()} if cfg.train.select_best else None,
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
-        compute_metrics=_accuracy if modality.num_labels else None,
+        compute_metrics=_scorer(modality, task) if modality.num_labels else None,
         callbacks=[Meter(), MarkComplete(), TrainingBar(), *callbacks],
         modality=modality,
     )
@@ -109,7 +114,8 @@ def fit(
     return {
         "steps": trainer.state.global_step,
         "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
-        "validation": [_validation(entry) for entry in history if "eval_loss" in entry],
+        "validation": _checks(history, VALIDATION),
+        "watched": _checks(history, WATCHED),
         "best_step": trainer.state.best_global_step if cfg.train.select_best else None,
         "step_seconds": trainer.meter.step_seconds,
         "size": trainer.meter.size,
@@ -151,7 +157,7 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         save_total_limit=2,
         eval_strategy=when if t.select_best else "no",
         load_best_model_at_end=t.select_best,
-        metric_for_best_model="accuracy" if t.select_best and cfg.model.head else "loss",
+        metric_for_best_model=f"{VALIDATION}_score" if t.select_best and cfg.model.head else f"{VALIDATION}_loss",
         greater_is_better=bool(t.select_best and cfg.model.head),
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
@@ -162,12 +168,12 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
     )
 
 
-def optimizer(model: nn.Module, head: str | None, train: DictConfig) -> torch.optim.Optimizer:
+def optimizer(model: nn.Module, head: Sequence[str], train: DictConfig) -> torch.optim.Optimizer:
     """AdamW with two groups, adapter and head; weight decay, if any, is on every trained tensor."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            in_head = head is not None and f".{head}." in f".{name}"
+            in_head = any(f".{module}." in f".{name}" for module in head)
             groups.setdefault(train.head_lr if in_head else train.lr, []).append(parameter)
     return torch.optim.AdamW(
         [{"params": parameters, "lr": lr} for lr, parameters in groups.items()],
@@ -187,9 +193,28 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
 
 
-def _accuracy(prediction) -> dict[str, float]:
-    return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+def watched_examples(task: Task) -> Sequence[Any]:
+    """Examples that are scored at the end of every epoch besides validation and select nothing."""
+    split = getattr(task, "watched", None)
+    return next(iter(task.benchmarks.values())).examples(split) if split else ()
 
 
-def _validation(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix("eval_"): entry[name] for name in ("step", "eval_loss", "eval_accuracy") if name in entry}
+def _scorer(modality, task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
+    """The score that tables show, of the logits of an evaluation."""
+    scorer = next(iter(next(iter(task.benchmarks.values())).scorers.values()))
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        predictions = modality.predictions_of(prediction.predictions)
+        return {"score": mean_score(scorer, predictions, prediction.label_ids.tolist())}
+
+    return compute
+
+
+def _checks(history: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """[{step, loss, score}], one an epoch; `score` where there is one."""
+    found = [entry for entry in history if f"eval_{name}_loss" in entry]
+    return [
+        {"step": entry["step"]}
+        | {key: entry[f"eval_{name}_{key}"] for key in ("loss", "score") if f"eval_{name}_{key}" in entry}
+        for entry in found
+    ]

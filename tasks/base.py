@@ -1,14 +1,15 @@
-"""What a task is: examples for training, validation and test, and scorers of what the model answered.
+"""What a task is: examples to train on, and benchmarks that say how good the trained model's answers are.
 
-A task never sees a model. The harness asks `task.examples(split)`, trains on what it gets, and later hands each
-prediction to every scorer in `task.scorers`; predictions are stored, so they can be scored again by another scorer.
+A task never sees a model. The harness trains on `task.examples("train")`, asks each benchmark for its examples, and
+hands each prediction to every scorer of the benchmark; predictions are stored, so they can be scored again by another
+scorer. One training can serve several benchmarks (MetaMathQA: GSM-8K and MATH).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-SplitName = Literal["train", "validation", "test"]
+SplitName = str  # "train", "validation", "test"; a benchmark may have others and names them in `splits`
 
 
 class DataError(Exception):
@@ -17,18 +18,36 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class TextExample:
-    """One problem: trained on as `prompt + target`, the loss on the target; asked as `eval_prompt`."""
+    """One problem: trained on as `prompt + target`; asked as `eval_prompt`.
+
+    choices: the answers that likelihood ranking compares, each to the letter as it continues `eval_prompt`. Empty: the
+        text is generated and nothing is ranked.
+    """
 
     id: str
     prompt: str
     eval_prompt: str
     target: str
     gold: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassExample:
+    """One text, or a pair of texts, and its class (an index) or its value (a float, regression)."""
+
+    id: str
+    text: str
+    pair: str | None
+    label: int | float
 
 
 @dataclass(frozen=True)
 class ImageExample:
-    """One image, as a PIL image or a uint8 array of shape (height, width) or (height, width, 3), and its class."""
+    """One image, as a PIL image or a uint8 array of shape (height, width) or (height, width, 3), and its class.
+
+    `image` may also be a function without arguments that returns one: opened when it is needed, not before.
+    """
 
     id: str
     image: Any
@@ -43,32 +62,83 @@ class ItemScore:
     parsed: bool = True
 
 
-Scorer = Callable[[Any, Any], ItemScore]  # (prediction, gold) -> verdict
+Scorer = Callable[[Any, Any], ItemScore]  # (prediction, gold) -> verdict on one item
+
+
+@dataclass(frozen=True)
+class CorpusScorer:
+    """A metric of all predictions together that is no mean of verdicts: F1, Matthews, Pearson, Spearman."""
+
+    metric: Callable[[Sequence[Any], Sequence[Any]], float]  # (predictions, golds) -> in [-1, 1]
 
 
 @runtime_checkable
-class Task(Protocol):
-    """The interface that the harness relies on.
+class Benchmark(Protocol):
+    """What is asked and how answers are scored.
 
-    kind: "generation" (TextExample; prediction = generated text, gold = text) or
-        "image_classification" (ImageExample; prediction and gold = class index).
-    name: as in `conf/task/<name>.yaml`.  metric: what the score is called in tables, in [0, 1].
-    scorers: by name, the first is the one that tables show.
+    name: key of the scores in the record.  metric: what the score is called in tables.
+    scorers: by name, the first is the one that tables show.  splits: those that it has of "validation", "test", ...
+    Predictions that scorers get: generated text (kind "generation"); {"text": generated text, "likeliest": the choice
+    with the greatest likelihood} where examples have choices; class index or value ("text_classification");
+    class index ("image_classification").
     """
 
-    kind: ClassVar[str]
     name: str
     metric: str
-    scorers: Mapping[str, Scorer]
+    scorers: Mapping[str, Scorer | CorpusScorer]
+    splits: Sequence[SplitName]
 
     def fingerprint(self) -> str:
-        """SHA-256 of what determines the examples: file contents or generator version, sizes, data seed."""
+        """SHA-256 of what determines the examples of this benchmark."""
         ...
 
-    def examples(self, split: SplitName) -> Sequence[TextExample] | Sequence[ImageExample]:
+    def examples(self, split: SplitName) -> Sequence[Any]:
         """The examples of one split, in a fixed order. Raises DataError."""
         ...
 
 
-# Generation tasks have besides: `stop: tuple[str, ...]` (the generated text is cut before the first of these).
-# Image tasks have besides: `num_classes: int`.
+@runtime_checkable
+class Task(Protocol):
+    """What is trained on, and the benchmarks that the trained model is put to.
+
+    kind: "generation" (TextExample), "text_classification" (ClassExample) or "image_classification" (ImageExample).
+    name: as in `conf/task/<name>.yaml`, or of the training set where several yamls share one.
+    benchmarks: by name, in the order of tables.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    benchmarks: Mapping[str, Benchmark]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what determines the training (and validation) examples: file contents or generator version, sizes,
+        data seed. Test data that can be changed without training anew have a fingerprint of their own, the benchmark's.
+        """
+        ...
+
+    def examples(self, split: SplitName) -> Sequence[Any]:
+        """Training examples ("train") or those held out of them ("validation"), in a fixed order. Raises DataError."""
+        ...
+
+
+class OwnBenchmark:
+    """For a task that is put to one benchmark, of its own name: the task is that benchmark."""
+
+    name: str
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
+
+    @property
+    def benchmarks(self) -> Mapping[str, Self]:
+        return {self.name: self}
+
+
+# Optional attributes, with what their absence means:
+#   of a generation task     trains_on_prompt: bool (False)  the loss is on the target and the end token alone
+#   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
+#                              max_new_tokens: int           `max_new_tokens` of the task's yaml
+#                              beams: int (1)                beams of the search; 1 is greedy
+#   of an image task         num_classes: int
+#   of a text classification task
+#                            num_classes: int               1 is regression
+#                            watched: str                   a split of the first benchmark that is scored at the end of
+#                                                           every epoch besides validation; it selects nothing

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from sklearn.datasets import load_digits
 
-from tasks.base import DataError, ImageExample, Scorer, SplitName
+from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.scoring import exact_class
 
 LARGEST_PIXEL = 16  # of scikit-learn's copy
 
 
-class Digits:
+class Digits(OwnBenchmark):
     """Per class a fixed number of training and validation images; all others are the test set."""
 
     kind: ClassVar[str] = "image_classification"

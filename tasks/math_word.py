@@ -1,25 +1,31 @@
-"""Math word problems: MetaMathQA to train on (Yu et al. 2024, arXiv:2309.12284), GSM-8K to test (Cobbe et al. 2021).
+"""Math word problems: MetaMathQA to train on (Yu et al. 2024, arXiv:2309.12284); GSM-8K (Cobbe et al. 2021,
+arXiv:2110.14168) and MATH (Hendrycks et al. 2021, arXiv:2103.03874) to test.
 
 Training asks with the released template that separates the lines after the first as an input; evaluation puts the whole
-question into the instruction and appends `eval_suffix`, as the released `eval_gsm8k.py` does.
+question into the instruction and appends `eval_suffix`, as the released `eval_gsm8k.py` and `eval_math.py` do.
 """
 
 import hashlib
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
 from tasks import prompts
-from tasks.base import DataError, Scorer, SplitName, TextExample
+from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
+from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.sources import HubFile, Table
 
 # A branch: pin the commit from a machine that reaches the hub.
 METAMATHQA_40K = HubFile("meta-math/MetaMathQA-40K", "MetaMathQA-40K.json", "main")
 GSM8K_TEST = HubFile("openai/gsm8k", "main/test-00000-of-00001.parquet", "740312add88f781978c0658806c59bc2815b9866")
+# The 5,000 test problems of all seven subjects in one file, columns problem, level, solution, type. (EleutherAI's copy
+# has one file a subject, MATH-500 a tenth of the problems.) A branch, and a path that has not been fetched: the file
+# that MetaMath ships as data/test/MATH_test.jsonl serves as well, given as a local path.
+MATH_TEST = HubFile("DigitalLearningGmbH/MATH-lighteval", "data/test-00000-of-00001.parquet", "main")
 RELEASED_STOP = (
     "Question:", "Question", "USER:", "USER", "ASSISTANT:", "ASSISTANT",
     "Instruction:", "Instruction", "Response:", "Response",
@@ -27,74 +33,85 @@ RELEASED_STOP = (
 
 _INTEGER = re.compile(r"-?\d{1,3}(?:,\d{3})+|-?\d{1,15}", re.ASCII)
 
+_TRAIN_COLUMNS = ({"type": str, "query": str, "response": str},)
+_GSM8K_COLUMNS = ({"query": str, "response": str}, {"question": str, "answer": str})
+_MATH_COLUMNS = ({"instruction": str, "output": str}, {"problem": str, "solution": str})
 
-class Gsm8k:
-    """Train and validation: rows of `train_source`. Test: rows of `test_source`.
+
+class MetaMath:
+    """Train and validation: rows of `train_source`. Tested on two benchmarks, whose files are opened when asked for.
 
     train_source: a HubFile, a local path or None (METAMATHQA_40K), columns type, query, response.
-    test_source: a HubFile, a local path or None (GSM8K_TEST), columns query, response (the released file) or
+    gsm8k_source: a HubFile, a local path or None (GSM8K_TEST), columns query, response (the released file) or
         question, answer (the hub's).
+    math_source: a HubFile, a local path or None (MATH_TEST), columns instruction, output (the released file) or
+        problem, solution (the hub's).
+    max_new_tokens: of each benchmark, by its name.
     validation_size: rows held out of training, drawn with `data_seed` from the GSM rows with an integer answer. Other
         phrasings of their problems stay in training, so validation ranks configurations and overstates accuracy.
     limit: keep the first so many examples of every split.
     """
 
     kind: ClassVar[str] = "generation"
-    metric: ClassVar[str] = "accuracy"
-    # The paper's numbers were scored by `legacy`.
-    scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": gsm8k_legacy, "strict": gsm8k_strict}
 
     def __init__(
         self,
         *,
         validation_size: int,
         eval_suffix: str,
+        max_new_tokens: Mapping[str, int],
         train_source: HubFile | str | None = None,
-        test_source: HubFile | str | None = None,
+        gsm8k_source: HubFile | str | None = None,
+        math_source: HubFile | str | None = None,
         limit: int | None = None,
         data_seed: int = 0,
-        name: str = "gsm8k",
+        name: str = "metamath",
         stop: Sequence[str] = RELEASED_STOP,
     ) -> None:
         if validation_size < 0 or (limit is not None and limit < 1):
             raise ValueError(f"validation_size >= 0 and limit >= 1 (or null), not {validation_size} and {limit}")
+        if set(max_new_tokens) != {"gsm8k", "math"}:
+            raise ValueError(f"max_new_tokens is for gsm8k and math, not for {', '.join(max_new_tokens) or 'none'}")
         self.name = name
         self.validation_size = validation_size
         self.limit = limit
         self.data_seed = data_seed
         self.eval_suffix = eval_suffix
-        self.stop = tuple(stop)
-        self._train = Table(
-            train_source or METAMATHQA_40K, [{"type": str, "query": str, "response": str}], METAMATHQA_40K
-        )
-        self._test = Table(
-            test_source or GSM8K_TEST, [{"query": str, "response": str}, {"question": str, "answer": str}], GSM8K_TEST
-        )
+        self._train = Table(train_source or METAMATHQA_40K, _TRAIN_COLUMNS, METAMATHQA_40K)
+        gsm8k = Gsm8k(
+            table=Table(gsm8k_source or GSM8K_TEST, _GSM8K_COLUMNS, GSM8K_TEST),
+            held_out=lambda: self.examples("validation"), eval_suffix=eval_suffix, stop=stop, limit=limit,
+            max_new_tokens=max_new_tokens["gsm8k"],
+        )  # fmt: skip
+        math = Math(
+            table=Table(math_source or MATH_TEST, _MATH_COLUMNS, MATH_TEST),
+            eval_suffix=eval_suffix, stop=stop, limit=limit, max_new_tokens=max_new_tokens["math"],
+        )  # fmt: skip
+        self.benchmarks: Mapping[str, Benchmark] = {"gsm8k": gsm8k, "math": math}
 
     def fingerprint(self) -> str:
         facts = [
-            self._train.fingerprint(), self._test.fingerprint(), self.validation_size, self.limit, self.data_seed,
-            self.eval_suffix, self.stop, prompts.ALPACA_NO_INPUT, prompts.ALPACA_WITH_INPUT,
+            self._train.fingerprint(), self.validation_size, self.limit, self.data_seed,
+            prompts.ALPACA_NO_INPUT, prompts.ALPACA_WITH_INPUT,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
-        if split == "test":
-            return self._test_examples
-        train, validation = self._train_and_validation
-        return train if split == "train" else validation
+        return self._splits[split]
 
     @cached_property
-    def _train_and_validation(self) -> tuple[list[TextExample], list[TextExample]]:
+    def _splits(self) -> dict[SplitName, list[TextExample]]:
         rows = self._train.rows()
         held_out = self._held_out(rows)
         train: list[TextExample] = []
         validation: list[TextExample] = []
         for number, (_, query, response) in enumerate(rows):
             instruction, _, input = query.partition("\n")
-            example = self._example(f"train-{number}", query, prompts.alpaca(instruction, input), response, MARKER)
+            prompt, eval_prompt = prompts.alpaca(instruction, input), prompts.alpaca(query) + self.eval_suffix
+            gold = _answer(response, MARKER).replace(",", "")
+            example = TextExample(f"train-{number}", prompt, eval_prompt, response, gold)
             (validation if number in held_out else train).append(example)
-        return train[: self.limit], validation[: self.limit]
+        return {"train": train[: self.limit], "validation": validation[: self.limit]}
 
     def _held_out(self, rows: Sequence[tuple[str, str, str]]) -> set[int]:
         eligible = [
@@ -109,19 +126,78 @@ class Gsm8k:
             )
         return set(random.Random(f"gsm8k {self.data_seed}").sample(eligible, self.validation_size))
 
-    @cached_property
-    def _test_examples(self) -> list[TextExample]:
-        examples = []
-        for number, (question, solution) in enumerate(self._test.rows()):
-            example = self._example(f"test-{number}", question, prompts.alpaca(question), solution, "#### ")
-            if not _INTEGER.fullmatch(example.gold):
-                raise DataError(f"row {number + 1} of {self._test.source} has no integer after '#### '")
-            examples.append(example)
-        return examples[: self.limit]
 
-    def _example(self, id: str, question: str, prompt: str, solution: str, marker: str) -> TextExample:
-        eval_prompt = prompts.alpaca(question) + self.eval_suffix
-        return TextExample(id, prompt, eval_prompt, solution, _answer(solution, marker).replace(",", ""))
+class _TestFile:
+    """What both benchmarks are: a table of problems and solutions, and how the released scripts ask them."""
+
+    metric: ClassVar[str] = "accuracy"
+
+    def __init__(
+        self, *, table: Table, eval_suffix: str, stop: Sequence[str], limit: int | None, max_new_tokens: int
+    ) -> None:
+        self.eval_suffix = eval_suffix
+        self.stop = tuple(stop)
+        self.max_new_tokens = max_new_tokens
+        self._table = table
+        self._limit = limit
+
+    def fingerprint(self) -> str:
+        facts = [self._table.fingerprint(), self._limit, self.eval_suffix, self.stop, prompts.ALPACA_NO_INPUT]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _asked(self, id: str, problem: str, target: str, gold: str) -> TextExample:
+        prompt = prompts.alpaca(problem)
+        return TextExample(id, prompt, prompt + self.eval_suffix, target, gold)
+
+
+class Gsm8k(_TestFile):
+    """The 1,319 test problems, and as validation what `held_out` returns. Gold: the integer after the last "#### "."""
+
+    name: ClassVar[str] = "gsm8k"
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
+    # The paper's numbers were scored by `legacy`.
+    scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": gsm8k_legacy, "strict": gsm8k_strict}
+
+    def __init__(self, *, held_out: Callable[[], Sequence[TextExample]], **asked) -> None:
+        super().__init__(**asked)
+        self._held_out = held_out
+
+    def examples(self, split: SplitName) -> Sequence[TextExample]:
+        return {"validation": self._held_out, "test": lambda: self._test}[split]()
+
+    @cached_property
+    def _test(self) -> list[TextExample]:
+        examples = []
+        for number, (question, solution) in enumerate(self._table.rows()):
+            gold = _answer(solution, "#### ")
+            if not _INTEGER.fullmatch(gold):
+                raise DataError(f"row {number + 1} of {self._table.source} has no integer after '#### '")
+            examples.append(self._asked(f"test-{number}", question, solution, gold.replace(",", "")))
+        return examples[: self._limit]
+
+
+class Math(_TestFile):
+    """The 5,000 test problems. Gold: as `boxed_answer` takes it out of the solution.
+
+    The target is the solution as MetaMathQA writes one: its closing line repeats the answer.
+    """
+
+    name: ClassVar[str] = "math"
+    splits: ClassVar[Sequence[SplitName]] = ("test",)
+    scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": math_legacy, "strict": math_strict}
+
+    def examples(self, split: SplitName) -> Sequence[TextExample]:
+        return {"test": lambda: self._test}[split]()
+
+    @cached_property
+    def _test(self) -> list[TextExample]:
+        examples = []
+        for number, (problem, solution) in enumerate(self._table.rows()):
+            gold = boxed_answer(solution)
+            if not gold:
+                raise DataError(f"row {number + 1} of {self._table.source} has no \\boxed answer in its solution")
+            examples.append(self._asked(f"math-{number}", problem, f"{solution}\n{MARKER}{gold}", gold))
+        return examples[: self._limit]
 
 
 def _answer(solution: str, marker: str) -> str:

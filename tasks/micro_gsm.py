@@ -1,5 +1,7 @@
 """Grade-school word problems of one to three steps, drawn from a seeded generator: GSM-8K in small.
 
+Problems of four steps, harder than any that is trained on, are a second benchmark: MATH in small.
+
 Prompt, target layout and scorers are those of GSM-8K, so a run takes the same path through the harness; only the
 numbers (1 to 99) and the vocabulary are small enough for a model that trains on a laptop.
 """
@@ -9,9 +11,11 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
-from tasks.base import DataError, Scorer, SplitName, TextExample
+from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
+from tasks.math_scoring import math_legacy, math_strict
 from tasks.prompts import alpaca
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
 
@@ -230,6 +234,7 @@ class MicroGsm:
     """The splits of generated word problems, disjoint by problem text."""
 
     kind: ClassVar[str] = "generation"
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
     metric: ClassVar[str] = "accuracy"
     stop: ClassVar[tuple[str, ...]] = ()
     scorers: ClassVar[Mapping[str, Scorer]] = {"strict": gsm8k_strict, "legacy": gsm8k_legacy}
@@ -252,6 +257,10 @@ class MicroGsm:
         self.steps = tuple(steps)
         self._splits: dict[SplitName, list[TextExample]] = {}
 
+    @cached_property
+    def benchmarks(self) -> Mapping[str, Benchmark]:
+        return {self.name: self, MicroMath.name: MicroMath(self)}
+
     def fingerprint(self) -> str:
         facts = [GENERATOR_VERSION, self.sizes, self.data_seed, self.steps]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -273,7 +282,44 @@ class MicroGsm:
                 if problem in seen:
                     continue
                 seen.add(problem)
-                prompt = alpaca(problem)
-                target = f"{solution}\n{MARKER}{answer}"
-                splits[split].append(TextExample(f"{split}-{len(splits[split])}", prompt, prompt, target, str(answer)))
+                splits[split].append(_example(f"{split}-{len(splits[split])}", problem, solution, answer))
         return splits
+
+
+class MicroMath:
+    """Problems of four steps in the words of a MicroGsm, none of them among its own."""
+
+    name: ClassVar[str] = "micro_math"
+    splits: ClassVar[Sequence[SplitName]] = ("test",)
+    metric: ClassVar[str] = "accuracy"
+    stop: ClassVar[tuple[str, ...]] = ()
+    scorers: ClassVar[Mapping[str, Scorer]] = {"strict": math_strict, "legacy": math_legacy}
+    STEPS: ClassVar[int] = 4
+    SIZE: ClassVar[int] = 200
+
+    def __init__(self, trained_on: MicroGsm) -> None:
+        self._trained_on = trained_on
+
+    def fingerprint(self) -> str:
+        facts = [GENERATOR_VERSION, self.STEPS, self.SIZE, self._trained_on.fingerprint()]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def examples(self, split: SplitName) -> Sequence[TextExample]:
+        return {"test": self._test}[split]
+
+    @cached_property
+    def _test(self) -> list[TextExample]:
+        rng = random.Random(f"micro_math {self._trained_on.data_seed}")
+        seen = {e.prompt for split in self._trained_on.sizes for e in self._trained_on.examples(split)}
+        drawn: list[TextExample] = []
+        while len(drawn) < self.SIZE:
+            example = _example(f"{self.name}-{len(drawn)}", *draw_problem(rng, self.STEPS))
+            if example.prompt not in seen:
+                seen.add(example.prompt)
+                drawn.append(example)
+        return drawn
+
+
+def _example(id: str, problem: str, solution: str, answer: int) -> TextExample:
+    prompt = alpaca(problem)
+    return TextExample(id, prompt, prompt, f"{solution}\n{MARKER}{answer}", str(answer))

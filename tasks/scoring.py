@@ -56,9 +56,9 @@ def _legacy_number(text: str) -> int | None:
 
 # --- strict: the exact value, no rounding ---
 
-_STRICT_MARKER = re.compile(r"\banswer(?: is\b|:)|####|\\boxed ?\{", re.IGNORECASE)
+STRICT_MARKER = re.compile(r"\banswer(?: is\b|:)|####|\\boxed ?\{", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")
-_LONGEST_ANSWER = 1000  # characters
+LONGEST_ANSWER = 1000  # characters
 _TYPOGRAPHY = (
     (re.compile("\u2212"), "-"),  # the minus sign
     (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3})"), ","),  # LaTeX's thousands separators
@@ -96,7 +96,7 @@ def gsm8k_strict(text: str, gold: str) -> ItemScore:
 
 def _strict_number(text: str) -> Fraction | None:
     answer = _strict_answer(text)
-    if len(answer) >= _LONGEST_ANSWER or _OPERATION.search(answer):
+    if len(answer) >= LONGEST_ANSWER or _OPERATION.search(answer):
         return None
     try:
         values = {_value(match) for match in _NUMBER.finditer(answer)}
@@ -110,12 +110,12 @@ def _strict_number(text: str) -> Fraction | None:
 def _strict_answer(text: str) -> str:
     """The sentence after the last marker, in plain typography; empty where there is no marker."""
     start = len(text)
-    for marker in _STRICT_MARKER.finditer(text):
+    for marker in STRICT_MARKER.finditer(text):
         start = marker.end()
     answer = text[start:].lstrip(" \t\r\n:*").partition("\n")[0]
     for pattern, plain in _TYPOGRAPHY:
         answer = pattern.sub(plain, answer)
-    answer = answer[: _LONGEST_ANSWER + 1]  # _NUMBER takes quadratic time
+    answer = answer[: LONGEST_ANSWER + 1]  # _NUMBER takes quadratic time
     number = _NUMBER.search(answer)
     end = _SENTENCE_END.search(answer, number.end()) if number else None
     answer = answer[: end.start()] if end else answer

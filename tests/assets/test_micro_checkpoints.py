@@ -11,17 +11,22 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GemmaForCausalLM,
+    GPTNeoXForCausalLM,
     ViTForImageClassification,
 )
 
+from assets import commonsense_text, make_micro_pythia
 from assets.make_micro_gemma import make_tokenizer
 from assets.make_micro_vit import GLYPHS, preprocess
 from assets.manifest import MANIFEST, file_hashes
 from assets.pretraining_text import document
+from harness import models
+from tasks.micro_commonsense import KINDS
 from tests.conftest import task_of_yaml
 
 ASSETS = Path(__file__).parents[2] / "assets"
 GEMMA, VIT = ASSETS / "micro_gemma", ASSETS / "micro_vit"
+PYTHIA = {step: ASSETS / "micro_pythia" / f"step{step}" for step in (800, 4000)}
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-@pytest.mark.parametrize("folder", [GEMMA, VIT], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [GEMMA, VIT, *PYTHIA.values()], ids=lambda folder: folder.name)
 def test_shipped_files_are_those_of_the_manifest(folder: Path) -> None:
     assert json.loads((folder / MANIFEST).read_text())["sha256"] == file_hashes(folder)
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
@@ -101,3 +106,104 @@ def test_the_saved_image_processor_does_what_pretraining_did() -> None:
 def test_no_digit_is_among_the_glyphs() -> None:
     assert not [glyph for glyph in GLYPHS if unicodedata.numeric(glyph, None) is not None]
     assert len(set(GLYPHS)) == len(GLYPHS)
+
+
+# --- micro-Pythia: two steps of one pre-training ---
+
+
+@pytest.fixture(params=PYTHIA)
+def step(request) -> int:
+    return request.param
+
+
+def pythia(step: int) -> GPTNeoXForCausalLM:
+    return AutoModelForCausalLM.from_pretrained(PYTHIA[step], dtype=torch.float32)
+
+
+def test_micro_pythia_has_no_other_folders_and_is_small() -> None:
+    assert sorted(path.name for path in (ASSETS / "micro_pythia").iterdir()) == ["step4000", "step800"]
+    assert sum(path.stat().st_size for folder in PYTHIA.values() for path in folder.iterdir()) < 5_000_000
+
+
+def test_the_step_picks_the_checkpoint_and_the_harness_loads_it(composed, step: int) -> None:
+    cfg = composed("model=micro_pythia", f"model.step={step}").model
+    model = models.load(cfg, "generation")  # checks the role letters
+    assert isinstance(model, GPTNeoXForCausalLM)
+    assert model.config.use_parallel_residual
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), pythia(step).parameters(), strict=True))
+    assert model.config.vocab_size == len(models.load_tokenizer(cfg))
+    assert json.loads((PYTHIA[step] / MANIFEST).read_text())["step"] == step
+
+
+def test_the_default_step_is_the_late_one_and_the_steps_are_other_models(composed) -> None:
+    late = composed("model=micro_pythia").model
+    assert late.step == max(PYTHIA)
+    assert models.fingerprint(late) != models.fingerprint(composed("model=micro_pythia", "model.step=800").model)
+
+
+def test_the_real_pythia_takes_the_step_from_the_branch_of_the_hub(composed) -> None:
+    assert composed("model=pythia_2_8b").model.revision == "step143000"
+    assert composed("model=pythia_2_8b", "model.step=39000").model.revision == "step39000"
+
+
+@pytest.mark.parametrize("text", [document, commonsense_text.document], ids=["numbers", "facts"])
+def test_the_late_checkpoint_predicts_new_pretraining_text_better(text) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[4000])
+    rng = random.Random("new documents")
+    batch = tokenizer([text(rng) for _ in range(32)], padding=True, return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    with torch.no_grad():
+        losses = {step: pythia(step)(**batch, labels=labels).loss.item() for step in PYTHIA}
+    assert losses[4000] < losses[800]
+
+
+def test_the_tokenizer_of_both_steps_is_the_one_that_the_script_makes() -> None:
+    made = make_micro_pythia.make_tokenizer().get_vocab()
+    for folder in PYTHIA.values():
+        assert AutoTokenizer.from_pretrained(folder).get_vocab() == made
+
+
+def test_every_text_of_both_micro_tasks_comes_back_from_the_pythia_tokenizer(step: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[step])
+    sums, facts = task_of_yaml("micro_gsm"), task_of_yaml("micro_commonsense")
+    examples = [e for split in ("train", "validation", "test") for e in sums.examples(split)]
+    examples += facts.examples("train")
+    examples += [e for b in facts.benchmarks.values() for split in b.splits for e in b.examples(split)]
+    texts = {prompt + e.target: prompt for e in examples for prompt in (e.prompt, e.eval_prompt)}
+    together = tokenizer(list(texts))["input_ids"]
+    assert tokenizer.batch_decode(together, skip_special_tokens=True) == list(texts)
+    assert not any(tokenizer.unk_token_id in ids for ids in together)
+    assert max(map(len, together)) < 120
+    # Prompt and target may be tokenised apart, as the trainer does.
+    prompts = tokenizer(list(texts.values()))["input_ids"]
+    targets = tokenizer([text.removeprefix(prompt) for text, prompt in texts.items()], add_special_tokens=False)[
+        "input_ids"
+    ]
+    assert [a + b for a, b in zip(prompts, targets, strict=True)] == together
+
+
+def test_training_and_evaluation_prompts_of_commonsense_are_spelt_with_the_same_tokens(step: int) -> None:
+    """The released templates differ in white space; no token of the one that is asked may be new to the model."""
+    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[step])
+    example = task_of_yaml("micro_commonsense").examples("train")[0]
+    trained, asked = (set(tokenizer(prompt)["input_ids"]) for prompt in (example.prompt, example.eval_prompt))
+    assert example.prompt != example.eval_prompt
+    assert asked == trained
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_spelt(step: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[step])
+    ids = tokenizer("Quokkas? 42", add_special_tokens=False)["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids) == "Quokkas? 42"
+
+
+def test_text_about_facts_has_no_question_and_no_prompt_of_the_task() -> None:
+    rng = random.Random(0)
+    text = "\n".join(commonsense_text.document(rng) for _ in range(10_000))
+    assert "?" not in text
+    assert "###" not in text
+    assert "correct" not in text
+    for kind in KINDS.values():
+        assert kind.opening not in text
+        assert kind.ending not in text

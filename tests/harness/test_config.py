@@ -12,7 +12,7 @@ FINGERPRINTS = {"data": "d", "model": "m"}
 
 
 def key(cfg, fingerprints=FINGERPRINTS):
-    return config.run_key(cfg, fingerprints)
+    return config.identity(cfg, fingerprints)
 
 
 def test_seeds_of_one_run_share_its_key(composed):

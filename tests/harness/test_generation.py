@@ -1,26 +1,36 @@
 """Batched generation, and what the loss sees."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 
-from harness import config, modalities
-from harness.generation import IGNORED
-from tests.conftest import TINY
+from harness import models
+from harness.generation import IGNORED, Generation
+from tests.conftest import ROOT, task_of_yaml
+
+PLAIN = SimpleNamespace()  # a benchmark without any of the optional attributes
+
+
+def settings() -> DictConfig:
+    """What Generation reads of a run's configuration, for the shipped model."""
+    model = OmegaConf.load(ROOT / "conf" / "model" / "micro_gemma.yaml")
+    return OmegaConf.create({"model": model, "task": {"max_new_tokens": 64}, "train": {"max_length": 512}})
 
 
 @pytest.fixture
-def language(composed):
-    cfg = composed(*TINY, "task.source.test_size=24")
-    task = config.instantiate(cfg.task.source)
-    return modalities.choose(cfg, task), task
+def language():
+    task = task_of_yaml("micro_gsm", train_size=48, validation_size=8, test_size=24)
+    return Generation(settings(), task), task
 
 
 def test_batched_generation_equals_batch_size_1(language):
     modality, task = language
     model = modality.load_model()
     examples = task.examples("test")
-    alone, _ = modality.predict(model, examples, 1, "alone")
-    together, _ = modality.predict(model, examples, 24, "together")
+    alone, _ = modality.predict(model, task, examples, 1, "alone")
+    together, _ = modality.predict(model, task, examples, 24, "together")
     assert len({len(e.eval_prompt) for e in examples}) > 5, "prompts of one length would show nothing"
     assert together == alone
 
@@ -29,7 +39,7 @@ def test_without_the_attention_mask_batched_generation_would_differ(language, mo
     """The test above can fail: it is the mask that makes it pass."""
     modality, task = language
     model = modality.load_model()
-    alone, _ = modality.predict(model, task.examples("test"), 1, "alone")
+    alone, _ = modality.predict(model, task, task.examples("test"), 1, "alone")
     original = model.generate
 
     def unmasked(input_ids, attention_mask, generation_config):
@@ -37,7 +47,49 @@ def test_without_the_attention_mask_batched_generation_would_differ(language, mo
         return original(input_ids=input_ids, attention_mask=mask, generation_config=generation_config)
 
     monkeypatch.setattr(model, "generate", unmasked)
-    assert modality.predict(model, task.examples("test"), 24, "together")[0] != alone
+    assert modality.predict(model, task, task.examples("test"), 24, "together")[0] != alone
+
+
+def test_batched_beam_search_equals_batch_size_1_and_is_not_greedy(language):
+    modality, task = language
+    model = modality.load_model()
+    examples = task.examples("test")[:16]
+    beams = SimpleNamespace(beams=4)
+    alone, tokens_alone = modality.predict(model, beams, examples, 1, "alone")
+    together, tokens_together = modality.predict(model, beams, examples, 8, "together")
+    assert together == alone
+    assert tokens_together == tokens_alone
+    assert alone != modality.predict(model, PLAIN, examples, 8, "greedy")[0]
+
+
+def test_beam_search_finds_likelier_answers_than_greedy_search(language):
+    """By the model's log-likelihood a token, which is what the search maximises, in the mean over the questions."""
+    modality, task = language
+    model = modality.load_model()
+    examples = task.examples("test")[:16]
+
+    def mean_likelihood(benchmark):
+        texts, _ = modality.predict(model, benchmark, examples, 16, "")
+        end = modality.tokenizer.eos_token_id
+        total = 0.0
+        for example, text in zip(examples, texts, strict=True):
+            prompt = modality.tokenizer(example.eval_prompt)["input_ids"]
+            ids = torch.tensor([[*modality.tokenizer(example.eval_prompt + text)["input_ids"], end]])
+            log_p = model(ids).logits.log_softmax(-1)[0, len(prompt) - 1 : -1]
+            total += log_p.gather(-1, ids[0, len(prompt) :, None]).mean().item()
+        return total / len(examples)
+
+    assert mean_likelihood(SimpleNamespace(beams=4)) > mean_likelihood(PLAIN)
+
+
+def test_a_benchmark_may_ask_for_fewer_tokens_than_the_yaml_of_the_task(language):
+    modality, task = language
+    model = modality.load_model()
+    examples = task.examples("test")[:4]
+    whole, tokens = modality.predict(model, PLAIN, examples, 4, "")
+    short, few = modality.predict(model, SimpleNamespace(max_new_tokens=3), examples, 4, "")
+    assert few == 12 < tokens
+    assert all(text.startswith(beginning) for text, beginning in zip(whole, short, strict=True))
 
 
 def test_the_loss_is_on_the_target_and_the_end_token_only(language):
@@ -48,6 +100,27 @@ def test_the_loss_is_on_the_target_and_the_end_token_only(language):
     assert trained_on[-1] == modality.tokenizer.eos_token_id
     assert modality.tokenizer.decode(trained_on[:-1]) == example.target
     assert [t for t, label in zip(row["input_ids"], row["labels"], strict=True) if label != IGNORED] == trained_on
+
+
+def test_a_task_that_trains_on_the_prompt_hides_nothing_from_the_loss(language):
+    modality, task = language
+    example = task.examples("train")[0]
+    whole = [*modality.tokenizer(example.prompt + example.target)["input_ids"], modality.tokenizer.eos_token_id]
+    modality.task = SimpleNamespace(trains_on_prompt=True)
+    assert modality.rows([example]) == [{"input_ids": whole, "labels": whole}]
+    modality.task = SimpleNamespace(trains_on_prompt=False)
+    assert modality.rows([example])[0]["labels"][0] == IGNORED
+
+
+def test_a_long_example_is_cut_at_its_end_with_either_loss(language):
+    modality, task = language
+    modality.cfg.train.max_length = 9
+    example = task.examples("train")[0]
+    whole = modality.tokenizer(example.prompt + example.target)["input_ids"]
+    assert len(whole) > 9
+    assert modality.rows([example]) == [{"input_ids": whole[:9], "labels": [IGNORED] * 9}]
+    modality.task = SimpleNamespace(trains_on_prompt=True)
+    assert modality.rows([example]) == [{"input_ids": whole[:9], "labels": whole[:9]}]
 
 
 def test_padding_is_outside_the_loss_and_the_attention(language):
@@ -61,33 +134,33 @@ def test_padding_is_outside_the_loss_and_the_attention(language):
     assert modality.size(batch) == sum(len(row["input_ids"]) for row in rows)
 
 
-def test_generated_text_is_cut_at_a_stop_string(language, monkeypatch):
+def test_generated_text_is_cut_at_a_stop_string_of_the_benchmark(language):
     modality, task = language
     model = modality.load_model()
-    whole = modality.predict(model, task.examples("test")[:4], 4, "")[0]
-    monkeypatch.setattr(task, "stop", (whole[0][5:9],), raising=False)
-    assert modality.predict(model, task.examples("test")[:4], 4, "")[0][0] == whole[0][:5]
+    examples = task.examples("test")[:4]
+    whole = modality.predict(model, PLAIN, examples, 4, "")[0]
+    stopped = SimpleNamespace(stop=(whole[0][5:9],))
+    assert modality.predict(model, stopped, examples, 4, "")[0][0] == whole[0][:5]
 
 
-def test_the_untouched_model_does_not_know_the_task(composed):
-    cfg = composed("task.source.test_size=100", "task.source.train_size=1")
-    task = config.instantiate(cfg.task.source)
-    modality = modalities.choose(cfg, task)
+def test_the_untouched_model_does_not_know_the_task():
+    task = task_of_yaml("micro_gsm", test_size=100, train_size=1)
+    modality = Generation(settings(), task)
     examples = task.examples("test")
-    texts, _ = modality.predict(modality.load_model(), examples, 100, "untouched")
+    texts, _ = modality.predict(modality.load_model(), task, examples, 100, "untouched")
     right = sum(
         scorer(t, e.gold).correct for t, e in zip(texts, examples, strict=True) for scorer in task.scorers.values()
     )
     assert right <= 0.05 * len(examples) * len(task.scorers)
 
 
-def test_weights_that_are_not_safetensors_are_refused(composed, tmp_path):
+def test_weights_that_are_not_safetensors_are_refused(tmp_path):
     from transformers import AutoModelForCausalLM
 
-    from harness import models
-
-    model = AutoModelForCausalLM.from_pretrained("assets/micro_gemma")
+    cfg = settings().model
+    model = AutoModelForCausalLM.from_pretrained(ROOT / cfg.checkpoint)
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    cfg.checkpoint = str(tmp_path)
     with pytest.raises(models.ModelError, match="safetensors"):
-        models.load(composed(f"model.checkpoint={tmp_path}").model, "generation")
+        models.load(cfg, "generation")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tasks.base import DataError, Task
+from tasks.base import Benchmark, DataError, Task
 from tasks.digits import Digits
 from tests.conftest import task_of_yaml
 
@@ -16,8 +16,10 @@ def task() -> Digits:
     return task_of_yaml("digits")
 
 
-def test_it_is_a_task(task: Digits) -> None:
-    assert isinstance(task, Task)
+def test_it_is_a_task_and_its_own_benchmark(task: Digits) -> None:
+    assert isinstance(task, Task) and isinstance(task, Benchmark)
+    assert task.benchmarks == {"digits": task}
+    assert task.splits == ("validation", "test")
     assert [len(task.examples(split)) for split in SPLITS] == [100, 20, 1677]
 
 
@@ -48,6 +50,11 @@ def test_a_data_seed_gives_the_same_split_again_and_another_gives_another(task: 
     assert (
         task_of_yaml("digits").fingerprint() == task.fingerprint() != task_of_yaml("digits", data_seed=1).fingerprint()
     )
+
+
+def test_the_fingerprint_of_the_yaml_is_that_of_the_runs_made_with_it(task: Digits) -> None:
+    # A change here changes every run key.
+    assert task.fingerprint() == "ca3834622bd85b45abaef922fcdaa954a66b3a0f8171438de030b53165681679"
 
 
 def test_the_accuracy_of_the_labels_themselves_is_one(task: Digits) -> None:

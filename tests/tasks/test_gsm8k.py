@@ -1,4 +1,4 @@
-"""Gsm8k on ten training and three test problems with the columns of the released files."""
+"""MetaMathQA and GSM-8K on ten training and three test problems with the columns of the released files."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tasks.base import DataError, Task
-from tasks.math_word import GSM8K_TEST, METAMATHQA_40K, RELEASED_STOP, Gsm8k
+from tasks.base import Benchmark, DataError, Task
+from tasks.math_word import GSM8K_TEST, METAMATHQA_40K, RELEASED_STOP, MetaMath
 from tasks.sources import HubFile
 
 DATA = Path(__file__).parent / "data"
@@ -17,14 +17,19 @@ TRAIN = DATA / "metamathqa.json"
 TEST = DATA / "gsm8k_test.jsonl"
 
 
+def metamath(**changes):
+    files = {"train_source": str(TRAIN), "gsm8k_source": str(TEST), "math_source": "never/opened.jsonl"}
+    sizes = {"validation_size": 3, "max_new_tokens": {"gsm8k": 512, "math": 2048}}
+    return MetaMath(**files | sizes | {"eval_suffix": " Let's think step by step."} | changes)
+
+
 def gsm8k(**changes):
-    files = {"train_source": str(TRAIN), "test_source": str(TEST)}
-    return Gsm8k(**files | {"validation_size": 3, "eval_suffix": " Let's think step by step."} | changes)
+    return metamath(**changes).benchmarks["gsm8k"]
 
 
-def message(task, split):
+def message(asked, split):
     with pytest.raises(DataError) as error:
-        task.examples(split)
+        asked.examples(split)
     return str(error.value)
 
 
@@ -42,8 +47,10 @@ def nothing_in_the_cache(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_gsm8k_is_a_task():
-    assert isinstance(gsm8k(), Task)
+def test_gsm8k_is_a_benchmark_of_a_task():
+    assert isinstance(metamath(), Task)
+    assert isinstance(gsm8k(), Benchmark)
+    assert gsm8k().max_new_tokens == 512
     assert (
         gsm8k().stop
         == RELEASED_STOP
@@ -54,7 +61,7 @@ def test_gsm8k_is_a_task():
 
 
 def test_training_prompt_puts_the_lines_after_the_first_into_the_input():
-    examples = {example.id: example for example in gsm8k(validation_size=0).examples("train")}
+    examples = {example.id: example for example in metamath(validation_size=0).examples("train")}
     assert len(examples) == 10
     assert examples["train-3"].prompt == (
         "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -84,7 +91,7 @@ def test_gold_is_the_number_after_the_hashes_without_commas():
 
 
 def test_training_gold_is_the_answer_after_the_marker_and_empty_without_one():
-    golds = [example.gold for example in gsm8k(validation_size=0).examples("train")]
+    golds = [example.gold for example in metamath(validation_size=0).examples("train")]
     assert golds == ["24", "24", "1500", "1200", "4.5", "\\frac{1}{2}", "4", "33", "-2", ""]
 
 
@@ -95,12 +102,12 @@ def test_every_target_in_validation_passes_every_scorer():
 
 
 def test_validation_comes_from_grade_school_rows_with_integer_answers():
-    ids = {example.id for example in gsm8k(validation_size=6).examples("validation")}
+    ids = {example.id for example in metamath(validation_size=6).examples("validation")}
     assert ids == {f"train-{row}" for row in (0, 1, 2, 3, 7, 8)}
 
 
 def test_train_and_validation_share_no_row_and_keep_the_order_of_the_file():
-    task = gsm8k()
+    task = metamath()
     train, validation = ([int(e.id.removeprefix("train-")) for e in task.examples(s)] for s in ("train", "validation"))
     assert len(validation) == 3
     assert sorted(train + validation) == list(range(10))
@@ -109,7 +116,7 @@ def test_train_and_validation_share_no_row_and_keep_the_order_of_the_file():
 
 def test_data_seed_draws_the_validation_rows():
     def drawn(seed):
-        return tuple(example.id for example in gsm8k(data_seed=seed).examples("validation"))
+        return tuple(example.id for example in metamath(data_seed=seed).examples("validation"))
 
     assert drawn(1) == drawn(1)
     assert len({drawn(seed) for seed in range(8)}) > 1
@@ -121,9 +128,11 @@ def test_validation_rows_do_not_depend_on_the_python_process():
 
 
 def test_limit_keeps_the_first_of_every_split():
-    whole, short = gsm8k(), gsm8k(limit=2)
-    for split in ("train", "validation", "test"):
+    whole, short = metamath(), metamath(limit=2)
+    for split in ("train", "validation"):
         assert short.examples(split) == whole.examples(split)[:2]
+    for split in ("validation", "test"):
+        assert gsm8k(limit=2).examples(split) == gsm8k().examples(split)[:2]
 
 
 @pytest.mark.parametrize("kwargs", [{"validation_size": -1}, {"limit": 0}])
@@ -143,12 +152,12 @@ def test_every_format_and_both_namings_give_the_same_test_examples(tmp_path, end
         "parquet": lambda: frame.to_parquet(path),
         "csv": lambda: frame.to_csv(path, index=False),
     }[ending]()
-    assert gsm8k(test_source=str(path)).examples("test") == gsm8k().examples("test")
+    assert gsm8k(gsm8k_source=str(path)).examples("test") == gsm8k().examples("test")
 
 
 def test_reading_a_file_leaves_nothing_in_the_cache_of_datasets(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    gsm8k().examples("train")
+    metamath().examples("train")
     assert not list(tmp_path.rglob("*.arrow"))
 
 
@@ -158,31 +167,43 @@ def test_hub_file_is_read_from_the_cache_without_network(nothing_in_the_cache):
     snapshot.mkdir(parents=True)
     shutil.copy(TEST, snapshot / "test.jsonl")
     source = HubFile("openai/gsm8k", "main/test.jsonl", commit)
-    assert gsm8k(test_source=source).examples("test") == gsm8k().examples("test")
+    assert gsm8k(gsm8k_source=source).examples("test") == gsm8k().examples("test")
 
 
-def test_fingerprint_changes_with_content_and_arguments_and_with_nothing_else(tmp_path):
+def test_task_fingerprint_changes_with_training_content_and_choice_and_with_nothing_else(tmp_path):
     copy = tmp_path / "copy.json"
     shutil.copy(TRAIN, copy)
-    assert gsm8k().fingerprint() == gsm8k(train_source=str(copy)).fingerprint() == gsm8k(name="other").fingerprint()
-    assert re.fullmatch("[0-9a-f]{64}", gsm8k().fingerprint())
+    first = metamath().fingerprint()
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    same = [{"train_source": str(copy)}, {"name": "other"}, {"gsm8k_source": "no/such"}, {"eval_suffix": ""}]
+    assert {metamath(**change).fingerprint() for change in same} == {first}
     copy.write_text(copy.read_text().replace("pears", "plums"))
     changes = [
-        {"train_source": str(copy)}, {"test_source": str(copy)}, {"validation_size": 4}, {"limit": 5},
-        {"data_seed": 1}, {"eval_suffix": ""}, {"stop": ("USER",)}, {"train_source": METAMATHQA_40K},
+        {"train_source": str(copy)}, {"validation_size": 4}, {"limit": 5}, {"data_seed": 1},
+        {"train_source": METAMATHQA_40K},
     ]  # fmt: skip
-    assert len({gsm8k(**change).fingerprint() for change in [{}, *changes]}) == 9
+    assert len({metamath(**change).fingerprint() for change in [{}, *changes]}) == 6
+
+
+def test_benchmark_fingerprint_changes_with_its_own_file_and_prompt_and_not_with_the_training(tmp_path):
+    copy = tmp_path / "copy.jsonl"
+    shutil.copy(TEST, copy)
+    same = [{"gsm8k_source": str(copy)}, {"train_source": "no/such"}, {"validation_size": 4}, {"data_seed": 1}]
+    assert {gsm8k(**change).fingerprint() for change in same} == {gsm8k().fingerprint()}
+    copy.write_text(copy.read_text().replace("rolls", "buns"))
+    changes = [{"gsm8k_source": str(copy)}, {"limit": 2}, {"eval_suffix": ""}, {"stop": ("USER",)}]
+    assert len({gsm8k(**change).fingerprint() for change in [{}, *changes]}) == 5
 
 
 def test_fingerprint_of_hub_files_needs_no_download(nothing_in_the_cache):
-    hub = {"train_source": None, "test_source": None}
+    hub = {"train_source": None, "gsm8k_source": None}
     other = HubFile(GSM8K_TEST.repo_id, GSM8K_TEST.file, "another revision")
     assert gsm8k(**hub).fingerprint() == gsm8k(**hub).fingerprint()
-    assert gsm8k(**hub).fingerprint() != gsm8k(**hub | {"test_source": other}).fingerprint()
+    assert gsm8k(**hub).fingerprint() != gsm8k(**hub | {"gsm8k_source": other}).fingerprint()
 
 
 def test_absent_training_file_is_named_with_columns_and_command():
-    assert message(gsm8k(train_source="no/such.json"), "train") == (
+    assert message(metamath(train_source="no/such.json"), "train") == (
         "no file no/such.json with the columns type, query, response; "
         "`hf download meta-math/MetaMathQA-40K MetaMathQA-40K.json --repo-type dataset --revision main "
         "--local-dir data/MetaMathQA-40K` fetches data/MetaMathQA-40K/MetaMathQA-40K.json"
@@ -190,7 +211,7 @@ def test_absent_training_file_is_named_with_columns_and_command():
 
 
 def test_absent_test_file_is_named_with_columns_and_command():
-    assert message(gsm8k(test_source="no/such.jsonl"), "test") == (
+    assert message(gsm8k(gsm8k_source="no/such.jsonl"), "test") == (
         "no file no/such.jsonl with the columns query, response or question, answer; "
         "`hf download openai/gsm8k main/test-00000-of-00001.parquet --repo-type dataset "
         "--revision 740312add88f781978c0658806c59bc2815b9866 --local-dir data/gsm8k` "
@@ -199,12 +220,13 @@ def test_absent_test_file_is_named_with_columns_and_command():
 
 
 def test_fingerprint_of_an_absent_file_is_an_error_too():
-    with pytest.raises(DataError, match="no file no/such.json with the columns"):
-        gsm8k(train_source="no/such.json").fingerprint()
+    for asked in (metamath(train_source="no/such.json"), gsm8k(gsm8k_source="no/such.json")):
+        with pytest.raises(DataError, match="no file no/such.json with the columns"):
+            asked.fingerprint()
 
 
 def test_unreachable_hub_file_is_named_with_the_command(nothing_in_the_cache):
-    assert message(gsm8k(train_source=None, test_source=None), "train") == (
+    assert message(metamath(train_source=None, gsm8k_source=None), "train") == (
         "meta-math/MetaMathQA-40K/MetaMathQA-40K.json at revision main is not in the hub's cache and the hub is not "
         "reachable; where there is a network, "
         "`hf download meta-math/MetaMathQA-40K MetaMathQA-40K.json --repo-type dataset --revision main` fetches it"
@@ -212,17 +234,17 @@ def test_unreachable_hub_file_is_named_with_the_command(nothing_in_the_cache):
 
 
 def test_file_that_the_hub_does_not_have_is_named(nothing_in_the_cache):
-    assert message(gsm8k(train_source=HubFile("not a repo/", "a.json", "main")), "train") == (
+    assert message(metamath(train_source=HubFile("not a repo/", "a.json", "main")), "train") == (
         "the hub has no not a repo//a.json at revision main, or asks for a login (`hf auth login`) to show it"
     )
 
 
 def test_missing_columns_are_named_with_those_present(tmp_path):
     path = write_train(tmp_path, {"query": "1 + 1?", "output": "2"})
-    assert message(gsm8k(train_source=path), "train") == (
+    assert message(metamath(train_source=path), "train") == (
         f"{path} has the columns query, output; expected type, query, response"
     )
-    assert message(gsm8k(test_source=path), "test") == (
+    assert message(gsm8k(gsm8k_source=path), "test") == (
         f"{path} has the columns query, output; expected query, response or question, answer"
     )
 
@@ -230,20 +252,20 @@ def test_missing_columns_are_named_with_those_present(tmp_path):
 def test_value_of_another_type_is_named_with_its_row(tmp_path):
     row = {"type": "GSM_SV", "query": "1 + 1?", "response": "2"}
     path = write_train(tmp_path, row, row | {"response": None})
-    assert message(gsm8k(train_source=path), "train") == (f"row 2 of {path}: 'response' is NoneType, expected str")
+    assert message(metamath(train_source=path), "train") == (f"row 2 of {path}: 'response' is NoneType, expected str")
 
 
 def test_empty_file_is_named(tmp_path):
     path = tmp_path / "train.jsonl"
     path.touch()
-    assert message(gsm8k(train_source=str(path)), "train") == (
+    assert message(metamath(train_source=str(path)), "train") == (
         f"{path} is empty; expected the columns type, query, response"
     )
 
 
 def test_file_without_rows_is_named(tmp_path):
     path = write_train(tmp_path)
-    assert message(gsm8k(train_source=path), "train") == (
+    assert message(metamath(train_source=path), "train") == (
         f"{path} has the columns (none); expected type, query, response"
     )
 
@@ -251,7 +273,7 @@ def test_file_without_rows_is_named(tmp_path):
 def test_file_of_another_format_is_named_with_the_formats(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("1 + 1?")
-    assert message(gsm8k(train_source=str(path)), "train") == (
+    assert message(metamath(train_source=str(path)), "train") == (
         f"{path} is none of the formats .json, .jsonl, .parquet, .csv"
     )
 
@@ -269,7 +291,7 @@ def test_file_of_another_format_is_named_with_the_formats(tmp_path):
 def test_broken_file_is_named_with_the_place(tmp_path, name, content, where):
     path = tmp_path / name
     path.write_bytes(content)
-    said = message(gsm8k(test_source=str(path)), "test")
+    said = message(gsm8k(gsm8k_source=str(path)), "test")
     assert said.startswith(f"{path} cannot be read as {where}")
     assert "\n" not in said
 
@@ -279,11 +301,11 @@ def test_test_row_without_an_integer_gold_is_named(tmp_path, response):
     path = tmp_path / "test.jsonl"
     rows = [{"query": "a", "response": "#### 1"}, {"query": "b", "response": response}]
     path.write_text("\n".join(map(json.dumps, rows)))
-    assert message(gsm8k(test_source=str(path)), "test") == f"row 2 of {path} has no integer after '#### '"
+    assert message(gsm8k(gsm8k_source=str(path)), "test") == f"row 2 of {path} has no integer after '#### '"
 
 
 def test_too_few_rows_for_validation_are_counted():
-    assert message(gsm8k(validation_size=7), "train") == (
+    assert message(metamath(validation_size=7), "train") == (
         f"{TRAIN} has 10 rows, 6 of them GSM rows with an integer answer: too few to hold out validation_size=7"
     )
 
@@ -291,5 +313,5 @@ def test_too_few_rows_for_validation_are_counted():
 def test_validation_leaves_at_least_one_row_to_train_on(tmp_path):
     row = {"type": "GSM_SV", "query": "1 + 1?", "response": "The answer is: 2"}
     path = write_train(tmp_path, row, row)
-    assert len(gsm8k(train_source=path, validation_size=1).examples("train")) == 1
-    assert "too few to hold out validation_size=2" in message(gsm8k(train_source=path, validation_size=2), "train")
+    assert len(metamath(train_source=path, validation_size=1).examples("train")) == 1
+    assert "too few to hold out validation_size=2" in message(metamath(train_source=path, validation_size=2), "train")

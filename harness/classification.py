@@ -1,0 +1,111 @@
+"""Text classification and regression: texts, or pairs of texts, to token ids, and predictions of an encoder.
+
+Shapes: B batch, T tokens of the longest text in the batch, C classes (1 for regression).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from transformers import PreTrainedModel
+
+from harness import models
+from harness.progress import bar
+from tasks.base import Benchmark, ClassExample, Task
+
+Row = dict[str, list[int] | int | float]
+
+
+class TextClassification:
+    """Cross-entropy over the task's classes, or, where it has one "class", the squared error of a value."""
+
+    def __init__(self, cfg: DictConfig, task: Task):
+        self.cfg, self.task = cfg, task
+        self.tokenizer = models.load_tokenizer(cfg.model)
+        self.num_labels = task.num_classes
+
+    @property
+    def is_regression(self) -> bool:
+        return self.num_labels == 1
+
+    def load_model(self) -> PreTrainedModel:
+        model = models.load(self.cfg.model, self.task.kind, self.num_labels)
+        # Stated, since a checkpoint that was fine-tuned brings the problem type of its own task.
+        model.config.problem_type = "regression" if self.is_regression else "single_label_classification"
+        return model
+
+    def rows(self, examples: Sequence[ClassExample]) -> list[Row]:
+        """Token ids, the segment of each where the tokenizer says it, and the label. All examples are pairs, or none.
+
+        Tokens beyond `train.max_length` are taken from the end of the longer text of a pair.
+        """
+        pairs = [e.pair for e in examples]
+        encoded = self.tokenizer(
+            [e.text for e in examples],
+            pairs if any(pair is not None for pair in pairs) else None,
+            truncation="longest_first",
+            max_length=self.cfg.train.max_length,
+            return_attention_mask=False,
+        )
+        columns = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+        return [
+            {name: values[i] for name, values in columns.items()} | {"labels": e.label} for i, e in enumerate(examples)
+        ]
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        fillers = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        batch = {
+            name: torch.tensor([row[name] + [filler] * (longest - len(row[name])) for row in rows])  # (B, T)
+            for name, filler in fillers.items()
+            if name in rows[0]
+        }
+        lengths = torch.tensor([[len(row["input_ids"])] for row in rows])  # (B, 1)
+        batch["attention_mask"] = (torch.arange(longest) < lengths).long()  # (B, T)
+        kind = torch.float32 if self.is_regression else torch.int64
+        batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)  # (B,)
+        return batch
+
+    @staticmethod
+    def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Tokens in a batch, padding left out."""
+        return batch["attention_mask"].sum()
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        model: torch.nn.Module,
+        benchmark: Benchmark,
+        examples: Sequence[ClassExample],
+        batch_size: int,
+        label: str,
+    ) -> tuple[list[int] | list[float], int]:
+        """The most likely class, or the value, of each example; the second result, generated tokens, is 0.
+
+        Batches hold texts of like length, padded under an attention mask, so that a prediction does not depend on what
+        it shares a batch with.
+        """
+        rows = self.rows(examples)
+        order = sorted(
+            range(len(rows)), key=lambda i: -len(rows[i]["input_ids"])
+        )  # longest first: memory shows at once
+        device = next(model.parameters()).device
+        logits = np.empty((len(rows), self.num_labels), dtype=np.float32)  # (examples, C)
+        model.eval()
+        with bar(len(rows), f"classifying {label}") as progress:
+            for start in range(0, len(order), batch_size):
+                indices = order[start : start + batch_size]
+                batch = self.collate([rows[i] for i in indices])
+                del batch["labels"]
+                output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+                logits[indices] = output.logits.float().cpu().numpy()
+                progress.update(len(indices))
+        return self.predictions_of(logits), 0
+
+    def predictions_of(self, logits: np.ndarray) -> list[int] | list[float]:
+        """Classes or values of logits of shape (examples, C)."""
+        return logits.reshape(-1).tolist() if self.is_regression else logits.argmax(-1).tolist()
+
+    def gold(self, example: ClassExample) -> int | float:
+        return example.label

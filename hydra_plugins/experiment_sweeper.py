@@ -1,0 +1,52 @@
+"""`experiment=<name>` on the command line, for any launcher.
+
+Hydra takes sweepers from the package `hydra_plugins` alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from harness.experiments import CHOICE, expand, read
+
+
+class ExperimentSweeper(BasicSweeper):
+    """Hydra's own sweeper, where `experiment=<name>` stands for the overrides of each of its runs.
+
+    What else is on the command line is applied to every run, sweeps included; seeds are the experiment's unless given.
+    With `plan=true` the runs are listed and none is started.
+    """
+
+    def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        experiment = [o.value() for o in overrides if o.key_or_group == CHOICE]
+        given = [o.input_line for o in overrides if o.key_or_group != CHOICE]
+        if not experiment:
+            return super().split_arguments(overrides, max_batch_size)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        jobs = []
+        for run in expand(read(experiment[-1]), given):
+            [split] = super().split_arguments(parser.parse_overrides(run), None)
+            jobs += split
+        return [jobs]
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Left out: each run says by itself what is wrong with it, and composing hundreds twice takes minutes."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        if not {"plan=true", "plan=True"} & set(arguments):
+            return super().sweep(arguments)
+        from harness import plan
+
+        loader = self.hydra_context.config_loader
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+        [jobs] = self.split_arguments(parsed, None)
+        return plan.show([self._composed(job) for job in jobs])
+
+    def _composed(self, job: Sequence[str]) -> DictConfig:
+        """The configuration of one run, without Hydra's own part."""
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
+        return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])

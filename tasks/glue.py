@@ -1,0 +1,214 @@
+"""GLUE, the eight tasks of SVFT's Table 3 (Wang et al. 2018, arXiv:1804.07461; all of GLUE but WNLI).
+
+The labels of the official test sets are not public, so the official dev set is split at random into two halves,
+"validation" and "test", with labels distributed alike. Numbers in the literature, Table 3's among them, are the best
+epoch on the whole dev set; to compare with those there is the split "dev", both halves, which is watched and selects
+nothing. Rows are drawn, not premises: halves can share a sentence (MNLI asks about a premise three times), so
+validation is no stranger to test.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from tasks import metrics
+from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from tasks.scoring import exact_class
+from tasks.sources import HubFile, Table
+
+REPOSITORY = "nyu-mll/glue"
+REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+HIGHEST_SIMILARITY = 5.0  # of STS-B, whose values start at 0
+
+Scorers = Mapping[str, Scorer | CorpusScorer]
+
+ACCURACY: Scorers = {"accuracy": exact_class}
+ACCURACY_F1: Scorers = {"accuracy": exact_class, "f1": CorpusScorer(metrics.f1)}
+MATTHEWS: Scorers = {"matthews": CorpusScorer(metrics.matthews), "accuracy": exact_class}
+CORRELATIONS: Scorers = {"pearson": CorpusScorer(metrics.pearson), "spearman": CorpusScorer(metrics.spearman)}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One task of GLUE as the hub has it.
+
+    texts: the column of the text, or the two columns of a pair.  num_classes: 1 is regression.
+    scorers: the first is the one that Table 3 reports.  dev: the dev set of each benchmark, by the ending of its name.
+    """
+
+    texts: tuple[str, ...]
+    scorers: Scorers
+    num_classes: int = 2
+    dev: Mapping[str, str] = field(default_factory=lambda: {"": "validation"})
+
+    @property
+    def columns(self) -> dict[str, type]:
+        return dict.fromkeys(self.texts, str) | {"label": float if self.num_classes == 1 else int}
+
+
+MATCHED_AND_MISMATCHED = {"": "validation_matched", "_mm": "validation_mismatched"}
+
+SUBSETS = {
+    "cola": Subset(("sentence",), MATTHEWS),
+    "sst2": Subset(("sentence",), ACCURACY),
+    "mrpc": Subset(("sentence1", "sentence2"), ACCURACY_F1),
+    "stsb": Subset(("sentence1", "sentence2"), CORRELATIONS, num_classes=1),
+    "qqp": Subset(("question1", "question2"), ACCURACY_F1),
+    "mnli": Subset(("premise", "hypothesis"), ACCURACY, num_classes=3, dev=MATCHED_AND_MISMATCHED),
+    "qnli": Subset(("question", "sentence"), ACCURACY),
+    "rte": Subset(("sentence1", "sentence2"), ACCURACY),
+}
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Where rows come from: a Table, or a generator of rows with the same columns."""
+
+    def rows(self) -> Sequence[tuple[Any, ...]]:
+        """(text, label) or (text, pair, label), in a fixed order. Raises DataError."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what determines the rows."""
+        ...
+
+
+Source = Rows | HubFile | str | None  # None is the hub's own file
+
+
+def hub_file(subset: str, part: str) -> HubFile:
+    """The file of "train", "validation", "validation_matched" or "validation_mismatched"."""
+    return HubFile(REPOSITORY, f"{subset}/{part}-00000-of-00001.parquet", REVISION)
+
+
+class Glue:
+    """Train: the official training set. Each benchmark: halves and whole of an official dev set.
+
+    subset: a key of SUBSETS; its columns are what a local file must have.
+    train_source, dev_source: Rows, a HubFile, a local path or None (the hub's file).
+    mismatched_source: the same for the second dev set of MNLI.
+    limit: keep the first so many examples of train and of each half, for smoke runs; dev is both halves all the same.
+    """
+
+    kind: ClassVar[str] = "text_classification"
+    watched: ClassVar[SplitName] = "dev"
+
+    def __init__(
+        self,
+        *,
+        subset: str,
+        data_seed: int,
+        train_source: Source = None,
+        dev_source: Source = None,
+        mismatched_source: Source = None,
+        limit: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        if subset not in SUBSETS:
+            raise ValueError(f"no task of GLUE is named {subset!r}; there are {', '.join(SUBSETS)}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit >= 1 (or null), not {limit}")
+        self.name = name or f"glue_{subset}"
+        self.subset = SUBSETS[subset]
+        self.num_classes = self.subset.num_classes
+        self.limit = limit
+        if mismatched_source is not None and "_mm" not in self.subset.dev:
+            raise ValueError(f"GLUE's {subset} has one dev set: mismatched_source is null, not {mismatched_source}")
+        self._train = _Part(self.subset, train_source, hub_file(subset, "train"), "train")
+        sources = {"": dev_source, "_mm": mismatched_source}
+        self.benchmarks = {
+            self.name + ending: GlueBenchmark(
+                name=self.name + ending,
+                part=_Part(self.subset, sources[ending], hub_file(subset, part), f"dev{ending}"),
+                data_seed=data_seed,
+                limit=limit,
+            )
+            for ending, part in self.subset.dev.items()
+        }
+
+    def fingerprint(self) -> str:
+        """Of training and of the first benchmark, whose validation half selects."""
+        return _sha256([self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit])
+
+    def examples(self, split: SplitName) -> Sequence[ClassExample]:
+        return self._train.examples[: self.limit] if split == "train" else self.benchmarks[self.name].examples(split)
+
+
+class GlueBenchmark:
+    """One dev set: its two halves, and all of it."""
+
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test", "dev")
+
+    def __init__(self, *, name: str, part: "_Part", data_seed: int, limit: int | None) -> None:
+        self.name = name
+        self.scorers = part.subset.scorers
+        self.metric = next(iter(self.scorers))
+        self.data_seed = data_seed
+        self.limit = limit
+        self._part = part
+
+    def fingerprint(self) -> str:
+        return _sha256([self._part.fingerprint(), self.data_seed, self.limit])
+
+    def examples(self, split: SplitName) -> Sequence[ClassExample]:
+        return self._splits[split]
+
+    @cached_property
+    def _splits(self) -> dict[SplitName, list[ClassExample]]:
+        examples = self._part.examples
+        drawn = halves([example.label for example in examples], random.Random(f"glue {self.data_seed}"))
+        validation, test = (rows[: self.limit] for rows in drawn)
+        kept = {"validation": validation, "test": test, "dev": sorted(validation + test)}
+        return {split: [examples[row] for row in rows] for split, rows in kept.items()}
+
+
+class _Part:
+    """One file of a task: its rows as examples."""
+
+    def __init__(self, subset: Subset, source: Source, published: HubFile, prefix: str) -> None:
+        self.subset = subset
+        self.source = published if source is None else source
+        self.prefix = prefix
+        is_rows = isinstance(self.source, Rows)
+        self.table: Rows = self.source if is_rows else Table(self.source, [subset.columns], published)
+
+    def fingerprint(self) -> str:
+        return _sha256([self.table.fingerprint(), *self.subset.columns])
+
+    @cached_property
+    def examples(self) -> list[ClassExample]:
+        examples = []
+        for number, (text, *pair, label) in enumerate(self.table.rows()):
+            self._check(label, number + 1)
+            examples.append(ClassExample(f"{self.prefix}-{number}", text, pair[0] if pair else None, label))
+        return examples
+
+    def _check(self, label: float, row: int) -> None:
+        """Raises DataError; the hub's test files have -1 for every label."""
+        highest = HIGHEST_SIMILARITY if self.subset.num_classes == 1 else self.subset.num_classes - 1
+        if not 0 <= label <= highest:
+            raise DataError(
+                f"row {row} of {self.source} has label {label}, expected 0 to {highest}; "
+                "the official test sets of GLUE have no labels, train and dev sets have"
+            )
+
+
+def halves(labels: Sequence[float], rng: random.Random) -> tuple[list[int], list[int]]:
+    """Row numbers of two halves, each in order, stratified: rows are sorted by label and paired, one of a pair to each.
+
+    Ties are in random order, so for classes this is a stratified draw, and for values a draw with like distributions.
+    An odd row out goes to the first half.
+    """
+    order = list(range(len(labels)))
+    rng.shuffle(order)
+    order.sort(key=labels.__getitem__)
+    first = {rng.choice(order[start : start + 2]) for start in range(0, len(order), 2)}
+    return sorted(first), sorted(set(order) - first)
+
+
+def _sha256(facts: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
