@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint format tables plots search micro params readme assets lock clean
+.PHONY: help demo test lint format tables plots search micro twins manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,23 +41,31 @@ format: $(READY) ## mend style where that can be done by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tables: $(READY) ## analysis/output/tables from runs/ alone
+tables: $(READY) ## from runs/ alone: results, the paper's tables and their twins, errata, into analysis/output
 	$(BIN)/python -m analysis.tables --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.paper_tables --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.errata --runs runs --out analysis/output
 
-plots: $(READY) ## analysis/output/figures from runs/ alone
+plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their twins, into analysis/output/figures
 	$(BIN)/python -m analysis.plots --runs runs --out analysis/output/figures
+	$(BIN)/python -m analysis.paper_figures --runs runs --out analysis/output/figures
+	$(BIN)/python -m analysis.patterns_figure --runs runs --out analysis/output/figures
 
-SEARCH := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'
 METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
+GRID := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'
+PICK := $(BIN)/python -m analysis.search
 
-search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (an hour)
-	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=digits model=micro_vit seed=0,1,2 method=head
-	@$(BIN)/python -m analysis.search --task digits --model micro_vit
-	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=digits model=micro_vit seed=0,1,2 method=$(METHODS)
-	@$(BIN)/python -m analysis.search --task digits --model micro_vit
-	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=micro_gsm model=micro_gemma method=$(METHODS)
-	HF_HUB_OFFLINE=1 $(RUN) -m $(SEARCH) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
-	@$(BIN)/python -m analysis.search --task micro_gsm --model micro_gemma
+search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (two hours)
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=head
+	@$(PICK) --family micro_vision --model micro_vit --task digits
+	HF_HUB_OFFLINE=1 $(RUN) experiment=lr_search wandb.mode=disabled task=digits model=micro_vit seed=0,1,2
+	@$(PICK) --family micro_vision --model micro_vit --task digits
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random,svft_topk
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=dora method.adapter.r=4 method.targets=QKVUD
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=vera method.targets=GU
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=boft method.targets=QV
+	@$(PICK) --family micro_math --model micro_gemma --task micro_gsm
 
 SEEDS ?= 0,1,2,3,4
 micro: $(READY) ## the micro results: every method on both micro tasks, five seeds, into runs/ (hours)
@@ -65,14 +73,24 @@ micro: $(READY) ## the micro results: every method on both micro tasks, five see
 	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=$(METHODS)
 	HF_HUB_OFFLINE=1 $(RUN) -m wandb.mode=disabled task=micro_gsm model=micro_gemma seed=$(SEEDS) method=lora method.adapter.r=1
 
+TWINS := micro_table1 micro_table2 micro_table3 micro_table4 micro_table5 micro_table6 micro_table8 micro_table9 \
+	micro_table10 micro_figure1 micro_figure4 micro_figure5
+twins: $(READY) ## the micro twin of every table and figure of the paper, one seed, into runs/ (two hours)
+	for twin in $(TWINS); do HF_HUB_OFFLINE=1 $(RUN) experiment=$$twin wandb.mode=disabled || exit 1; done
+
+manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/
+	$(BIN)/python manifests.py
+
 params: $(READY) ## count the parameters of every row of the paper anew, on the meta device, into runs/params/
 	$(BIN)/python recount.py
 
 readme: tables plots ## put the tables into README.md
 	$(BIN)/python -m analysis.readme
 
-assets: $(READY) ## make the micro checkpoints anew (about an hour on 2 cores)
+assets: $(READY) ## make the micro checkpoints anew (about two hours on 2 cores)
 	$(BIN)/python -m assets.make_micro_gemma --out assets/micro_gemma
+	$(BIN)/python -m assets.make_micro_pythia --out assets/micro_pythia
+	$(BIN)/python -m assets.make_micro_deberta --out assets/micro_deberta
 	$(BIN)/python -m assets.make_micro_vit --out assets/micro_vit
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)

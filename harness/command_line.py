@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -53,8 +53,13 @@ def _is_users(error: Exception) -> bool:
 
 
 def _without_wrapping(error: OmegaConfBaseException) -> str:
-    """The message of what a resolver raised, without OmegaConf's words around it."""
-    return str(error).split("\n")[0].split(" raised while resolving interpolation: ")[-1]
+    """The message of what a resolver raised, without OmegaConf's words around it; of a value left open, its key."""
+    message = str(error).split("\n")[0]
+    _, open_value, key = message.rpartition("Missing mandatory value: ")
+    if open_value:
+        key = error.full_key if isinstance(error, MissingMandatoryValue) else key
+        return f"{key} has to be given: {key}=..."
+    return message.split(" raised while resolving interpolation: ")[-1]
 
 
 def _report(error: object) -> None:

@@ -80,10 +80,11 @@ def several_runs(arguments: Sequence[str]) -> list[str]:
 def expand(experiment: dict[str, Any], given: Sequence[str]) -> list[list[str]]:
     """The overrides of every run: those of the experiment, its seeds, and what the command line adds or changes.
 
-    Sweeps (`train.lr=1e-3,1e-2`) may be among them.
+    Sweeps (`train.lr=1e-3,1e-2`) may be among them. What the command line makes equal is one run.
     """
     seeds = [f"seed={seed}" for seed in experiment["seeds"]]
-    return [_last_of_each([*run, seed, *given]) for run, seed in product(runs(experiment), seeds)]
+    jobs = (_last_of_each([*run, seed, *given]) for run, seed in product(runs(experiment), seeds))
+    return [list(job) for job in dict.fromkeys(map(tuple, jobs))]
 
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis import readme, tables
+from analysis import errata, paper_tables, readme, tables
 from tests.conftest import ROOT
 
 OUT = ROOT / "analysis" / "output" / "tables"
@@ -14,6 +14,20 @@ def test_the_committed_tables_are_what_the_committed_records_give(tmp_path):
     assert {"params.csv", "micro_gsm_micro_gemma.md", "digits_micro_vit.md"} <= made.keys()
     for name, text in made.items():
         assert (OUT / name).read_text() == text, name
+
+
+def test_the_committed_tables_of_the_paper_are_what_the_committed_records_give(tmp_path):
+    paper_tables.main(["--runs", str(ROOT / "runs"), "--out", str(tmp_path)])
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert {"table1.csv", "table10.md", "micro_table3.tex"} <= made.keys()
+    for name, text in made.items():
+        assert (OUT / name).read_text() == text, name
+
+
+def test_the_committed_errata_are_what_the_reference_gives(tmp_path):
+    errata.main(["--runs", str(ROOT / "runs"), "--out", str(tmp_path)])
+    for path in tmp_path.iterdir():
+        assert (OUT.parent / path.name).read_text() == path.read_text()
 
 
 def test_the_tables_in_the_readme_are_the_committed_ones():

@@ -26,7 +26,7 @@ from tests.conftest import task_of_yaml
 
 ASSETS = Path(__file__).parents[2] / "assets"
 GEMMA, VIT = ASSETS / "micro_gemma", ASSETS / "micro_vit"
-PYTHIA = {step: ASSETS / "micro_pythia" / f"step{step}" for step in (800, 4000)}
+PYTHIA = {step: ASSETS / "micro_pythia" / f"step{step}" for step in (1000, 5000)}
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def pythia(step: int) -> GPTNeoXForCausalLM:
 
 
 def test_micro_pythia_has_no_other_folders_and_is_small() -> None:
-    assert sorted(path.name for path in (ASSETS / "micro_pythia").iterdir()) == ["step4000", "step800"]
+    assert sorted(path.name for path in (ASSETS / "micro_pythia").iterdir()) == ["step1000", "step5000"]
     assert sum(path.stat().st_size for folder in PYTHIA.values() for path in folder.iterdir()) < 5_000_000
 
 
@@ -138,7 +138,7 @@ def test_the_step_picks_the_checkpoint_and_the_harness_loads_it(composed, step: 
 def test_the_default_step_is_the_late_one_and_the_steps_are_other_models(composed) -> None:
     late = composed("model=micro_pythia").model
     assert late.step == max(PYTHIA)
-    assert models.fingerprint(late) != models.fingerprint(composed("model=micro_pythia", "model.step=800").model)
+    assert models.fingerprint(late) != models.fingerprint(composed("model=micro_pythia", "model.step=1000").model)
 
 
 def test_the_real_pythia_takes_the_step_from_the_branch_of_the_hub(composed) -> None:
@@ -148,13 +148,13 @@ def test_the_real_pythia_takes_the_step_from_the_branch_of_the_hub(composed) -> 
 
 @pytest.mark.parametrize("text", [document, commonsense_text.document], ids=["numbers", "facts"])
 def test_the_late_checkpoint_predicts_new_pretraining_text_better(text) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[4000])
+    tokenizer = AutoTokenizer.from_pretrained(PYTHIA[5000])
     rng = random.Random("new documents")
     batch = tokenizer([text(rng) for _ in range(32)], padding=True, return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
     with torch.no_grad():
         losses = {step: pythia(step)(**batch, labels=labels).loss.item() for step in PYTHIA}
-    assert losses[4000] < losses[800]
+    assert losses[5000] < losses[1000]
 
 
 def test_the_tokenizer_of_both_steps_is_the_one_that_the_script_makes() -> None:

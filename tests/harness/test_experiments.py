@@ -129,3 +129,8 @@ def test_an_unknown_experiment_ends_with_a_sentence_and_not_zero():
     failed = command("experiment=table7", "plan=true")
     assert failed.returncode != 0
     assert "table10" in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_runs_that_the_command_line_makes_equal_are_one():
+    jobs = experiments.expand(experiments.read("micro_table3"), ["task=micro_sst2"])
+    assert len(jobs) == len(experiments.read("micro_table3")["rows"])

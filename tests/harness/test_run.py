@@ -138,6 +138,9 @@ BAD_INPUT = {
     "train.batch_size=33": "train.batch_size=33 is not a multiple of 32",
     "model=micro_vit method=lora": "model micro_vit is of family vision; a task of kind 'generation' needs",
     "method=head": "needs a classification head",
+    "model=decoder": "model.checkpoint has to be given: model.checkpoint=...",
+    "task=image_folder model=micro_vit": "task.source.root has to be given: task.source.root=...",
+    "task=gsm8k evaluate.benchmarks=[mth]": "task metamath has gsm8k, math, not 'mth'",
     "+method.adapter.init=ones": "init='ones' is not one of zeros, kaiming",
     "task=digits model=micro_vit task.source.train_per_class=500": "class",
 }
