@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     resolved = config.resolve(cfg)
     quiet()
     if cfg.plan:
-        plan.show([cfg])
+        plan.show([cfg], 1)
         return
     device = provenance.set_up(cfg.device, cfg.threads)
     trainer.accumulation(cfg.train)

@@ -19,6 +19,7 @@ from analysis.frames import ordered, runs_frame, scores_frame
 from harness import record
 
 OUT = Path("analysis", "output", "tables")
+ENOUGH = 3  # seeds of a row that a table of several seeds shows
 ROW = ["key", "label", "method", "seeds", "adapter_params", "head_params", "seconds_per_step", "adapter_bytes"]
 CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_error", "unparsed", "verdict"]
 
@@ -55,20 +56,33 @@ def results(runs: Path) -> list[Results]:
             frame[(frame["task"] == place[0]) & (frame["model"] == place[1])],
             scores,
             [sentence for sentence in broken if _place(sentence) == place],
-            budget_note([r for r in searched if (r.run["task"], r.run["model"]) == place]),
+            [r for r in searched if (r.run["task"], r.run["model"]) == place],
         )
         for place in sorted(places)
     ]
 
 
 def _results(
-    task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], budget: str
+    task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], searched: list[record.Record]
 ) -> Results:
+    runs, left_out = _with_enough_seeds(runs)
+    budget = budget_note([r for r in searched if r.run["label"] in set(runs["label"])])
+    broken = [*broken, *([f"{left_out} rows of fewer than {ENOUGH} seeds"] if left_out else [])]
     rows = table_rows(runs)
     cells = table_cells(scores[scores["key"].isin(rows["key"])])
     first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
     notes = [*footnotes(runs, rows, cells, broken), *([budget] if budget else [])]
     return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes)
+
+
+def _with_enough_seeds(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Where some rows have ENOUGH seeds, the finished rows that have fewer are left out, and their number is given."""
+    done = runs["status"] == "done"
+    seeds = runs[done].groupby("key")["seed"].nunique()
+    if not (seeds >= ENOUGH).any():
+        return runs, 0
+    few = set(seeds[seeds < ENOUGH].index) - set(runs[~done]["key"])
+    return runs[~runs["key"].isin(few)], len(few)
 
 
 def _searched(value: record.Record) -> bool:

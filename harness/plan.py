@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ def state(resolved: dict[str, Any], identity: str) -> str:
     return min(found, key=("done", "running", "failed").index, default=TO_DO)
 
 
-def show(configurations: Sequence[DictConfig]) -> list[Planned]:
+def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
     """Print the runs as a table. A configuration that cannot be resolved is listed with the reason."""
     found = []
-    with bar(len(configurations), "counting") as progress:
+    with bar(number, "counting") as progress:
         for cfg in configurations:
             found.append(_planned_or_problem(cfg))
             progress.update()

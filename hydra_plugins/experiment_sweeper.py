@@ -44,7 +44,7 @@ class ExperimentSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
-        return plan.show([self._composed(job) for job in jobs])
+        return plan.show((self._composed(job) for job in jobs), len(jobs))
 
     def _composed(self, job: Sequence[str]) -> DictConfig:
         """The configuration of one run, without Hydra's own part."""

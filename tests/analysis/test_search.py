@@ -25,15 +25,26 @@ def add_rate(add):
 
 
 def pick(tmp_path, *arguments):
-    command = ["--task", "toy", "--model", "tiny", "--runs", f"{tmp_path}/runs", "--recipes", f"{tmp_path}/recipes"]
+    command = [
+        "--family",
+        "toys",
+        "--task",
+        "toy",
+        "--model",
+        "tiny",
+        "--runs",
+        f"{tmp_path}/runs",
+        "--recipes",
+        f"{tmp_path}/recipes",
+    ]
     search.main([*command, "--out", f"{tmp_path}/out", *arguments])
-    return OmegaConf.load(tmp_path / "recipes" / "toy-tiny.yaml")
+    return OmegaConf.load(tmp_path / "recipes" / "toys-tiny.yaml").toy
 
 
 def test_the_rate_with_the_best_validation_score_is_picked_whatever_the_test_score(add_rate, tmp_path):
     for rate, right in [(1e-3, 4), (1e-2, 7), (1e-1, 1)]:
         add_rate(rate, right)
-    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
 
 
 def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
@@ -41,7 +52,7 @@ def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
         add_rate(1e-3, right, seed)
     for seed, right in enumerate([6, 6]):
         add_rate(1e-2, right, seed)
-    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
 
 
 @pytest.mark.parametrize(("scores", "rate"), [([5, 5, 5], 2.0), ([5, 5], 1.0), ([5, 0, 5, 5], 3.0)])
@@ -57,13 +68,24 @@ def test_the_table_marks_what_was_picked(add_rate, tmp_path):
 
 
 def test_the_clean_recipe_uses_what_was_picked(composed):
-    cfg = composed("method=lora", "recipe.picked.lora.r8-QKVUDOG=0.0123")
+    cfg = composed("method=lora", "+recipe.picked.micro_gsm.lora.r7-QKVUDOG=0.0123", "method.adapter.r=7")
     assert cfg.train.lr == 0.0123
 
 
-def test_a_variant_that_was_not_searched_starts_from_the_rate_of_its_method(composed):
-    cfg = composed("method=lora", "method.adapter.r=5", "recipe.picked.lora.r8-QKVUDOG=0.0123")
+def test_a_variant_that_was_not_searched_takes_the_rate_that_was_picked_for_others_of_its_method(composed):
+    cfg = composed("method=lora", "method.adapter.r=5", "recipe.picked.micro_gsm.lora.default=0.0123")
+    assert cfg.train.lr == 0.0123
+
+
+def test_a_method_that_was_not_searched_starts_from_its_own_rate(composed):
+    cfg = composed("method=lora", "model=gemma2b", "task=gsm8k")
     assert cfg.train.lr == cfg.method.lr
+
+
+def test_a_variant_that_was_run_at_one_rate_alone_was_not_searched(add_rate, tmp_path):
+    add_rate(1e-3, 4)
+    with pytest.raises(SystemExit, match="no method was run at two learning rates"):
+        pick(tmp_path)
 
 
 def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_rate, tmp_path):
@@ -77,4 +99,4 @@ def test_seeds_that_only_the_picked_rate_was_run_with_later_decide_nothing(add_r
     for rate, right in [(1e-3, 4), (1e-2, 7)]:
         add_rate(rate, right, seed=0)
     add_rate(1e-2, 0, seed=1)
-    assert pick(tmp_path) == {"lora": {"QV": 1e-2}}
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}

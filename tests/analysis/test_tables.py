@@ -219,3 +219,14 @@ def test_a_readme_with_an_unknown_table_names_the_tables_there_are(tmp_path, cap
     (tmp_path / "R.md").write_text("<!-- table:tyo -->\n<!-- end -->\n")
     assert readme.main(["--readme", str(tmp_path / "R.md"), "--tables", str(tmp_path)]) == 1
     assert "no table is named 'tyo'" in capsys.readouterr().err
+
+
+def test_rows_of_fewer_than_three_seeds_are_left_out_where_others_have_them():
+    runs = pd.DataFrame([("a", 0), ("a", 1), ("a", 2), ("b", 0)], columns=["key", "seed"]).assign(status="done")
+    kept, left_out = tables._with_enough_seeds(runs)
+    assert set(kept["key"]) == {"a"} and left_out == 1
+    one_seed = runs[runs["seed"] == 0]
+    kept, left_out = tables._with_enough_seeds(one_seed)
+    assert set(kept["key"]) == {"a", "b"} and left_out == 0
+    failed = one_seed.assign(status=["done", "failed"])
+    assert tables._with_enough_seeds(failed)[1] == 0
