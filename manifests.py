@@ -28,7 +28,7 @@ OUT = Path("runs", "experiments")
 PRESETS = ("paper", "authors_code")  # set beside each other by the list of errata
 FACTS = ("title", "table", "figure", "twin_of", "seeds")
 ROW = ("panel", "model", "method", "variant", "config", "targets")
-SETTINGS = ("lr", "head_lr", "weight_decay", "batch_size", "epochs", "max_length", "schedule", "warmup_ratio")
+SETTINGS = ("lr", "weight_decay", "batch_size", "epochs", "max_length", "schedule", "warmup_ratio")
 DRAWN, DRAWN_D = 16, 2  # size of the M that Figure 3 draws, and d
 
 
@@ -70,7 +70,10 @@ def settings(overrides: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found = {}
     for preset in PRESETS:
         resolved = config.resolve(composed(tuple(o.replace("recipe=paper", f"recipe={preset}") for o in overrides)))
-        found[preset] = {"variant": resolved["method"]["variant"]} | {key: resolved["train"][key] for key in SETTINGS}
+        said = {"targets": resolved["method"].get("targets")} | {key: resolved["train"][key] for key in SETTINGS}
+        if resolved["model"]["head"]:
+            said["head_lr"] = resolved["train"]["head_lr"]
+        found[preset] = {key: value for key, value in said.items() if value is not None}
     return found
 
 

@@ -35,6 +35,8 @@ def points(experiment: Experiment) -> pd.DataFrame:
     """One row a printed, reproduced or unvalued point, in per cent, with its colour and marker."""
     rows = []
     for cell in experiment.cells.itertuples():
+        if cell.metric != plotted(experiment, cell.panel):
+            continue
         shared = {
             "panel": cell.panel, "label": cell.label, "method": cell.method, "targets": cell.targets,
             "metric": cell.metric, "params": cell.params, "drawn": methods()["drawn"].get(cell.method, "point"),
@@ -52,6 +54,13 @@ def points(experiment: Experiment) -> pd.DataFrame:
     columns = ["panel", "label", "method", "targets", "metric", "params", "drawn", "colour", "marker", "kind", "score"]
     frame = pd.DataFrame(rows, columns=[*columns, "low", "high"])
     return frame.astype(dict.fromkeys(("params", "score", "low", "high"), float))
+
+
+def plotted(experiment: Experiment, panel: str) -> str:
+    """The metric of a panel: its mean of several benchmarks where it has one, else its only column."""
+    columns = [column for column in experiment.manifest["columns"] if column.get("panel") in (None, "", panel)]
+    means = [column for column in columns if "mean_of" in column]
+    return (means or columns)[0]["metric"]
 
 
 def _percent(rate: float | None) -> float | None:

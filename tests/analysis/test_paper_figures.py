@@ -25,8 +25,15 @@ def figure_rows(name: str) -> list[dict]:
 
 def write(runs, name: str, figure: str) -> list[dict]:
     rows = figure_rows(figure)
-    metrics = dict.fromkeys(metric for row in rows for metric in row["cells"])
-    cases.write(runs, name, [cases.column(metric) for metric in metrics], rows, figure=figure)
+    panels: dict[str, set[str]] = {}
+    for row in rows:
+        for metric in row["cells"]:
+            panels.setdefault(metric, set()).add(row["panel"])
+    columns = [
+        cases.column(metric) | ({"panel": next(iter(places))} if len(places) == 1 else {})
+        for metric, places in panels.items()
+    ]
+    cases.write(runs, name, columns, rows, figure=figure)
     return rows
 
 
@@ -160,3 +167,15 @@ def test_the_figures_are_the_same_bytes_each_time_and_have_no_date(add, patterns
     for name in ("figure4.svg", "figure4.png", "patterns.svg", "patterns.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert "dc:date" not in (tmp_path / "one" / "figure4.svg").read_text()
+
+
+def test_the_right_panel_of_figure_1_plots_the_mean_of_the_benchmarks_and_nothing_else():
+    from tests.conftest import ROOT
+
+    found = {each.name: each for each in paper.experiments(ROOT / "runs", [])}
+    frame = paper_figures.points(found["figure1"])
+    assert dict(frame.groupby("panel")["metric"].unique().map(list)) == {
+        "left": ["GSM-8K"], "right": ["Commonsense average"],
+    }  # fmt: skip
+    unvalued = frame[(frame["panel"] == "left") & (frame["kind"] == paper_figures.UNVALUED)]
+    assert sorted(unvalued["label"]) == ["SVFT-B (d=2)", "SVFT-B (d=4)", "VeRA (r=2048)"]
