@@ -133,13 +133,18 @@ def table_cells(scores: pd.DataFrame) -> pd.DataFrame:
     for (benchmark, scorer), column in scores.groupby(["benchmark", "scorer"], sort=False):
         by_key = dict(list(column.groupby("key", sort=False)))
         means = {key: group["mean"].mean() for key, group in by_key.items()}
-        items = {key: {(s.data, s.seed): s.items for s in group.itertuples()} for key, group in by_key.items()}
+        items = {key: _verdicts(group) for key, group in by_key.items()}
         verdicts = stats.against_best(means, items) if len(means) > 1 else {}
         cells += [_cell(key, benchmark, scorer, group, verdicts.get(key)) for key, group in by_key.items()]
     averages = average(scores)
     for (key, scorer), group in averages.groupby(["key", "scorer"], sort=False):
         cells.append(_cell(key, AVERAGE, scorer, group, None))
     return pd.DataFrame(cells, columns=CELL)
+
+
+def _verdicts(scores: pd.DataFrame) -> stats.Verdicts:
+    """By data and seed; "" for a metric that is no mean of verdicts, so that it is tested against nothing."""
+    return {(s.data, s.seed): s.items if isinstance(s.items, str) else "" for s in scores.itertuples()}
 
 
 def average(scores: pd.DataFrame) -> pd.DataFrame:

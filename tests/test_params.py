@@ -12,6 +12,7 @@ from analysis import params
 from harness import models
 from harness.adapt import head_modules
 from harness.config import register_resolvers
+from harness.counting import butterfly_extension
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ROOT / recount.COUNTS
@@ -89,6 +90,6 @@ def test_peft_is_left_as_it_was_after_a_count_of_boft():
     from peft.tuners.boft import layer
 
     before = layer.get_fbd_cuda, layer.BOFTLayer.perm2mat, layer.BOFTLayer.block_butterfly_perm
-    with recount.butterfly_extension("present"):
+    with butterfly_extension("present"):
         assert layer.get_fbd_cuda is not before[0]
     assert before == (layer.get_fbd_cuda, layer.BOFTLayer.perm2mat, layer.BOFTLayer.block_butterfly_perm)
