@@ -10,6 +10,7 @@ even number). Test scores are not read.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,15 +38,25 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
         {
             "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
             "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"]["lr"],
+            "budget": _budget(r),
         }
         for r in records
         if r.status == "done"
     ]  # fmt: skip
-    columns = ["key", "seed", "method", "variant", "label", "adapter_params", "rate"]
+    columns = ["key", "seed", "method", "variant", "label", "adapter_params", "rate", "budget"]
     frame = pd.DataFrame(facts, columns=columns).merge(scores, on=["key", "seed"])
-    frame = _shared_seeds(frame[frame.groupby(["method", "variant"])["rate"].transform("nunique") > 1])
+    searched = frame.groupby(["method", "variant", "budget"])["rate"].transform("nunique") > 1
+    frame = _shared_seeds(frame[searched])
     by = ["method", "variant", "label", "adapter_params", "key", "rate"]
     return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
+
+
+def _budget(run: Record) -> str:
+    """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
+    train = {key: value for key, value in run.config["train"].items() if key not in ("lr", "head_lr")}
+    adapter = run.config.get("method", {}).get("adapter", {})
+    adapter = {key: value for key, value in adapter.items() if key not in ("seed", "projection_prng_key")}
+    return json.dumps([train, adapter], sort_keys=True)
 
 
 def _shared_seeds(frame: pd.DataFrame) -> pd.DataFrame:
