@@ -86,10 +86,12 @@ def _absence_notes(
     if untested:
         yield f"Not tested against the best, as no seed is shared that has verdicts on the same items: {untested}."
     finished = dict(zip(rows["key"], rows["seeds"], strict=True))
+    partial: dict[str, dict[str, None]] = {}
     for cell in cells.itertuples():
         if cell.seeds < finished[cell.key]:
-            seeds = f"{cell.seeds} of {finished[cell.key]} seeds"
-            yield f"{labels[cell.key]}: {seeds} have a score on {cell.benchmark} ({cell.scorer})."
+            lacking = f"{cell.seeds} of {finished[cell.key]} seeds have a score on {cell.benchmark}"
+            partial.setdefault(lacking, {})[labels[cell.key]] = None
+    yield from (f"{', '.join(names)}: {lacking}." for lacking, names in partial.items())
     for run in runs[runs["status"] != "done"].itertuples():
         yield f"Not counted: {labels[run.key]}, seed {run.seed}, {_ending(run)}."
 
