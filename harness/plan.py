@@ -43,10 +43,15 @@ def planned(cfg: DictConfig) -> Planned:
     names = config.names(cfg, resolved)
     trained, memory = counting.trained_and_memory(cfg)
     return Planned(
-        task=names["task"], model=names["model"], label=names["label"], targets=names["targets"] or names["variant"],
-        lr=resolved["train"]["lr"], seed=names["seed"], state=state(resolved, names["identity"]), trained=trained,
-        memory=memory,
+        task=names["task"], model=_model(resolved["model"]), label=names["label"],
+        targets=names["targets"] or names["variant"], lr=resolved["train"]["lr"], seed=names["seed"],
+        state=state(resolved, names["identity"]), trained=trained, memory=memory,
     )  # fmt: skip
+
+
+def _model(model: dict[str, Any]) -> str:
+    """Its name, and the step of its pre-training where the yaml chooses one."""
+    return f"{model['name']} {model['step']}" if "step" in model else model["name"]
 
 
 def state(resolved: dict[str, Any], identity: str) -> str:
