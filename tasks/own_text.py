@@ -9,6 +9,7 @@ import json
 import math
 import random
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -62,7 +63,7 @@ GENERATION_SCORERS: dict[str, Scorer] = {
 # --- tasks ---
 
 
-class OwnText(OwnBenchmark):
+class OwnText(OwnBenchmark, ABC):
     """What both tasks share: where the rows of each split are.
 
     train, validation, test: local json, jsonl, csv, tsv or parquet files; the last two may be None.
@@ -100,9 +101,9 @@ class OwnText(OwnBenchmark):
         facts = [files, self._shares, self.data_seed if self._shares else None, self._facts()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
+    @abstractmethod
     def _facts(self) -> list[Any]:
         """What determines the examples besides files, shares and seed."""
-        raise NotImplementedError
 
     @cached_property
     def _rows(self) -> dict[SplitName, list[tuple[str, Row]]]:
