@@ -22,6 +22,7 @@ from torch import nn
 from harness import files, record, trained
 from harness.adapt import Adapted
 from harness.record import Record
+from harness.settings import SettingError
 
 
 class Busy(Exception):
@@ -54,8 +55,14 @@ class RunFolder:
     def recording(self, done: Record | None) -> Iterator[Record]:
         """The record to fill in; written when the block ends, as done, or as failed with the reason.
 
-        A run that fails before `begin` was not a run: nothing of it stays.
+        A run that fails before `begin` was not a run: nothing of it stays. Raises SettingError where a finished run
+        lost its adapter: another training would be mixed with predictions of the first.
         """
+        if done is not None and self.train_section() is None:
+            raise SettingError(
+                f"{self.path} is done, but its adapter is not there, so nothing can be added to its scores; "
+                "force=true trains it again and replaces the record"
+            )
         result = done or self.new_record
         self.began = done is not None
         try:

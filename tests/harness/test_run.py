@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -66,6 +67,14 @@ def test_another_split_reuses_the_trained_adapter(go):
     second = go(*TINY, "method=lora", "train.max_steps=1")
     assert "test" in second.scores["micro_gsm"]
     assert second.train == first.train
+
+
+def test_a_finished_run_without_its_adapter_is_not_trained_again_into_its_old_scores(go, tmp_path, capsys):
+    first = go(*TINY, "method=lora", "train.max_steps=1", "evaluate.splits=[validation]")
+    shutil.rmtree(next((tmp_path / "runs").rglob("adapter")))
+    assert go(*TINY, "method=lora", "train.max_steps=1") == first
+    assert "its adapter is not there" in capsys.readouterr().err
+    assert set(go(*TINY, "method=lora", "train.max_steps=1", "force=true").scores["micro_gsm"]) == {"validation", "test"}
 
 
 def test_a_run_of_vision_trains_its_head_at_a_rate_of_its_own(go, composed):
