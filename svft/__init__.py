@@ -5,10 +5,10 @@
 """
 
 from .config import PRESETS, SvftConfig
-from .layer import Linear, SvftLayer
+from .layer import SvftLayer
 from .model import SvftModel
 from .registration import register
 
-__all__ = ["PRESETS", "Linear", "SvftConfig", "SvftLayer", "SvftModel"]
+__all__ = ["PRESETS", "SvftConfig", "SvftLayer", "SvftModel"]
 
 register("svft", SvftConfig, SvftModel)

@@ -1,109 +1,32 @@
-"""SVFT in a whole model: PEFT's BaseTuner with one SVD per adapted layer."""
+"""SVFT in a whole model."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_target_module_exists
-from peft.utils import resolve_quantization_backend
 from torch import nn
-from tqdm import tqdm
-from transformers.pytorch_utils import Conv1D
 
+from .basis_model import BasisModel
 from .config import SvftConfig
-from .layer import Linear, SvftLayer
-from .restore import restore
+from .layer import SvftLayer
 
 
-class SvftModel(BaseTuner):
+class SvftModel(BasisModel):
     prefix: str = "svft_"
     tuner_layer_cls = SvftLayer
-    target_module_mapping: ClassVar[dict[str, list[str]]] = {}  # the paper adapts other layers in each family
-
-    svd_seconds: float = 0.0  # spent on singular value decompositions, or on reading them from the cache
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        config = self.peft_config[adapter_name]
-        if config.target_modules is None:
-            raise ValueError("target_modules is None; give names of linear layers, a regex, or 'all-linear'")
-        total = sum(bool(check_target_module_exists(config, name)) for name, _ in model.named_modules())
-        self._warned_of_rectangular = False
-        # Shown on a terminal only, and only where decomposing takes its time.
-        with tqdm(desc="SVD", unit="layer", total=total or None, delay=2, disable=None, leave=False) as bar:
-            self._decomposed = bar.update
-            try:
-                super().inject_adapter(model, adapter_name, *args, **kwargs)
-            finally:
-                del self._decomposed  # a bar is neither copied nor pickled with the model
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        self._warn_of_rectangular_topk(self.peft_config[adapter_name])
 
-    def _create_and_replace(
-        self,
-        peft_config: SvftConfig,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        if isinstance(target, SvftLayer):
-            target.update_layer(adapter_name, peft_config)
-            layer = target
-        else:
-            layer = self._create_new_module(peft_config, adapter_name, target, current_key)
-            if adapter_name not in self.active_adapters:
-                layer.requires_grad_(False)
-            self._replace_module(parent, target_name, layer, target)
-        self._warn_of_rectangular_topk(layer, peft_config)
-
-    def _create_new_module(self, config: SvftConfig, adapter_name: str, target: nn.Module, name: str) -> Linear:
-        base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
-        if not isinstance(base, (nn.Linear, Conv1D)) and resolve_quantization_backend(base) is None:
-            raise ValueError(
-                f"layer '{name}' is a {type(base).__name__}; SVFT adapts torch.nn.Linear and transformers' Conv1D"
-            )
-        layer = Linear(target, adapter_name, config, name)
-        self.svd_seconds += layer.svd_seconds
-        self._decomposed()
-        return layer
-
-    def _warn_of_rectangular_topk(self, layer: SvftLayer, config: SvftConfig) -> None:
-        if layer.pattern_of(config) != config.pattern and not self._warned_of_rectangular:
-            self._warned_of_rectangular = True
-            warnings.warn(
-                f"pattern='topk' ranks u_i . v_j, which is undefined in layer '{layer.svft_name}' "
-                f"({layer.out_features} x {layer.in_features}): "
-                "it and the other rectangular layers get a band with as many coefficients",
-                stacklevel=2,
-            )
-
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """When unloading, the base layer holds its weight already, and a composite head has none to hand over."""
-        if isinstance(new_module, BaseTunerLayer):
-            super()._replace_module(parent, child_name, new_module, child)
-        else:
-            setattr(parent, child_name, new_module)
-
-    @classmethod
-    def _get_adapter_state_dict(
-        cls, model: nn.Module, config: SvftConfig, adapter_name: str, *args: Any, **kwargs: Any
-    ) -> dict[str, torch.Tensor]:
-        state = super()._get_adapter_state_dict(model, config, adapter_name, *args, **kwargs)
-        if config.save_basis:
-            for name, layer in model.named_modules():
-                if isinstance(layer, SvftLayer) and adapter_name in layer.svft_m:
-                    for field, tensor in layer.basis(adapter_name)._asdict().items():
-                        state[f"{name}.svft_basis_{field}.{adapter_name}"] = tensor
-        return state
-
-    @classmethod
-    def _remap_adapter_state_dict_for_load(
-        cls, model: nn.Module, config: SvftConfig, adapter_name: str, state_dict: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        saved = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
-        for name, layer in model.named_modules():
-            if isinstance(layer, SvftLayer) and adapter_name in layer.svft_m:
-                restore(layer, adapter_name, saved, name)
-        return saved
+    def _warn_of_rectangular_topk(self, config: SvftConfig) -> None:
+        for layer in self.model.modules():
+            if isinstance(layer, SvftLayer) and layer.pattern_of(config) != config.pattern:
+                warnings.warn(
+                    f"pattern='topk' ranks u_i . v_j, which is undefined in layer '{layer.name}' "
+                    f"({layer.out_features} x {layer.in_features}): "
+                    "it and the other rectangular layers get a band with as many coefficients",
+                    stacklevel=2,
+                )
+                return

@@ -12,7 +12,7 @@ SHAPES = [(9, 9), (9, 14), (14, 9)]
 
 
 def released_positions(pattern: str, layer, d: int) -> list[tuple[int, int]]:
-    U, Vh = layer.svft_U.numpy(), layer.svft_Vh.numpy()
+    U, Vh = layer.basis_U.numpy(), layer.basis_Vh.numpy()
     n = len(Vh)
     k = n * (2 * d + 1) - d * (d + 1)
     if pattern == "banded":
@@ -69,7 +69,7 @@ def test_random_positions_repeat_and_the_repeated_ones_add_up(adapt):
     index = layer.index("default").tolist()
     assert len(set(index)) < len(index)
     twice = next(position for position in index if index.count(position) > 1)
-    M = layer.svft_U.T @ layer.get_delta_weight("default") @ layer.svft_Vh.T
+    M = layer.basis_U.T @ layer.get_delta_weight("default") @ layer.basis_Vh.T
     total = sum(layer.svft_m["default"][n] for n, position in enumerate(index) if position == twice)
     torch.testing.assert_close(M[divmod(twice, 9)], total * torch.sigmoid(layer.svft_gate["default"])[0])
 

@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_run(tmp_path, m
 def test_an_adapted_layer_comes_from_the_cache(folder, adapt, monkeypatch):
     model, layer = adapt(9, 14)
     assert model.base_model.svd_seconds > 0
-    monkeypatch.setattr("svft.layer.decompose", never)
+    monkeypatch.setattr("svft.basis_layer.decompose", never)
     again, same = adapt(9, 14)
-    assert torch.equal(layer.svft_U, same.svft_U)
+    assert torch.equal(layer.basis_U, same.basis_U)
     assert again.base_model.svd_seconds > 0

@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import svft.basis_layer
 import svft.layer
 from svft import PRESETS, SvftConfig
 
@@ -71,7 +72,7 @@ def test_the_gate_counts_as_one_parameter_of_each_layer(adapt):
 @pytest.mark.filterwarnings("ignore:pattern='topk'")
 def test_counts_on_the_meta_device_are_the_papers_and_take_no_svd(monkeypatch, name, modules, config, printed):
     for function in ("cached", "decompose"):
-        monkeypatch.setattr(svft.layer, function, lambda *_: pytest.fail("decomposed a weight on the meta device"))
+        monkeypatch.setattr(svft.basis_layer, function, lambda *_: pytest.fail("decomposed a weight on meta"))
     for function in ("banded", "random", "topk"):
         monkeypatch.setattr(
             svft.layer.patterns, function, lambda *_: pytest.fail("listed positions on the meta device")

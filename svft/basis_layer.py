@@ -1,0 +1,190 @@
+"""A linear layer whose adapters live in the singular basis of its base weight, W0 = U diag(s) V^T.
+
+Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) directions.
+The basis belongs to the layer and all its adapters share it, unless an adapter has a basis of its own: some columns, or
+one that was stored with the adapter because the base weight does not give it again here.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any, ClassVar
+
+import torch
+from peft.config import PeftConfig
+from peft.tuners._buffer_dict import BufferDict
+from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
+from peft.utils import resolve_quantization_backend
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from .cache import cached
+from .decomposition import Basis, decompose, placeholder
+from .fingerprint import fingerprint, probe
+
+
+class BasisLayer(nn.Module, BaseTunerLayer):
+    """On a torch.nn.Linear, a transformers Conv1D, or a quantised linear layer; what is trained, a subclass says.
+
+    `update_layer` adds an adapter, `apply_delta` and `delta_weight` say what it adds, `turn` follows a change of signs.
+    """
+
+    adapter_layer_names: tuple[str, ...] = ()
+    other_param_names: tuple[str, ...] = ("configs", "basis_probe", "basis_fingerprint", "basis_own")
+    shares_basis: ClassVar[bool] = True
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: PeftConfig, name: str) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.name = name
+        self.merged_adapters = []
+        self._disable_adapters = False
+        self._active_adapter = adapter_name
+        base = self.get_base_layer()
+        self.in_features, self.out_features = _get_in_out_features(base)
+        self.quantization_backend = resolve_quantization_backend(base)
+        self.transposed = isinstance(base, Conv1D)  # which stores W0 as I x O
+
+        self.configs: dict[str, PeftConfig] = {}
+        self.basis_probe = BufferDict(persistent=True)
+        self.basis_fingerprint = BufferDict(persistent=True)
+        self.basis_own = nn.ModuleDict()
+        self.make_stores()
+        self.svd_seconds = 0.0
+        weight = self.unmerged_weight()
+        # Of the unmerged weight, for the adapters still to come.
+        self.register_buffer("basis_weight_print", fingerprint(weight), persistent=False)
+        if self.shares_basis:
+            for field, tensor in self.decompose(weight)._asdict().items():
+                self.register_buffer(f"basis_{field}", tensor, persistent=False)
+        self.update_layer(adapter_name, config)
+
+    def make_stores(self) -> None:
+        """The method's own parameters and buffers, by adapter."""
+        raise NotImplementedError
+
+    def update_layer(self, adapter_name: str, config: PeftConfig) -> None:
+        """Add an adapter, at its start. Ends with `remember_basis`."""
+        raise NotImplementedError
+
+    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+        """What the adapter adds to the layer's output (B, O) for input x (B, I)."""
+        raise NotImplementedError
+
+    def delta_weight(self, adapter_name: str) -> torch.Tensor:
+        """The same as an O x I matrix, fp32 (fp64 on an fp64 base)."""
+        raise NotImplementedError
+
+    def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
+        """The same for the bias (O,); None where the method leaves it alone."""
+        return None
+
+    def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What changes of saved tensors (by attribute) trained with the pairs e_i (u_i, v_i), for the pairs here."""
+        raise NotImplementedError
+
+    def check_saved(self, adapter_name: str, tensors: dict[str, torch.Tensor]) -> None:
+        """Raise ValueError where saved tensors (by attribute) belong to another configuration than the one here."""
+
+    def unmerged_weight(self) -> torch.Tensor:
+        """W0 as O x I. Raises ValueError while an adapter is merged into it."""
+        if self.merged_adapters:
+            raise ValueError(f"layer '{self.name}': unmerge {', '.join(self.merged_adapters)} before adding an adapter")
+        return self.get_base_weight().T if self.transposed else self.get_base_weight()
+
+    def decompose(self, weight: torch.Tensor) -> Basis:
+        """Timed, from the cache if it is there; of a weight on the meta device: shapes only."""
+        started = time.perf_counter()
+        try:
+            return placeholder(weight) if weight.is_meta else cached(weight, decompose)
+        except ValueError as error:
+            raise ValueError(f"layer '{self.name}': {error}") from error
+        finally:
+            self.svd_seconds += time.perf_counter() - started
+
+    def directions(self, adapter_name: str) -> int:
+        """How many leading pairs of its basis the adapter uses."""
+        return len(self.basis(adapter_name).s)
+
+    def basis(self, adapter_name: str) -> Basis:
+        if adapter_name in self.basis_own:
+            own = self.basis_own[adapter_name]
+            return Basis(own.U, own.s, own.Vh)
+        return Basis(self.basis_U, self.basis_s, self.basis_Vh)
+
+    def give_own_basis(self, adapter_name: str, basis: Basis) -> None:
+        module = nn.Module()
+        for field, tensor in basis._asdict().items():
+            module.register_buffer(field, tensor, persistent=False)
+        self.basis_own[adapter_name] = module
+
+    def live_basis(self, adapter_name: str) -> Basis:
+        """That which the base weight gives here, whatever was loaded under this name before."""
+        if self.shares_basis and adapter_name in self.basis_own:
+            del self.basis_own[adapter_name]
+        return self.basis(adapter_name)
+
+    def remember_basis(self, adapter_name: str) -> None:
+        """What a reload needs to find the same pairs of vectors, or to refuse another base weight."""
+        K, basis = self.directions(adapter_name), self.basis(adapter_name)
+        self.basis_probe[adapter_name] = probe(basis.U[:, :K], basis.Vh[:K])
+        self.basis_fingerprint[adapter_name] = self.basis_weight_print.clone()
+
+    def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
+        """Laid out as the base weight."""
+        delta = self.delta_weight(adapter_name)  # (O, I)
+        return delta.T if self.transposed else delta
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.disable_adapters and self.merged:
+            self.unmerge()
+        result = self.base_layer(x, *args, **kwargs)  # (B, O)
+        if self.disable_adapters or self.merged:
+            return result
+        dtype = result.dtype  # that of x, or autocast's
+        for adapter in self.active_adapters:
+            if adapter in self.configs:
+                result = result + self.apply_delta(adapter, x)
+        return result.to(dtype)
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        for adapter in check_adapters_to_merge(self, adapter_names):
+            if adapter in self.configs:
+                self._add_to_base(adapter, 1, safe_merge)
+                self.merged_adapters.append(adapter)
+
+    def unmerge(self) -> None:
+        if not self.merged:
+            warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
+        while self.merged_adapters:
+            self._add_to_base(self.merged_adapters.pop(), -1, False)
+
+    @torch.no_grad()
+    def _add_to_base(self, adapter: str, sign: int, check: bool) -> None:
+        """Sums are taken in the dtype of the delta: added in bf16, small coefficients would be lost in each entry."""
+        weight, delta, delta_bias = self.get_base_weight(), self.get_delta_weight(adapter), self.delta_bias(adapter)
+        merged = (weight.to(delta.dtype) + sign * delta).to(weight.dtype)
+        if check and not torch.isfinite(merged).all():
+            raise ValueError(
+                f"layer '{self.name}': merging adapter '{adapter}' gives nan or inf; it seems to be broken"
+            )
+        self.set_base_weight(merged)
+        if delta_bias is not None:
+            bias = self.get_base_layer().bias
+            bias.data = (bias.data.to(delta_bias.dtype) + sign * delta_bias).to(bias.dtype)
+
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        return self.delta_bias(adapter_name) is None
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """To the device only: coefficients stay fp32 beside a bf16 base."""
+        device = device or self.basis_weight_print.device
+        for name in (*self.adapter_layer_names, *self.other_param_names):
+            store = getattr(self, name)
+            if isinstance(store, (nn.ParameterDict, BufferDict)) and adapter_name in store:
+                tensor = store[adapter_name]
+                tensor.data = tensor.data if tensor.is_meta else tensor.data.to(device)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__module__.split('.')[0]}." + super().__repr__()

@@ -1,0 +1,97 @@
+"""A whole model with adapters in the singular bases of its weights: PEFT's BaseTuner with one SVD per adapted layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from peft.config import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_target_module_exists
+from peft.utils import resolve_quantization_backend
+from torch import nn
+from tqdm import tqdm
+from transformers.pytorch_utils import Conv1D
+
+from .basis_layer import BasisLayer
+from .restore import BASIS_KEY, restore
+
+
+class BasisModel(BaseTuner):
+    tuner_layer_cls: type[BasisLayer]
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}  # the papers adapt other layers in each family
+
+    svd_seconds: float = 0.0  # spent on singular value decompositions, or on reading them from the cache
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        config = self.peft_config[adapter_name]
+        if config.target_modules is None:
+            raise ValueError("target_modules is None; give names of linear layers, a regex, or 'all-linear'")
+        total = sum(bool(check_target_module_exists(config, name)) for name, _ in model.named_modules())
+        # Shown on a terminal only, and only where decomposing takes its time.
+        with tqdm(desc="SVD", unit="layer", total=total or None, delay=2, disable=None, leave=False) as bar:
+            self._decomposed = bar.update
+            try:
+                super().inject_adapter(model, adapter_name, *args, **kwargs)
+            finally:
+                del self._decomposed  # a bar is neither copied nor pickled with the model
+
+    def _create_and_replace(
+        self,
+        peft_config: PeftConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, self.tuner_layer_cls):
+            before = target.svd_seconds
+            target.update_layer(adapter_name, peft_config)
+            self.svd_seconds += target.svd_seconds - before
+        else:
+            layer = self._create_new_module(peft_config, adapter_name, target, current_key)
+            if adapter_name not in self.active_adapters:
+                layer.requires_grad_(False)
+            self._replace_module(parent, target_name, layer, target)
+
+    def _create_new_module(self, config: PeftConfig, adapter_name: str, target: nn.Module, name: str) -> BasisLayer:
+        base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+        if not isinstance(base, (nn.Linear, Conv1D)) and resolve_quantization_backend(base) is None:
+            raise ValueError(
+                f"layer '{name}' is a {type(base).__name__}; {type(config).__name__.removesuffix('Config')} adapts "
+                "torch.nn.Linear and transformers' Conv1D"
+            )
+        layer = self.tuner_layer_cls(target, adapter_name, config, name)
+        self.svd_seconds += layer.svd_seconds
+        self._decomposed()
+        return layer
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """When unloading, the base layer holds its weight already, and a composite head has none to hand over."""
+        if isinstance(new_module, BaseTunerLayer):
+            super()._replace_module(parent, child_name, new_module, child)
+        else:
+            setattr(parent, child_name, new_module)
+
+    @classmethod
+    def _get_adapter_state_dict(
+        cls, model: nn.Module, config: PeftConfig, adapter_name: str, *args: Any, **kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        state = super()._get_adapter_state_dict(model, config, adapter_name, *args, **kwargs)
+        if config.save_basis:
+            for name, layer in model.named_modules():
+                if isinstance(layer, BasisLayer) and adapter_name in layer.configs:
+                    for field, tensor in layer.basis(adapter_name)._asdict().items():
+                        state[f"{name}.{BASIS_KEY}_{field}.{adapter_name}"] = tensor
+        return state
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        saved = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        for name, layer in model.named_modules():
+            if isinstance(layer, BasisLayer) and adapter_name in layer.configs:
+                restore(layer, adapter_name, saved, name)
+        return saved
