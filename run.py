@@ -35,10 +35,11 @@ def main(cfg: DictConfig) -> None:
         plan.show([cfg], 1)
         return
     device = provenance.set_up(cfg.device, cfg.threads)
-    trainer.accumulation(cfg.train)
+    trainer.check(cfg)
     task = config.instantiate(cfg.task.source)
+    adapter, method_callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     wanted = list(evaluator.wanted(cfg, task))
-    fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model)}
+    fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
     key = config.identity(cfg, fingerprints)
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
     with RunFolder(config.run_dir(resolved, key), new) as run:
@@ -55,11 +56,12 @@ def main(cfg: DictConfig) -> None:
             modality = modalities.choose(cfg, task)
             base = modality.load_model()
             head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
-            adapted = adapt.adapt(base, config.instantiate(cfg.method.adapter), head)
+            adapted = adapt.adapt(base, adapter, head)
             adapted.model.to(device)
             run.begin(result, adapted, provenance.collect(device))
             with Tracker(cfg, result, run.path) as callbacks:
                 if run.train_section() is None:
+                    callbacks = [*callbacks, *method_callbacks]
                     train = trainer.fit(cfg, adapted.model, modality, task, head, run.checkpoint, callbacks)
                     run.finish_training(adapted.model, train)
                 trained.load(adapted.model, run.adapter)

@@ -1,5 +1,6 @@
-"""What PEFT does not have. Here: full fine-tuning and the linear probe, which attach nothing to the model."""
+"""What PEFT does not have: SVFT's neighbours as tuners, AdaLoRA's schedule, and methods that attach nothing."""
 
-from baselines.unadapted import FullFineTuning, HeadOnly
+from baselines.adalora import AdaLoraBudget
+from baselines.unadapted import FullFineTuning, HeadOnly, PreTrained
 
-__all__ = ["FullFineTuning", "HeadOnly"]
+__all__ = ["AdaLoraBudget", "FullFineTuning", "HeadOnly", "PreTrained"]

@@ -1,4 +1,4 @@
-"""Full fine-tuning and head only: which of the base model's own weights are trained.
+"""Full fine-tuning, head only, nothing: which of the base model's own weights are trained.
 
 `head`: module paths of the classification head; none for a model and task without one.
 """
@@ -28,3 +28,15 @@ class HeadOnly:
         for module in head:
             model.get_submodule(module).requires_grad_(True)
         return model
+
+
+@dataclass(frozen=True)
+class PreTrained:
+    """The pre-trained model as it is. Raises ValueError where a task needs a head, which would be random."""
+
+    def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
+        if head:
+            raise ValueError(
+                f"the head ({', '.join(head)}) is not pre-trained, so there is nothing to evaluate; try method=head"
+            )
+        return model.requires_grad_(False)

@@ -30,6 +30,11 @@ def head_modules(head: str | Sequence[str] | None) -> list[str]:
     return [head] if isinstance(head, str) else list(head or ())
 
 
+def fingerprint(adapter: Any) -> dict[str, str]:
+    """What the adapter is made of besides its configuration, for the run key; nothing for most methods."""
+    return {"adapter": adapter.fingerprint()} if hasattr(adapter, "fingerprint") else {}
+
+
 def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> Adapted:
     """Attach `adapter`: a PEFT config, or an object with `attach(model, head)`. The head, if any, is trained too.
 

@@ -21,7 +21,8 @@ COSMETIC = (
     "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan",
     "task.source.train_source", "task.source.gsm8k_source", "task.source.math_source", "task.source.dev_source",
     "task.source.mismatched_source", "task.source.folder",
-    "method.label", "method.variant", "model.label", "task.label", "train.checkpoint_every", "train.log_every",
+    "method.label", "method.variant", "method.adapter.runs_dir", "model.label", "task.label",
+    "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 
 
@@ -30,13 +31,14 @@ def _targets(letters: str, *, _root_: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """For yaml: `${targets:QKV}`, `${times:2,${x}}`, `${basename:${path}}` and `${stem:${path}}`.
+    """For yaml: `${targets:QKV}`, `${times:2,${x}}`, `${either:${x},a,b}`, `${basename:${path}}` and `${stem:${path}}`.
 
-    They are the module paths of role letters in the chosen model, a product, and the last part of a path, the second
-    without its ending.
+    They are the module paths of role letters in the chosen model, a product, a if x is true else b, and the last part
+    of a path, the second without its ending.
     """
     OmegaConf.register_new_resolver("targets", _targets, replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("either", lambda x, a, b: a if x else b, replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
     OmegaConf.register_new_resolver("stem", lambda path: Path(path).stem, replace=True)
 
@@ -50,6 +52,11 @@ def instantiate(node: DictConfig) -> Any:
             raise error.__cause__ from None
         cause = error.__cause__ or error
         raise SettingError(f"{node._target_}: {str(cause).splitlines()[0]}") from error
+
+
+def callbacks(method: DictConfig) -> list[Any]:
+    """The trainer callbacks that a method needs besides its adapter; one set to null is left out."""
+    return [instantiate(node) for node in (method.get("callbacks") or {}).values() if node is not None]
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
-                   trained_bytes: what was saved}
+                   trained_bytes: what was saved, method: what the method's callbacks report, if it has any}
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
                    most frequent gold answer or null, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is

@@ -90,16 +90,20 @@ def fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and return the record's `train` section. Resumes from the last complete checkpoint.
 
-    Raises Diverged where the loss is not finite.
+    `callbacks` with a `report()` add what it returns to the section's `method`. Raises Diverged where the loss is not
+    finite.
     """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        return untrained()
     watched = watched_examples(task)
     checked = {VALIDATION: task.examples("validation"), **({WATCHED: watched} if watched else {})}
     arguments = training_arguments(cfg, folder)
+    selects = arguments.load_best_model_at_end
     trainer = BenchTrainer(
         model=model,
         args=arguments,
         train_dataset=modality.rows(task.examples("train")),
-        eval_dataset={name: modality.rows(e) for name, e in checked.items()} if cfg.train.select_best else None,
+        eval_dataset={name: modality.rows(e) for name, e in checked.items()} if selects else None,
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
@@ -111,16 +115,30 @@ def fit(
     memory.reset_peak(arguments.device)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     history = trainer.state.log_history
+    reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
         "steps": trainer.state.global_step,
         "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
         "validation": _checks(history, VALIDATION),
         "watched": _checks(history, WATCHED),
-        "best_step": trainer.state.best_global_step if cfg.train.select_best else None,
+        "best_step": trainer.state.best_global_step if selects else None,
         "step_seconds": trainer.meter.step_seconds,
         "size": trainer.meter.size,
         "peak_bytes": memory.peak_bytes(arguments.device),
+        **({"method": {name: value for report in reports for name, value in report.items()}} if reports else {}),
     }
+
+
+def untrained() -> dict[str, Any]:
+    """The `train` section of a method that trains nothing."""
+    empty = {name: [] for name in ("loss", "validation", "watched")}
+    return {"steps": 0, **empty, "best_step": None, "step_seconds": 0.0, "size": 0, "peak_bytes": None}
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise SettingError for values of the train section that cannot be, before anything is loaded."""
+    accumulation(cfg.train)
+    selection(cfg)
 
 
 def accumulation(train: DictConfig) -> int:
@@ -136,7 +154,9 @@ def accumulation(train: DictConfig) -> int:
 
 def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
     t = cfg.train
-    when = "epoch" if t.select_best else "steps"
+    best = selection(cfg)
+    when = "epoch" if best and best["every"] is None else "steps"
+    by = best and best["by"]
     return TrainingArguments(
         output_dir=str(folder),
         seed=cfg.seed,
@@ -153,12 +173,13 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         logging_steps=t.log_every,
         logging_nan_inf_filter=False,
         save_strategy=when,
-        save_steps=t.checkpoint_every,
+        save_steps=best["every"] if best and best["every"] else t.checkpoint_every,
         save_total_limit=2,
-        eval_strategy=when if t.select_best else "no",
-        load_best_model_at_end=t.select_best,
-        metric_for_best_model=f"{VALIDATION}_score" if t.select_best and cfg.model.head else f"{VALIDATION}_loss",
-        greater_is_better=bool(t.select_best and cfg.model.head),
+        eval_strategy=when if best else "no",
+        eval_steps=best["every"] if best else None,
+        load_best_model_at_end=bool(best),
+        metric_for_best_model=f"{VALIDATION}_{by}" if by else None,
+        greater_is_better=by == "score",
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
@@ -166,6 +187,22 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         disable_tqdm=True,
         report_to=[],
     )
+
+
+def selection(cfg: DictConfig) -> dict[str, Any] | None:
+    """`train.select_best` as {by: score or loss, every: optimiser steps, or None for an epoch}; None: the last step.
+
+    Raises SettingError.
+    """
+    asked, natural = cfg.train.select_best, "score" if cfg.model.head else "loss"
+    if isinstance(asked, bool):
+        return {"by": natural, "every": None} if asked else None
+    best = {"by": natural, "every": None, **asked}
+    if best["by"] not in ("loss", natural) or set(best) != {"by", "every"}:
+        raise SettingError(
+            f"train.select_best={dict(asked)} takes by (loss, or score of a classifier) and every (steps)"
+        )
+    return best
 
 
 def optimizer(model: nn.Module, head: Sequence[str], train: DictConfig) -> torch.optim.Optimizer:
