@@ -65,12 +65,12 @@ class Fusion:
         adapted = get_peft_model(model, configs[first], adapter_name=first)
         for task in others:
             adapted.add_adapter(task, configs[task])
+        heads = {}
         for task, folder in adapters.items():
             tensors = load_file(str(folder / trained.PEFT_WEIGHTS))
-            heads = {name: tensors.pop(name) for name in list(tensors) if _in(name, head)}
-            if task == self.task:
-                adapted.load_state_dict(heads, strict=False)
+            heads[task] = {name: tensors.pop(name) for name in list(tensors) if _in(name, head)}
             set_peft_model_state_dict(adapted, tensors, adapter_name=task)
+        adapted.load_state_dict(heads.get(self.task, {}), strict=False)
         weights = [MODES[self.mode](len(adapters))] * len(adapters)
         adapted.base_model.add_weighted_adapter(list(adapters), weights, FUSED, combination_type="cat")
         adapted.set_adapter(FUSED)

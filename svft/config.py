@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from peft.config import PeftConfig
 from peft.utils.peft_types import PeftType
 
+from .basis_config import BasisConfig, described, is_integer
 from .patterns import PATTERNS
 
 # The only defaults of these fields. `clean` follows the paper's words; `authors_code` the released layer.
@@ -36,62 +35,50 @@ CHOICES = {
 }
 
 
-def _help(text: str) -> dict:
-    return {"help": text}
-
-
 @dataclass
-class SvftConfig(PeftConfig):
+class SvftConfig(BasisConfig):
     """h = W0 x + U M V^T x, with M trained on a fixed sparsity pattern (Lingam et al. 2024, Eq. 1).
 
     Fields that are None take the value of `PRESETS[preset]`.
     """
 
-    pattern: str = field(default="plain", metadata=_help("where M may be non-zero: plain, banded, random or topk"))
+    pattern: str = field(default="plain", metadata=described("where M may be non-zero: plain, banded, random or topk"))
     d: int | None = field(
         default=None,
-        metadata=_help(
+        metadata=described(
             "off-diagonals on each side, clipped to K - 1: K(2d+1) - d(d+1) coefficients, K = min(out, in, rank), "
             "for random and topk too; not for plain, which is d = 0"
         ),
     )
-    rank: int | None = field(default=None, metadata=_help("restrict M to the leading singular directions; None: all"))
-    preset: str = field(default="clean", metadata=_help("fills the fields left None: clean or authors_code"))
-    init: str | None = field(
-        default=None, metadata=_help("m at the start: zeros, or kaiming, N(0, 2/k) for k coefficients")
+    rank: int | None = field(
+        default=None, metadata=described("restrict M to the leading singular directions; None: all")
     )
-    gate: bool | None = field(default=None, metadata=_help("scale M by a trained sigmoid(gate), gate = 0 at the start"))
-    replacement: bool | None = field(default=None, metadata=_help("random draws with replacement; duplicates add up"))
+    preset: str = field(default="clean", metadata=described("fills the fields left None: clean or authors_code"))
+    init: str | None = field(
+        default=None, metadata=described("m at the start: zeros, or kaiming, N(0, 2/k) for k coefficients")
+    )
+    gate: bool | None = field(
+        default=None, metadata=described("scale M by a trained sigmoid(gate), gate = 0 at the start")
+    )
+    replacement: bool | None = field(
+        default=None, metadata=described("random draws with replacement; duplicates add up")
+    )
     topk_score: str | None = field(
         default=None,
-        metadata=_help(
+        metadata=described(
             "alignment: |u_i . v_j|; released: signed entries of U V, or of the square one of U, V^T for other W"
         ),
     )
     truncate_base: bool | None = field(
-        default=None, metadata=_help("with rank: drop the other singular directions of the base weight as well")
+        default=None, metadata=described("with rank: drop the other singular directions of the base weight as well")
     )
     seed: int = field(
-        default=0, metadata=_help("of the random pattern and of the kaiming draw; the global RNG is left alone")
+        default=0, metadata=described("of the random pattern and of the kaiming draw; the global RNG is left alone")
     )
-    save_basis: bool = field(
-        default=False,
-        metadata=_help("store U and V with the adapter, for weights whose singular vectors are not unique"),
-    )
-    target_modules: list[str] | str | None = field(
-        default=None, metadata=_help("names (or endings of names) of the layers to adapt, a regex, or 'all-linear'")
-    )
-    exclude_modules: list[str] | str | None = field(
-        default=None, metadata=_help("names, or a regex, of layers to leave out")
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata=_help("other modules to train and save, e.g. the head")
-    )
-    layers_to_transform: list[int] | int | None = field(default=None, metadata=_help("indices of the blocks to adapt"))
-    layers_pattern: list[str] | str | None = field(default=None, metadata=_help("name of the nn.ModuleList of blocks"))
-    bias: str = field(default="none", metadata=_help("biases to train: none, all or svft_only"))
+    bias: str = field(default="none", metadata=described("biases to train: none, all or svft_only"))
     init_weights: bool = field(
-        default=True, metadata=_help("False draws m as init='kaiming' does: an adapter that is no identity, for tests")
+        default=True,
+        metadata=described("False draws m as init='kaiming' does: an adapter that is no identity, for tests"),
     )
 
     def __post_init__(self) -> None:
@@ -104,7 +91,6 @@ class SvftConfig(PeftConfig):
         for name in CHOICES:
             self._require_choice(name)
         self._require_sizes()
-        self._plain_containers()
         if self.pattern == "topk" and self.topk_score == "released" and self.rank is not None:
             raise ValueError(
                 f"topk_score='released' is not defined with rank={self.rank} (its column index runs beyond the rank); "
@@ -122,32 +108,11 @@ class SvftConfig(PeftConfig):
                 raise ValueError(
                     f"pattern='plain' is the diagonal and takes no d={self.d!r}; d goes with banded, random, topk"
                 )
-        elif not _is_integer(self.d) or self.d < 0:
+        elif not is_integer(self.d) or self.d < 0:
             raise ValueError(
                 f"pattern={self.pattern!r} needs d, an integer >= 0 (off-diagonals on each side), not {self.d!r}"
             )
-        if self.rank is not None and (not _is_integer(self.rank) or self.rank < 1):
+        if self.rank is not None and (not is_integer(self.rank) or self.rank < 1):
             raise ValueError(f"rank={self.rank!r} is neither None nor an integer >= 1")
-        if not _is_integer(self.seed):
+        if not is_integer(self.seed):
             raise ValueError(f"seed={self.seed!r} is not an integer")
-
-    def _plain_containers(self) -> None:
-        """Sequences of any type (an OmegaConf ListConfig, say) become sets and lists, which PEFT writes as JSON."""
-        for name, container in (
-            ("target_modules", set),
-            ("exclude_modules", set),
-            ("modules_to_save", list),
-            ("layers_to_transform", list),
-            ("layers_pattern", list),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, Iterable) and not isinstance(value, str):
-                setattr(self, name, container(value))
-        if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
-            raise ValueError("layers_to_transform goes with a list of target_modules, not with a regex")
-        if self.layers_pattern and self.layers_to_transform is None:
-            raise ValueError("layers_pattern goes with layers_to_transform, which is None")
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

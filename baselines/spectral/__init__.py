@@ -1,0 +1,16 @@
+"""Spectral Adapter as a PEFT tuner (Zhang & Pilanci 2024, arXiv:2405.13952): importing this package registers it.
+
+>>> from baselines.spectral import SpectralAdapterConfig
+>>> model = peft.get_peft_model(model, SpectralAdapterConfig(r=8, target_modules=["query_proj"]))
+"""
+
+from svft.registration import register
+
+from .config import SpectralAdapterConfig
+from .export import save_as_lora
+from .layer import SpectralAdapterLayer
+from .model import SpectralAdapterModel
+
+__all__ = ["SpectralAdapterConfig", "SpectralAdapterLayer", "SpectralAdapterModel", "save_as_lora"]
+
+register("spectral_adapter", SpectralAdapterConfig, SpectralAdapterModel)

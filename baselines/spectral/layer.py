@@ -1,0 +1,153 @@
+"""h = W0 x + L R x, where L R is what training r columns of W0 = U S V^T changes (Zhang & Pilanci 2024).
+
+Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) singular values, r columns; L is O x q,
+R is q x I with q = 2r (additive) or r (rotation).
+The released code builds the dense W in each forward; here it stays as it is, and each adapter keeps only its r columns.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from peft.tuners._buffer_dict import BufferDict
+from torch import nn
+
+from svft import patterns
+from svft.basis_layer import BasisLayer
+from svft.decomposition import Basis, wide_dtype
+
+from .config import SpectralAdapterConfig
+from .modes import MODES, Mode, Tensors
+
+
+class SpectralAdapterLayer(BasisLayer):
+    adapter_layer_names = ("spectral_A_U", "spectral_A_V", "spectral_X_U", "spectral_X_V", "spectral_scale")
+    other_param_names = (*BasisLayer.other_param_names, "spectral_weights", "columns_here")
+    shares_basis = False
+    configs: dict[str, SpectralAdapterConfig]
+
+    def make_stores(self) -> None:
+        for name in self.adapter_layer_names:
+            setattr(self, name, nn.ParameterDict())
+        self.spectral_weights = BufferDict(persistent=False)  # the configuration has them
+        # Of the adapters whose columns the base weight gave here, not a file.
+        self.columns_here: dict[str, list[int]] = {}
+
+    def update_layer(self, adapter_name: str, config: SpectralAdapterConfig) -> None:
+        self._add(adapter_name, config, self.base_columns(config))
+        self.columns_here[adapter_name] = self.columns_of(config)
+
+    def _add(self, adapter_name: str, config: SpectralAdapterConfig, basis: Basis) -> None:
+        self.configs[adapter_name] = config
+        self.give_own_basis(adapter_name, basis)
+        for name, tensor in self._start(adapter_name, basis.s).items():
+            getattr(self, name)[adapter_name] = nn.Parameter(tensor)
+        if config.weights is not None:
+            self.spectral_weights[adapter_name] = torch.tensor(config.weights, dtype=basis.s.dtype).to(basis.s.device)
+        self.remember_basis(adapter_name)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def _start(self, adapter_name: str, s: torch.Tensor) -> Tensors:
+        """On the device and in the dtype of the singular values s."""
+        config = self.configs[adapter_name]
+        sizes = self.mode_of(adapter_name).sizes(self.out_features, self.in_features, len(s))
+        start = {name: s.new_zeros(size) for name, size in sizes.items()}
+        if config.scale:
+            start["spectral_scale"] = torch.ones_like(s)
+        if not config.init_weights and not s.is_meta:
+            rng = patterns.generator(patterns.stream_of(0, f"{self.name}|{adapter_name}"), "start")
+            for tensor in start.values():
+                tensor += torch.from_numpy(rng.standard_normal(tensor.shape) / math.sqrt(len(tensor))).to(tensor)
+        return start
+
+    def mode_of(self, adapter_name: str) -> Mode:
+        return MODES[self.configs[adapter_name].mode]
+
+    def columns_of(self, config: SpectralAdapterConfig) -> list[int]:
+        try:
+            return config.columns_of(min(self.out_features, self.in_features))
+        except ValueError as error:
+            raise ValueError(f"layer '{self.name}' ({self.out_features} x {self.in_features}): {error}") from error
+
+    def base_columns(self, config: SpectralAdapterConfig) -> Basis:
+        """The columns that a configuration names, fp32 (fp64 on an fp64 base) whatever the dtype of the base weight.
+
+        From the other adapters where these have them all, else from a decomposition.
+        """
+        columns = self.columns_of(config)
+        here = {
+            column: (adapter, position)
+            for adapter, known in self.columns_here.items()
+            for position, column in enumerate(known)
+        }
+        if all(column in here for column in columns):
+            found = [(self.basis(adapter), position) for adapter, position in (here[column] for column in columns)]
+            pairs = [Basis(basis.U[:, [i]], basis.s[[i]], basis.Vh[[i]]) for basis, i in found]
+            return Basis(*map(wide, joined(pairs)))
+        weight = self.unmerged_weight()
+        U, s, Vh = self.decompose(weight.to(wide_dtype(weight)))
+        return Basis(U[:, columns].contiguous(), s[columns], Vh[columns])
+
+    def give_own_basis(self, adapter_name: str, basis: Basis) -> None:
+        super().give_own_basis(adapter_name, basis)
+        self.columns_here.pop(adapter_name, None)
+
+    @torch.no_grad()
+    def fuse(self, adapter_name: str, config: SpectralAdapterConfig, parts: dict[str, SpectralAdapterConfig]) -> None:
+        """Add an adapter on the columns of all parts, in their order; a part that is absent here is at its start."""
+        bases = [self.basis(part) if part in self.configs else self.base_columns(parts[part]) for part in parts]
+        self._add(adapter_name, config, joined(bases))
+        if all(part in self.columns_here for part in parts if part in self.configs):
+            self.columns_here[adapter_name] = self.columns_of(config)
+        whole, first = self.trained(adapter_name), 0
+        for part, part_config in parts.items():
+            columns = slice(first, first := first + part_config.r)
+            if part in self.configs:
+                for name, tensor in self.trained(part).items():
+                    self.mode_of(adapter_name).place(whole[name].data, tensor.data, columns)
+
+    def trained(self, adapter_name: str) -> Tensors:
+        stores = {name: getattr(self, name) for name in self.adapter_layer_names}
+        return {name: store[adapter_name] for name, store in stores.items() if adapter_name in store}
+
+    def factors(self, adapter_name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """L and R, in fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
+        basis = Basis(*map(wide, self.basis(adapter_name)))
+        w = wide(self.spectral_weights[adapter_name]) if adapter_name in self.spectral_weights else None
+        trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
+        with without_autocast(basis.s.device):
+            return self.mode_of(adapter_name).factors(basis, w, trained)
+
+    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+        L, R = self.factors(adapter_name)
+        z = F.linear(self._cast_input_dtype(x, R.dtype), R)  # (B, q)
+        return F.linear(z, L)  # (B, O)
+
+    def delta_weight(self, adapter_name: str) -> torch.Tensor:
+        L, R = self.factors(adapter_name)
+        with without_autocast(L.device):
+            return L @ R
+
+    def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
+        turn = self.mode_of(adapter_name).turn
+        return {name: turn(tensors[name], signs.to(tensors[name])) for name in self.trained(adapter_name)}
+
+
+def joined(bases: list[Basis]) -> Basis:
+    return Basis(
+        torch.cat([basis.U for basis in bases], dim=1),
+        torch.cat([basis.s for basis in bases]),
+        torch.cat([basis.Vh for basis in bases]),
+    )
+
+
+def wide(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(wide_dtype(tensor))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """The meta device knows no autocast."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

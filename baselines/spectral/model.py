@@ -1,0 +1,91 @@
+"""Spectral Adapter in a whole model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+from svft.basis_model import BasisModel
+
+from .config import SpectralAdapterConfig
+from .layer import SpectralAdapterLayer
+
+
+class SpectralAdapterModel(BasisModel):
+    prefix: str = "spectral_"
+    tuner_layer_cls = SpectralAdapterLayer
+
+    def add_weighted_adapter(
+        self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str = "cat"
+    ) -> None:
+        """Add one adapter whose update is sum_i weights[i] update_i, of adapters on disjoint columns.
+
+        Weights of 1 add the updates, as the figure of the paper says; 1 / len(adapters) takes their mean, as the
+        released spectral_fusion.py does. Modules to save (a head) are no part of it. Raises ValueError for adapters
+        that are not there, of two modes, or with a column in common.
+        """
+        parts = self._parts(adapters, weights, adapter_name, combination_type)
+        layers = {
+            name: layer
+            for name, layer in self.model.named_modules()
+            if isinstance(layer, SpectralAdapterLayer) and any(part in layer.configs for part in parts)
+        }
+        for layer in layers.values():
+            layer.unmerged_weight()
+            refuse_common_columns(layer, parts)
+        config = replace(
+            fused(parts, weights),
+            target_modules=set(layers),
+            **dict.fromkeys(("exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern")),
+        )
+        for layer in layers.values():
+            layer.columns_of(config)
+        self.peft_config[adapter_name] = config
+        for layer in layers.values():
+            layer.fuse(adapter_name, config, parts)
+
+    def _parts(
+        self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str
+    ) -> dict[str, SpectralAdapterConfig]:
+        if combination_type != "cat":
+            raise ValueError(f"combination_type={combination_type!r} is not cat, the one that Spectral Adapters have")
+        if adapter_name in self.peft_config:
+            raise ValueError(f"there is an adapter '{adapter_name}' already; choose another name for the fused one")
+        if not adapters or len(adapters) != len(weights):
+            raise ValueError(f"{len(adapters)} adapters were given with {len(weights)} weights")
+        if missing := [adapter for adapter in adapters if adapter not in self.peft_config]:
+            raise ValueError(f"no adapter is named {', '.join(missing)}; this model has: {', '.join(self.peft_config)}")
+        if len(set(adapters)) < len(adapters):
+            raise ValueError(f"an adapter is named twice: {', '.join(adapters)}; give it one weight, their sum")
+        modes = {self.peft_config[adapter].mode for adapter in adapters}
+        if len(modes) > 1:
+            raise ValueError(f"adapters of two modes cannot be one adapter: {', '.join(adapters)} are {modes}")
+        return {adapter: self.peft_config[adapter] for adapter in adapters}
+
+
+def fused(parts: dict[str, SpectralAdapterConfig], weights: list[float]) -> SpectralAdapterConfig:
+    configs = list(parts.values())
+    pairs = [
+        (column, weight * own)
+        for config, weight in zip(configs, weights, strict=True)
+        for column, own in zip(config.column_list(), config.weights or [1.0] * config.r, strict=True)
+    ]
+    return replace(
+        configs[0],
+        r=None,
+        block=None,
+        columns=[column for column, _ in pairs],
+        weights=[weight for _, weight in pairs],
+        scale=any(config.scale for config in configs),
+        save_basis=any(config.save_basis for config in configs),
+        init_weights=True,
+    )
+
+
+def refuse_common_columns(layer: SpectralAdapterLayer, parts: dict[str, SpectralAdapterConfig]) -> None:
+    for (one, first), (other, second) in combinations(parts.items(), 2):
+        if common := sorted(set(layer.columns_of(first)) & set(layer.columns_of(second))):
+            raise ValueError(
+                f"adapters '{one}' and '{other}' share columns {common} of layer '{layer.name}'; only adapters on "
+                "disjoint columns fuse into one"
+            )

@@ -1,0 +1,29 @@
+"""What can be chosen about a VectorFit adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from peft.utils.peft_types import PeftType
+
+from svft.basis_config import BasisConfig, described
+
+
+@dataclass
+class VectorFitConfig(BasisConfig):
+    """W = U diag(sigma) V^T with sigma trained, and the layer's bias with it (Hegde et al. 2025, arXiv:2503.19530).
+
+    With `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252).
+    """
+
+    train_bias: bool = field(default=True, metadata=described("train the bias too, where the layer has one"))
+    multiplicative: bool = field(
+        default=False, metadata=described("train z in U diag(s z) V^T, from z = 1, and not sigma, from sigma = s")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType.VECTORFIT
+        for name in ("train_bias", "multiplicative"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} is neither True nor False")

@@ -1,0 +1,100 @@
+"""h = U diag(sigma) V^T x + b, with sigma and b trained from sigma0 and b0 (Hegde et al. 2025, arXiv:2503.19530).
+
+Computed as W0 x + b0 + U ((sigma - sigma0) * V^T x) + (b - b0), which at the start is the pre-trained layer exactly.
+Multiplicative: sigma = sigma0 * z with z trained from 1, as in SVF (Sun et al. 2025, Transformer-squared,
+arXiv:2501.06252).
+
+Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I); sigma and z are K, b is O.
+The trained vectors are sigma, z and b themselves, not their differences to the start: weight decay draws them to 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from svft import arithmetic
+from svft.basis_layer import BasisLayer
+from svft.decomposition import wide_dtype
+from svft.patterns import generator, stream_of
+
+from .config import VectorFitConfig
+
+
+class TrainedVector(NamedTuple):
+    """What adaptive freezing works on."""
+
+    name: str  # "<path of the layer> <sigma, z or bias>"
+    parameter: nn.Parameter
+    start: torch.Tensor  # its value before training, of its shape
+
+
+class VectorFitLayer(BasisLayer):
+    adapter_layer_names = ("vectorfit_sigma", "vectorfit_z", "vectorfit_bias")
+    configs: dict[str, VectorFitConfig]
+
+    def make_stores(self) -> None:
+        for name in self.adapter_layer_names:
+            setattr(self, name, nn.ParameterDict())
+        bias = getattr(self.get_base_layer(), "bias", None)
+        # b0, of which the base layer holds another value while an adapter is merged.
+        start = None if bias is None else bias.detach().to(wide_dtype(bias), copy=True)
+        self.register_buffer("basis_bias", start, persistent=False)
+
+    def update_layer(self, adapter_name: str, config: VectorFitConfig) -> None:
+        """The basis and b0 are there already, so another adapter may be merged meanwhile."""
+        self.configs[adapter_name] = config
+        for store, start in self._starts(adapter_name).items():
+            value = start.clone()
+            if not (config.init_weights or value.is_meta):
+                stream = stream_of(0, f"{self.name}|{adapter_name}")
+                noise = generator(stream, store).standard_normal(len(value)) * math.sqrt(2 / len(value))
+                value += torch.from_numpy(noise).to(value)
+            getattr(self, store)[adapter_name] = nn.Parameter(value)
+        self.remember_basis(adapter_name)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def _starts(self, adapter_name: str) -> dict[str, torch.Tensor]:
+        """What the adapter trains, by store: its value before training."""
+        config, s = self.configs[adapter_name], self.basis(adapter_name).s
+        values = {"vectorfit_z": torch.ones_like(s)} if config.multiplicative else {"vectorfit_sigma": s}
+        if config.train_bias and self.basis_bias is not None:
+            values["vectorfit_bias"] = self.basis_bias
+        return values
+
+    def trained_vectors(self, adapter_name: str) -> Iterator[TrainedVector]:
+        for store, start in self._starts(adapter_name).items():
+            name = f"{self.name} {store.removeprefix('vectorfit_')}"
+            yield TrainedVector(name, getattr(self, store)[adapter_name], start)
+
+    def _delta_sigma(self, adapter_name: str) -> torch.Tensor:
+        """sigma - sigma0, (K,)."""
+        s = self.basis(adapter_name).s
+        if adapter_name in self.vectorfit_z:
+            return s * (self.vectorfit_z[adapter_name] - 1)
+        return self.vectorfit_sigma[adapter_name] - s
+
+    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+        U, _, Vh = self.basis(adapter_name)
+        x = self._cast_input_dtype(x, Vh.dtype)
+        delta = arithmetic.apply_delta(x, U, Vh, self._delta_sigma(adapter_name), None, None)  # (B, O)
+        bias = self.delta_bias(adapter_name)
+        return delta if bias is None else delta + bias
+
+    def delta_weight(self, adapter_name: str) -> torch.Tensor:
+        U, _, Vh = self.basis(adapter_name)
+        return arithmetic.delta_weight(U, Vh, self._delta_sigma(adapter_name), None, None)
+
+    def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
+        """b - b0, (O,)."""
+        if adapter_name not in self.vectorfit_bias:
+            return None
+        return self.vectorfit_bias[adapter_name] - self.basis_bias
+
+    def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing: on the diagonal each pair meets itself, and e_i e_i = 1."""
+        return {}

@@ -1,0 +1,22 @@
+"""VectorFit in a whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from svft.basis_model import BasisModel
+
+from .layer import TrainedVector, VectorFitLayer
+
+
+class VectorFitModel(BasisModel):
+    prefix: str = "vectorfit_"
+    tuner_layer_cls = VectorFitLayer
+
+    def trained_vectors(self) -> Iterator[TrainedVector]:
+        """Those of the active adapters, in the order of the model's layers."""
+        for layer in self.model.modules():
+            if isinstance(layer, VectorFitLayer):
+                for adapter in layer.active_adapters:
+                    if adapter in layer.configs:
+                        yield from layer.trained_vectors(adapter)
