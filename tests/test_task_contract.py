@@ -42,6 +42,10 @@ LOCAL = {  # small files with the real columns, in the place of what would be do
     "image_folder": {"root": str(DATA / "vision" / "folder")},
     "generation": SHARES | {"train": str(DATA / "own_generation.jsonl"), "prompt": "question", "target": "answer"},
     "classification": SHARES | {"train": str(DATA / "own_classification.csv"), "text": "review", "label": "stars"},
+    "gsm8k_few_shot": {
+        "train_source": str(DATA / "gsm8k_few_shot_train.jsonl"),
+        "gsm8k_source": str(DATA / "gsm8k_few_shot_test.jsonl"), "validation_size": 2,
+    },
 }  # fmt: skip
 
 

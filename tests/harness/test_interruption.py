@@ -11,8 +11,10 @@ from pathlib import Path
 from harness import record
 from tests.conftest import ROOT, TINY
 
-COMMAND = (*TINY, "method=svft_banded", "method.adapter.d=2", "train.max_steps=12", "train.checkpoint_every=4",
+COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
            "train.log_every=1", "wandb.mode=disabled", "threads=1")  # fmt: skip
+
+BANDED = ("method=svft_banded", "method.adapter.d=2")
 
 
 def start(runs: Path, *more: str) -> subprocess.Popen:
@@ -25,9 +27,9 @@ def there_is(runs: Path, ending: str) -> bool:
     return any(f"{folder}/{file}".endswith(f"/{ending}") for folder, _, files in os.walk(runs) for file in files)
 
 
-def kill_when_there_is(runs: Path, ending: str, status: str | None = "running") -> None:
+def kill_when_there_is(runs: Path, ending: str, *more: str, status: str | None = "running") -> None:
     """Start the run and kill -9 it as soon as a file is there; the run must not have ended before."""
-    process = start(runs)
+    process = start(runs, *more)
     try:
         while not there_is(runs, ending):
             assert process.poll() is None, process.stdout.read().decode()
@@ -38,8 +40,8 @@ def kill_when_there_is(runs: Path, ending: str, status: str | None = "running") 
     assert (read(runs).status if list(runs.rglob("record.json")) else None) == status
 
 
-def finish(runs: Path) -> None:
-    process = start(runs)
+def finish(runs: Path, *more: str) -> None:
+    process = start(runs, *more)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output.decode()
 
@@ -74,11 +76,11 @@ def adapter(runs: Path) -> bytes:
 
 def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_left_alone(tmp_path):
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    finish(alone)
-    kill_when_there_is(killed, "checkpoint/checkpoint-4/complete")
-    kill_when_there_is(killed, "adapter/train.json")
-    kill_when_there_is(killed, "predictions/micro_gsm-validation.json")
-    finish(killed)
+    finish(alone, *BANDED)
+    kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *BANDED)
+    kill_when_there_is(killed, "adapter/train.json", *BANDED)
+    kill_when_there_is(killed, "predictions/micro_gsm-validation.json", *BANDED)
+    finish(killed, *BANDED)
     assert read(alone).status == "done"
     assert without_clocks(read(killed)) == without_clocks(read(alone))
     assert [step for step, _ in read(killed).train["loss"]] == list(range(1, 13))
@@ -87,13 +89,28 @@ def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_le
     assert not list(killed.rglob(".*.partial"))
 
 
+def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_path):
+    """The moving averages, the vectors that rest and the recorded strengths survive with the checkpoint."""
+    vectorfit = ("method=vectorfit", "method.callbacks.freezing.every=2",
+                 "method.callbacks.freezing.log_every=1")  # fmt: skip
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    finish(alone, *vectorfit)
+    kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *vectorfit)
+    finish(killed, *vectorfit)
+    strengths = read(alone).train["method"]["training_strength"]
+    assert len(strengths["steps"]) == 12
+    assert any(strengths["frozen"])
+    assert without_clocks(read(killed)) == without_clocks(read(alone))
+    assert adapter(killed) == adapter(alone)
+
+
 def test_two_processes_do_not_run_the_same_run(tmp_path):
-    first = start(tmp_path, "train.max_steps=100000")
+    first = start(tmp_path, *BANDED, "train.max_steps=100000")
     try:
         while not there_is(tmp_path, "config.yaml"):
             assert first.poll() is None
             time.sleep(0.01)
-        second = start(tmp_path, "train.max_steps=100000")
+        second = start(tmp_path, *BANDED, "train.max_steps=100000")
         output = second.communicate(timeout=300)[0].decode()
         assert first.poll() is None
     finally:
@@ -104,6 +121,6 @@ def test_two_processes_do_not_run_the_same_run(tmp_path):
 
 
 def test_a_run_whose_process_was_killed_can_be_taken_over(tmp_path):
-    kill_when_there_is(tmp_path, "config.yaml", status=None)
-    finish(tmp_path)
+    kill_when_there_is(tmp_path, "config.yaml", *BANDED, status=None)
+    finish(tmp_path, *BANDED)
     assert read(tmp_path).status == "done"

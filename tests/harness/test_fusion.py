@@ -1,0 +1,122 @@
+"""Fusion of finished runs: what is added, which head answers, and what is refused."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from peft import PeftModel
+
+import run
+from harness import adapt, command_line, config, models, record
+
+BLOCKS = {"micro_sst2": 0, "micro_cola": 4}
+COMMON = ("model=micro_deberta", "wandb.mode=disabled", "seed=3")
+SMALL = (
+    "train.max_steps=3",
+    "train.select_best=false",
+    "train.lr=1e-2",
+    "task.source.train_size=32",
+    "task.source.dev_size=16",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of runs: an additive Spectral Adapter and a LoRA for each task."""
+    from hydra import compose, initialize_config_dir
+
+    from tests.conftest import ROOT
+
+    runs = tmp_path_factory.mktemp("fusion") / "runs"
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for task, block in BLOCKS.items():
+            spectral = ("method=spectral_additive", "method.adapter.r=4", f"method.adapter.block={block}")
+            for method in (spectral, ("method=lora", "method.adapter.r=4")):
+                overrides = [f"runs_dir={runs}", f"task={task}", "method.targets=QK", *method, *COMMON, *SMALL]
+                run.main(compose("config", overrides=overrides))
+    return runs
+
+
+PARTS = {
+    "spectral_additive": {"micro_sst2": "r4-0-QK", "micro_cola": "r4-4-QK"},
+    "lora": {"micro_sst2": "r4-QK", "micro_cola": "r4-QK"},
+}
+
+
+def fusion(composed, runs, *, of="spectral_additive", mode="sum", task="micro_sst2", parts=None):
+    named = ", ".join(f"{name}: {variant}" for name, variant in (parts or PARTS[of]).items())
+    return composed(
+        f"runs_dir={runs}", f"task={task}", "method=fusion", f"method.of={of}", f"method.mode={mode}",
+        f"method.parts={{{named}}}", *COMMON, *SMALL[2:],
+    )  # fmt: skip
+
+
+def fused(cfg):
+    base = models.load(cfg.model, "text_classification", num_labels=2)
+    return adapt.adapt(base, config.instantiate(cfg.method.adapter), cfg.model.head)
+
+
+def deltas(folder) -> dict[str, torch.Tensor]:
+    base = models.load(OmegaConf.load(folder / "config.yaml").model, "text_classification", num_labels=2)
+    model = PeftModel.from_pretrained(base, folder / "adapter")
+    return {n: m.get_delta_weight("default") for n, m in model.named_modules() if hasattr(m, "get_delta_weight")}
+
+
+@pytest.mark.parametrize("of", PARTS)
+@pytest.mark.parametrize(("mode", "weight"), [("sum", 1.0), ("mean", 0.5)])
+def test_the_fused_update_is_the_sum_or_the_mean_of_the_parts(composed, trained, of, mode, weight):
+    folders = [next(trained.glob(f"{task}/micro_deberta/{of}/*/seed=3")) for task in BLOCKS]
+    first, second = (deltas(folder) for folder in folders)
+    model = fused(fusion(composed, trained, of=of, mode=mode)).model
+    found = {n: m.get_delta_weight("default") for n, m in model.named_modules() if hasattr(m, "get_delta_weight")}
+    assert len(found) == 8
+    for name, delta in found.items():
+        assert first[name].norm() > 1e-3
+        torch.testing.assert_close(delta, weight * (first[name] + second[name]), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("task", BLOCKS)
+def test_the_head_is_that_of_the_part_trained_on_the_task(composed, trained, task):
+    from safetensors.torch import load_file
+
+    (folder,) = trained.glob(f"{task}/micro_deberta/spectral_additive/*/seed=3")
+    expected = load_file(folder / "adapter" / "adapter_model.safetensors")["base_model.model.classifier.weight"]
+    model = fused(fusion(composed, trained, task=task)).model
+    assert torch.equal(model.get_submodule("base_model.model.classifier").weight, expected)
+
+
+def test_nothing_is_trained_and_the_record_says_so(composed, trained):
+    cfg = fusion(composed, trained)
+    run.main(cfg)
+    (path,) = trained.glob("micro_sst2/micro_deberta/fusion/*/seed=3/record.json")
+    done = record.read(path)
+    assert done.status == "done"
+    assert (done.num_trainable_params, done.train["steps"]) == (0, 0)
+    assert len(done.scores["micro_sst2"]["test"]["scorers"]["accuracy"]["items"]) == 8
+    assert done.fingerprints["adapter"] == config.instantiate(cfg.method.adapter).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"parts": {"micro_sst2": "r4-0-QK", "micro_cola": "r5-QK"}}, "no finished run in .* is called r5-QK with"),
+        ({"task": "micro_rte"}, "the head is that of the part trained on micro_rte, and the parts are micro_sst2"),
+        ({"mode": "product"}, "mode='product' is not one of sum, mean"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_fused_is_refused_in_one_sentence(composed, trained, capsys, change, sentence):
+    command_line.failures.clear()
+    run.main(fusion(composed, trained, **change))
+    error = capsys.readouterr().err
+    command_line.failures.clear()
+    assert re.search(sentence, error), error
+
+
+def test_a_part_whose_adapter_was_not_kept_is_refused(composed, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "runs")
+    for folder in tmp_path.rglob("adapter"):
+        shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="its adapter was not kept"):
+        fused(fusion(composed, tmp_path / "runs"))
