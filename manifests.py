@@ -25,8 +25,12 @@ from svft import patterns
 
 ROOT = Path(__file__).resolve().parent
 OUT = Path("runs", "experiments")
-PRESETS = ("paper", "authors_code")  # set beside each other by the list of errata
+PRESETS = {  # whose settings stand below a table, by the recipe of its runs; the errata compare the first two
+    "recipe=paper": ("paper", "authors_code"),
+    "recipe=spectral_adapter": ("spectral_adapter",),
+}
 FACTS = ("title", "table", "figure", "twin_of", "seeds")
+GIVEN = ("paper", "reference", "notes")  # of a table that another paper prints: which, its values' file, notes
 ROW = ("panel", "model", "method", "variant", "config", "targets")
 SETTINGS = ("lr", "weight_decay", "batch_size", "epochs", "max_length", "schedule", "warmup_ratio")
 DRAWN, DRAWN_D = 16, 2  # size of the M that Figure 3 draws, and d
@@ -52,6 +56,7 @@ def manifest(name: str) -> dict[str, Any]:
             "settings": settings(cell.overrides),
         }
     facts = {key: experiment.get(key) for key in FACTS}
+    facts |= {key: experiment[key] for key in GIVEN if key in experiment}
     columns = [
         {key: value for key, value in column.items() if key not in ("run", "only")} for column in experiment["columns"]
     ]
@@ -64,12 +69,11 @@ def _row(row: dict[str, Any], cfg: DictConfig) -> dict[str, Any]:
 
 
 def settings(overrides: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """How each preset trains a run of the paper; empty for a micro twin, which neither knows."""
-    if "recipe=paper" not in overrides:
-        return {}
+    """How each preset trains a run of a paper; empty for a micro twin, which none of them knows."""
     found = {}
-    for preset in PRESETS:
-        resolved = config.resolve(composed(tuple(o.replace("recipe=paper", f"recipe={preset}") for o in overrides)))
+    recipe = next((item for item in overrides if item in PRESETS), None)
+    for preset in PRESETS.get(recipe, ()):
+        resolved = config.resolve(composed(tuple(o.replace(recipe, f"recipe={preset}") for o in overrides)))
         said = {"targets": resolved["method"].get("targets")} | {key: resolved["train"][key] for key in SETTINGS}
         if resolved["model"]["head"]:
             said["head_lr"] = resolved["train"]["head_lr"]

@@ -19,17 +19,18 @@ class AdaLoraBudget(TrainerCallback, ExportableState):
     """The budget stays at init_r for the first `start` of the steps, and at target_r for the last `end`.
 
     start, end, every: shares of the optimiser steps; between, the triplets to keep are chosen anew after each `every`.
+    allocate: False keeps every rank at init_r, so that the orthogonality term alone is left of AdaLoRA.
     """
 
-    def __init__(self, *, start: float, end: float, every: float):
+    def __init__(self, *, start: float, end: float, every: float, allocate: bool = True):
         if min(start, end) < 0 or start + end >= 1 or not 0 < every < 1:
             raise ValueError(f"start={start}, end={end}, every={every} are shares of the steps, start + end below 1")
-        self.start, self.end, self.every = start, end, every
+        self.start, self.end, self.every, self.allocate = start, end, every, allocate
         self.rank_pattern: dict[str, list[bool]] | None = None
 
     def state(self) -> dict[str, Any]:
         return {
-            "args": {"start": self.start, "end": self.end, "every": self.every},
+            "args": {"start": self.start, "end": self.end, "every": self.every, "allocate": self.allocate},
             "attributes": {"rank_pattern": self.rank_pattern},
         }
 
@@ -43,11 +44,13 @@ class AdaLoraBudget(TrainerCallback, ExportableState):
         self.hook = self.tuner.model.register_forward_hook(self._add_orthogonality)
 
     def on_optimizer_step(self, args, state, control, optimizer, **kwargs):
-        """After the step and before gradients are dropped, as PEFT asks.
+        """Where ranks are allocated: after the step and before gradients are dropped, as PEFT asks.
 
         The pattern is kept from the config: PEFT would cut the matrices to it whenever the adapter is saved, and a run
         that resumes could not go on with them. Entries of E outside the pattern are zero, so the function is the same.
         """
+        if not self.allocate:
+            return
         self.config.rank_pattern = self.rank_pattern
         self.tuner.update_and_allocate(state.global_step + 1)
         self.rank_pattern, self.config.rank_pattern = self.config.rank_pattern, None

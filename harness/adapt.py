@@ -54,6 +54,7 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
         if isinstance(adapter, PeftConfig):
             adapter.modules_to_save = head or None
             adapted = get_peft_model(model, adapter)
+            _freeze_state(adapted)
         else:
             adapted = adapter.attach(model, head)
     for parameter in adapted.parameters():
@@ -67,6 +68,18 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
         warnings=sorted({_sentence(w) for w in caught if issubclass(w.category, UserWarning)}),
         decomposition_seconds=getattr(getattr(adapted, "base_model", None), "svd_seconds", 0.0),
     )
+
+
+def _freeze_state(model: nn.Module) -> None:
+    """Freeze what PEFT's layers keep in parameters without training it.
+
+    PEFT (0.21) unfreezes AdaLoRA's `ranknum` when it moves it to a base that is not in fp32 on the CPU.
+    """
+    for layer in model.modules():
+        for name in getattr(layer, "other_param_names", ()):
+            held = getattr(layer, name, None)
+            if isinstance(held, nn.ParameterDict):
+                held.requires_grad_(False)
 
 
 def _sentence(warning: warnings.WarningMessage) -> str:

@@ -124,11 +124,12 @@ def test_only_what_is_counted_is_trained_and_all_of_it(case, composed):
     assert sum(before[name].numel() for name in changed) == adapted.parameters["adapter"] + adapted.parameters["head"]
 
 
-def test_trained_parameters_are_fp32_on_a_bf16_base(case, composed):
+def test_the_same_parameters_are_trained_on_a_bf16_base_and_they_are_fp32(case, composed):
     kind, method = case
     cfg = configuration(composed, kind, method)
     adapted = adapt(fresh(kind).to(torch.bfloat16), instantiate(cfg.method.adapter), KINDS[kind][3])
     assert {p.dtype for p in adapted.model.parameters() if p.requires_grad} == {torch.float32}
+    assert adapted.parameters == attach(composed, kind, method).parameters
 
 
 def test_one_seed_gives_one_adapter(case, composed):
