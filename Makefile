@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint format tables plots search micro twins manifests params readme assets lock clean
+.PHONY: help demo test lint format tables plots search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,10 +44,15 @@ format: $(READY) ## mend style where that can be done by itself
 tables: $(READY) ## from runs/ alone: results, the paper's tables and their twins, errata, into analysis/output
 	$(BIN)/python -m analysis.tables --runs runs --out analysis/output/tables
 	$(BIN)/python -m analysis.paper_tables --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.comparison --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.fusion --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.training_strength --runs runs --out analysis/output/tables
 	$(BIN)/python -m analysis.errata --runs runs --out analysis/output
 
 plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their twins, into analysis/output/figures
 	$(BIN)/python -m analysis.plots --runs runs --out analysis/output/figures
+	$(BIN)/python -m analysis.comparison_figure --runs runs --out analysis/output/figures
+	$(BIN)/python -m analysis.strength_figure --runs runs --out analysis/output/figures
 	$(BIN)/python -m analysis.paper_figures --runs runs --out analysis/output/figures
 	$(BIN)/python -m analysis.patterns_figure --runs runs --out analysis/output/figures
 
@@ -65,6 +70,10 @@ search: $(READY) ## learning rates of the micro tasks: one grid for every method
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=dora method.adapter.r=4 method.targets=QKVUD
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=vera method.targets=GU
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=boft method.targets=QV
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=pissa,adalora,svf,spectral_additive
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=spectral_rotation method.adapter.r=32
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=vectorfit method.adapter.train_bias=false
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=oft method.adapter.oft_block_size=16
 	@$(PICK) --family micro_math --model micro_gemma --task micro_gsm
 
 SEEDS ?= 0,1,2,3,4
@@ -77,6 +86,10 @@ TWINS := micro_table1 micro_table2 micro_table3 micro_table4 micro_table5 micro_
 	micro_table10 micro_figure1 micro_figure4 micro_figure5
 twins: $(READY) ## the micro twin of every table and figure of the paper, one seed, into runs/ (two hours)
 	for twin in $(TWINS); do HF_HUB_OFFLINE=1 $(RUN) experiment=$$twin wandb.mode=disabled || exit 1; done
+
+NEIGHBOURS := comparison vectorfit_strength fusion micro_spectral_table1 micro_spectral_table2
+neighbours: $(READY) ## VectorFit, Spectral Adapter and the controls on the micro tasks, into runs/ (two hours)
+	for name in $(NEIGHBOURS); do HF_HUB_OFFLINE=1 $(RUN) experiment=$$name wandb.mode=disabled || exit 1; done
 
 manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/
 	$(BIN)/python manifests.py

@@ -19,19 +19,20 @@ MODES = {"sum": lambda parts: 1.0, "mean": lambda parts: 1.0 / parts}  # the wei
 
 
 class Fusion:
-    """Delta W is the sum or the mean of the parts' updates, exactly: the tuner's add_weighted_adapter, "cat".
+    """The tuner's add_weighted_adapter: with combination "cat", Delta W is the sum or the mean of the parts', exactly.
 
     parts: for each task the run whose adapter takes part, by its variant (`<variant>` or `<variant>-<key>`, as folders
     are called). The classification head is that of the part trained on `task`.
     """
 
     def __init__(
-        self, *, runs_dir: str, model: str, seed: int, task: str, of: str, mode: str, parts: Mapping[str, str]
-    ) -> None:
+        self, *, runs_dir: str, model: str, seed: int, task: str, of: str, mode: str, combination: str,
+        parts: Mapping[str, str],
+    ) -> None:  # fmt: skip
         if mode not in MODES:
             raise ValueError(f"mode={mode!r} is not one of {', '.join(MODES)}")
         self.runs_dir, self.model, self.seed, self.task = Path(runs_dir), model, seed, task
-        self.of, self.mode, self.parts = of, mode, dict(parts)
+        self.of, self.mode, self.combination, self.parts = of, mode, combination, dict(parts)
 
     def fingerprint(self) -> str:
         """Of the runs that take part: their keys stand for their configuration, data and base weights."""
@@ -54,7 +55,12 @@ class Fusion:
         return found[0]
 
     def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
-        """The model with the fused adapter, frozen. Raises ValueError where a part's adapter or the head is missing."""
+        """The model with the fused adapter, frozen; on the meta device, where nothing can be read, without it.
+
+        Raises ValueError where a part's adapter or the head is missing.
+        """
+        if next(model.parameters()).is_meta:
+            return model.requires_grad_(False)
         if head and self.task not in self.parts:
             raise ValueError(f"the head is that of the part trained on {self.task}, and the parts are {self._names()}")
         adapters = {task: self._adapter(task) for task in self.parts}
@@ -72,7 +78,7 @@ class Fusion:
             set_peft_model_state_dict(adapted, tensors, adapter_name=task)
         adapted.load_state_dict(heads.get(self.task, {}), strict=False)
         weights = [MODES[self.mode](len(adapters))] * len(adapters)
-        adapted.base_model.add_weighted_adapter(list(adapters), weights, FUSED, combination_type="cat")
+        adapted.base_model.add_weighted_adapter(list(adapters), weights, FUSED, self.combination)
         adapted.set_adapter(FUSED)
         for task in adapters:
             adapted.delete_adapter(task)
