@@ -162,17 +162,16 @@ class BasisLayer(nn.Module, BaseTunerLayer):
 
     @torch.no_grad()
     def _add_to_base(self, adapter: str, sign: int, check: bool) -> None:
-        """Sums are taken in the dtype of the delta: added in bf16, small coefficients would be lost in each entry."""
-        weight, delta, delta_bias = self.get_base_weight(), self.get_delta_weight(adapter), self.delta_bias(adapter)
-        merged = (weight.to(delta.dtype) + sign * delta).to(weight.dtype)
-        if check and not torch.isfinite(merged).all():
+        delta, delta_bias = self.get_delta_weight(adapter), self.delta_bias(adapter)
+        weight = _sum(self.get_base_weight(), sign * delta)
+        bias = None if delta_bias is None else _sum(self.get_base_layer().bias.data, sign * delta_bias)
+        if check and not all(torch.isfinite(merged).all() for merged in (weight, bias) if merged is not None):
             raise ValueError(
                 f"layer '{self.name}': merging adapter '{adapter}' gives nan or inf; it seems to be broken"
             )
-        self.set_base_weight(merged)
-        if delta_bias is not None:
-            bias = self.get_base_layer().bias
-            bias.data = (bias.data.to(delta_bias.dtype) + sign * delta_bias).to(bias.dtype)
+        self.set_base_weight(weight)
+        if bias is not None:
+            self.get_base_layer().bias.data = bias
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return self.delta_bias(adapter_name) is None
@@ -188,3 +187,8 @@ class BasisLayer(nn.Module, BaseTunerLayer):
 
     def __repr__(self) -> str:
         return f"{type(self).__module__.split('.')[0]}." + super().__repr__()
+
+
+def _sum(base: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """Taken in the dtype of the delta: added in bf16, small coefficients would be lost in each entry."""
+    return (base.to(delta.dtype) + delta).to(base.dtype)

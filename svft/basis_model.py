@@ -22,6 +22,11 @@ class BasisModel(BaseTuner):
 
     svd_seconds: float = 0.0  # spent on singular value decompositions, or on reading them from the cache
 
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """DistributedDataParallel sends buffers in every forward; those of the basis are equal in every process."""
+        return [f"base_model.{name}" for name, _ in self.named_buffers() if ".basis_" in name]
+
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         config = self.peft_config[adapter_name]
         if config.target_modules is None:

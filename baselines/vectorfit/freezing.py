@@ -95,7 +95,7 @@ class VectorFreezing(TrainerCallback, ExportableState):
         self.starts = [vector.start.to(vector.parameter) for vector in vectors]
         self._fit_to(state.max_steps, names)
         like = self.starts[0]
-        self.averages = torch.tensor(self.averages, dtype=like.dtype, device=like.device)
+        self.averages = torch.as_tensor(self.averages, dtype=like.dtype, device=like.device)
         self._freeze(self.frozen)
 
     def _fit_to(self, max_steps: int, names: list[str]) -> None:
@@ -103,19 +103,23 @@ class VectorFreezing(TrainerCallback, ExportableState):
         if not names:
             raise ValueError("the model has no trained vectors to freeze")
         self.first, self.interval = (_amount(self.options[name], max_steps) for name in ("start", "every"))
-        if self.first >= max_steps and self.options["times"] != 0:
+        if max_steps <= self.options["start"] >= 1 and self.options["times"] != 0:
             raise ValueError(f"start={self.options['start']} is not before the last of {max_steps} steps")
         self.size = _amount(self.options["count"], len(names))
         if self.size >= len(names):
             raise ValueError(
                 f"count={self.options['count']} freezes all of the {len(names)} trained vectors; choose fewer"
             )
-        zeros = [name for name, start in zip(names, self.starts, strict=True) if not start.any()]
-        if self.options["score"] == "relative" and zeros:
-            raise ValueError(
-                f"score='relative' divides by the norm at the start, and '{zeros[0]}' starts at 0; "
-                "choose l1_mean or l2_mean"
-            )
+        if self.options["score"] == "relative":
+            self._refuse_zero_starts(names)
+
+    def _refuse_zero_starts(self, names: list[str]) -> None:
+        for name, start in zip(names, self.starts, strict=True):
+            if not start.any():
+                raise ValueError(
+                    f"score='relative' divides by the norm at the start, and '{name}' starts at 0; "
+                    "choose l1_mean or l2_mean"
+                )
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
         for index in self.frozen:

@@ -5,6 +5,7 @@ Strengths of many vectors at once, as one tensor on their device: nothing waits 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,19 +15,19 @@ Tensors = Sequence[torch.Tensor]
 
 def l1_mean(values: Tensors, starts: Tensors) -> torch.Tensor:
     """mean |v - v0|: unlike a sum, it compares vectors of different lengths."""
-    distances = _distances(values, starts, 1)
-    return distances / _lengths(starts, distances)
+    lengths = [start.numel() for start in starts]
+    return torch.stack(torch._foreach_div(_distances(values, starts, 1), lengths))
 
 
 def l2_mean(values: Tensors, starts: Tensors) -> torch.Tensor:
     """sqrt(mean (v - v0)^2)."""
-    distances = _distances(values, starts, 2)
-    return distances / _lengths(starts, distances).sqrt()
+    lengths = [math.sqrt(start.numel()) for start in starts]
+    return torch.stack(torch._foreach_div(_distances(values, starts, 2), lengths))
 
 
 def relative(values: Tensors, starts: Tensors) -> torch.Tensor:
     """||v - v0|| / ||v0||."""
-    return _distances(values, starts, 2) / torch.stack(torch._foreach_norm(starts, 2))
+    return torch.stack(torch._foreach_div(_distances(values, starts, 2), torch._foreach_norm(starts, 2)))
 
 
 SCORES: dict[str, Callable[[Tensors, Tensors], torch.Tensor]] = {
@@ -36,9 +37,5 @@ SCORES: dict[str, Callable[[Tensors, Tensors], torch.Tensor]] = {
 }
 
 
-def _distances(values: Tensors, starts: Tensors, order: int) -> torch.Tensor:
-    return torch.stack(torch._foreach_norm(torch._foreach_sub(values, starts), order))
-
-
-def _lengths(starts: Tensors, like: torch.Tensor) -> torch.Tensor:
-    return torch.tensor([start.numel() for start in starts], dtype=like.dtype, device=like.device)
+def _distances(values: Tensors, starts: Tensors, order: int) -> Tensors:
+    return torch._foreach_norm(torch._foreach_sub(values, starts), order)

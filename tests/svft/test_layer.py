@@ -229,3 +229,13 @@ def test_a_weight_with_nan_is_named(base):
     model.lin.weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match="layer 'lin': the weight holds nan or inf"):
         peft.get_peft_model(model, SvftConfig(target_modules=["lin"]))
+
+
+def test_distributed_data_parallel_leaves_the_basis_and_its_probes_alone(adapt):
+    """gloo sends no 16-bit integers, and U and V^T would be sent in every forward."""
+    model, layer = adapt(9, 14, pattern="random", d=2)
+    ignored = set(model._ddp_params_and_buffers_to_ignore)
+    assert {name for name, _ in model.named_buffers() if "basis_" in name} == ignored
+    assert "base_model.model.lin.basis_U" in ignored
+    assert any("basis_probe" in name for name in ignored)
+    assert not ignored & {name for name, _ in model.named_parameters()}
