@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis.frames import untrained
 from harness.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
@@ -20,20 +21,24 @@ def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broke
 
 
 def _setting_notes(runs: pd.DataFrame, rows: pd.DataFrame) -> Iterator[str]:
-    """What all rows share once, then what is particular to some."""
+    """What all rows that were trained share once, then what is particular to some."""
     settings = {key: group["settings"].iloc[0] for key, group in runs.groupby("key", sort=False)}
-    everyone = list(settings.values())
+    still = set(runs[runs["untrained"].astype(bool)]["key"])
+    everyone = [values for key, values in settings.items() if key not in still]
     first = everyone[0] if len(everyone) > 1 else {}
     shared = {k: v for k, v in first.items() if all(s.get(k) == v for s in everyone)}
     if shared:
         yield f"All rows: {said(shared)}."
     labels = {}
     for row in rows.itertuples():
-        own = said({k: v for k, v in settings[row.key].items() if k not in shared})
+        own = said({k: v for k, v in settings[row.key].items() if shared.get(k) != v})
         labels.setdefault(own, []).append(row.label)
     for own, names in labels.items():
         if own:
             yield f"{', '.join(names)}: {own}."
+    nothing = [row.label for row in rows.itertuples() if row.key in still]
+    if nothing:
+        yield f"{', '.join(nothing)}: nothing was trained."
 
 
 def said(settings: dict[str, str]) -> str:
@@ -43,7 +48,7 @@ def said(settings: dict[str, str]) -> str:
 def budget_note(records: Sequence[Record]) -> str:
     """How many learning rates each row's was picked from, of all finished runs that lie there, searches included."""
     tried: dict[str, set[float]] = {}
-    for record in records:
+    for record in (each for each in records if not untrained(each)):
         tried.setdefault(record.run["label"], set()).add(record.config["train"]["lr"])
     grids: dict[tuple[float, ...], list[str]] = {}
     for label, rates in tried.items():

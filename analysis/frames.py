@@ -1,7 +1,7 @@
 """Records to frames: one row a run, one row a score.
 
     runs     task, model, task_label, model_label, key, method, label, seed, status, failure, adapter_params,
-             head_params, seconds_per_step, adapter_bytes, settings, warnings
+             head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings
     scores   key, seed, data, benchmark, scorer, metric, n, mean, standard_error, unparsed, items; in the record's order
 
 A row of a table is a key: the runs that differ by their seed alone. What a record does not say is NaN or None, never 0.
@@ -19,7 +19,7 @@ from harness.record import Record
 METHODS = Path(__file__).with_name("methods.csv")
 RUNS = (
     "task", "model", "task_label", "model_label", "key", "method", "label", "seed", "status", "failure",
-    "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "settings",
+    "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "untrained", "settings",
     "warnings",
 )  # fmt: skip
 SCORES = ("key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items")
@@ -27,7 +27,7 @@ SCORES = ("key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "
 
 @cache
 def methods() -> pd.DataFrame:
-    """In the order of tables: the family that gives colour and marker, and whether plots draw a point or a line."""
+    """In the order of tables: the family that gives colour and marker, and what plots draw: point, line or nowhere."""
     return pd.read_csv(METHODS, index_col="method")
 
 
@@ -49,6 +49,11 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(_place=places).sort_values(by).drop(columns="_place")
 
 
+def untrained(record: Record) -> bool:
+    """A finished run that took no step, as the pre-trained model itself: its learning rate means nothing."""
+    return record.status == "done" and not (record.train or {}).get("steps")
+
+
 def _run(record: Record) -> dict[str, Any]:
     run, train = record.run, record.train or {}
     return {
@@ -62,6 +67,7 @@ def _run(record: Record) -> dict[str, Any]:
         "head_params": record.parameters.get("head"),
         "seconds_per_step": train["step_seconds"] / train["steps"] if train.get("steps") else None,
         "adapter_bytes": train.get("trained_bytes"),
+        "untrained": untrained(record),
         "settings": _settings(record),
         "warnings": record.adapter.get("warnings", []),
     }
@@ -82,10 +88,12 @@ def _settings(record: Record) -> dict[str, str]:
     """What a reader must know of how a row was trained, in words."""
     train, recipe = record.config.get("train", {}), record.config.get("recipe", {})
     head = record.parameters.get("head")
+    if untrained(record):
+        train = {}
     said = {
         "recipe": record.run.get("recipe"),
         **{name.replace("_", " "): value for name, value in recipe.items() if name != "name"},
-        "targets": record.run.get("targets") or record.run.get("variant"),
+        "targets": None if untrained(record) else record.run.get("targets") or record.run.get("variant"),
         "learning rate": train.get("lr"),
         "head learning rate": train.get("head_lr") if head else None,
         "schedule": train.get("schedule"),

@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 SIDES = ((1, 0, "left", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"), (-1, 0, "right", "center"),
          (0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top"), (-0.8, 0.8, "right", "bottom"),
          (-0.8, -0.8, "right", "top"))  # fmt: skip
-DISTANCES = (6, 9, 14, 20)
+DISTANCES = (6, 9, 14, 20, 28, 38, 50)
 LEADER = 12  # from this distance on a thin line joins a label to its point
 
 

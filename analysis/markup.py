@@ -11,7 +11,8 @@ import pandas as pd
 TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "±": r"$\pm$", "†": r"\textsuperscript{\dag}", "×": r"$\times$", "–": "--",
+    "|": r"\textbar{}", "±": r"$\pm$", "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}",
+    "×": r"$\times$", "–": "--", "σ": r"$\sigma$", "μ": r"$\mu$",
 }  # fmt: skip
 BOLD = re.compile(r"\*\*(.+?)\*\*")
 

@@ -20,6 +20,7 @@ from harness.record import Record, RecordError
 
 REFERENCE = Path(__file__).with_name("reference")
 EXPERIMENTS = "experiments"  # below runs/
+SVFT = "arXiv:2405.19597v1"
 LINE = "(horizontal line)"  # the configuration of full fine-tuning in figure_points.csv
 COLUMNS = (
     "table", "model", "label", "metric", "printed", "reproduced", "low", "high", "seeds", "difference", "noise",
@@ -65,6 +66,11 @@ class Experiment:
     @property
     def table(self) -> int | None:
         return (self.parent or self.manifest).get("table")
+
+    @property
+    def paper(self) -> str:
+        """Whose table or figure it is."""
+        return (self.parent or self.manifest).get("paper", SVFT)
 
 
 def experiments(runs: Path, records: Iterable[Record]) -> list[Experiment]:
@@ -131,7 +137,8 @@ def printed(manifest: Mapping[str, Any]) -> dict[Key, dict[str, str]]:
     if manifest.get("twin_of"):
         return {}
     if manifest.get("table"):
-        return {(*_key(line), line["metric"]): line for line in table(manifest["table"]).to_dict("records")}
+        lines = reference(manifest["reference"]) if "reference" in manifest else table(manifest["table"])
+        return {(*_key(line), line["metric"]): line for line in lines.to_dict("records")}
     if not manifest.get("figure"):
         return {}
     points = reference("figure_points.csv")

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import runs_frame
-from analysis.paper import Experiment, label
+from analysis.paper import SVFT, Experiment, label
 from analysis.stats import MIN_SEEDS
 
 Setting = tuple[str, str, str, dict[str, Any]]  # model, label, metric, settings
@@ -24,15 +24,18 @@ def notes(experiment: Experiment) -> Iterator[str]:
     yield from _source_notes(experiment)
     yield from _target_notes(experiment)
     yield from _setting_notes(experiment)
-    yield from _statistics_notes(cells)
-    yield from _record_notes(experiment)
+    yield from statistics_notes(cells)
+    yield from record_notes(experiment)
 
 
 def _source_notes(experiment: Experiment) -> Iterator[str]:
     if experiment.twin:
-        yield f"Micro twin of Table {experiment.table}: its rows on a small model and small data; nothing is printed."
+        whose = "" if experiment.paper == SVFT else f" of {experiment.paper}"
+        what = "its rows on a small model and small data; nothing is printed."
+        yield f"Micro twin of Table {experiment.table}{whose}: {what}"
     else:
-        yield "Printed: arXiv:2405.19597v1, per cent. Beside it what was reproduced; empty: not run."
+        yield f"Printed: {experiment.paper}, per cent. Beside it what was reproduced; empty: not run."
+    yield from experiment.manifest.get("notes", ())
     missing = experiment.cells.groupby(["model", "label"], sort=False)["printed"].count()
     absent = [f"{model} {name}" for (model, name), count in missing.items() if count == 0]
     if absent and not experiment.twin:
@@ -107,7 +110,8 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
+def statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
+    """What brackets and marks mean; cells: columns as of paper.COLUMNS."""
     ran = cells[cells["seeds"] > 0]
     if ran.empty:
         return
@@ -132,11 +136,13 @@ def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
         yield f"Answers that could not be parsed count as wrong; at most {most}."
 
 
-def _record_notes(experiment: Experiment) -> Iterator[str]:
+def record_notes(experiment: Experiment) -> Iterator[str]:
+    """What its finished runs share, their seeds, and those that did not finish."""
     frame = runs_frame(experiment.records)
     done = frame[frame["status"] == "done"]
     if len(done):
-        cells = [(run.model_label, run.label, run.task_label, _kept(run.settings)) for run in done.itertuples()]
+        trained = done[~done["untrained"].astype(bool)] if not done["untrained"].all() else done
+        cells = [(run.model_label, run.label, run.task_label, _kept(run.settings)) for run in trained.itertuples()]
         said = {name: list(_owners(cells, name)) for name in RUN}
         shared = [f"{name} {owners[0][1]}" for name, owners in said.items() if len(owners) == 1 and owners[0][1]]
         if shared:

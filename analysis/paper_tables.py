@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import markup
-from analysis.paper import Experiment, experiments
+from analysis.paper import SVFT, Experiment, experiments
 from analysis.paper_notes import notes
 from analysis.tables import OUT, count, percent
 from harness import record
@@ -46,7 +46,7 @@ def _line(row: pd.DataFrame, metrics: Sequence[str], twin: bool) -> dict[str, st
     first, by_metric = row.iloc[0], {cell.metric: cell for cell in row.itertuples()}
     line = {
         "Method": first["label"], "Params printed": _string(first["params_printed"]),
-        "Params counted": count(first["params"]), "Seeds": _seeds(row["seeds"]),
+        "Params counted": count(first["params"]), "Seeds": seeds_said(row["seeds"]),
     }  # fmt: skip
     for metric in metrics:
         cell = by_metric.get(metric)
@@ -59,11 +59,7 @@ def reproduced(cell) -> str:
     """`47.8 [46.9, 48.6] (-1.2, =)`: mean, its interval or standard error, difference in points and verdict."""
     if cell.seeds == 0:
         return ""
-    said = percent(cell.reproduced)
-    if not pd.isna(cell.low):
-        said += f" [{percent(cell.low)}, {percent(cell.high)}]"
-    elif not pd.isna(cell.error):
-        said += f" ± {percent(cell.error)}"
+    said = estimate(cell)
     if not pd.isna(cell.best_dev):
         said += f"; best {percent(cell.best_dev)}"
     if pd.isna(cell.difference):
@@ -72,11 +68,20 @@ def reproduced(cell) -> str:
     return f"{said} ({difference}{'' if pd.isna(cell.verdict) else f', {MARKS[cell.verdict]}'})"
 
 
+def estimate(cell) -> str:
+    """`47.8 [46.9, 48.6]`: mean, and its interval over seeds or its standard error."""
+    said = percent(cell.reproduced)
+    if not pd.isna(cell.low):
+        return f"{said} [{percent(cell.low)}, {percent(cell.high)}]"
+    return said if pd.isna(cell.error) else f"{said} ± {percent(cell.error)}"
+
+
 def _string(value: str | None) -> str:
     return "" if pd.isna(value) else value
 
 
-def _seeds(seeds: pd.Series) -> str:
+def seeds_said(seeds: pd.Series) -> str:
+    """`3`, or `1 to 5` where cells of a row have different numbers of seeds; those without any apart."""
     ran = seeds[seeds > 0]
     if ran.empty:
         return ""
@@ -89,7 +94,8 @@ def _majority(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def caption(experiment: Experiment) -> str:
-    number = "" if experiment.twin else f"Table {experiment.table}. "
+    whose = "" if experiment.paper == SVFT else f" of {experiment.paper}"
+    number = "" if experiment.twin else f"Table {experiment.table}{whose}. "
     return f"{number}{experiment.manifest['title'].rstrip('.')}."
 
 

@@ -31,10 +31,14 @@ INK, GREY = "#222222", "#6b6b6b"
 # Colours of Okabe and Ito (2008) first, told apart with any common colour vision; no two families share a marker.
 LOOKS = {
     "SVFT": ("#D55E00", "o"), "LoRA": ("#0072B2", "s"), "DoRA": ("#56B4E9", "D"), "VeRA": ("#009E73", "^"),
-    "BOFT": ("#CC79A7", "v"), "OFT": ("#AA4499", "<"), "PiSSA": ("#332288", "P"), "AdaLoRA": ("#88CCEE", "X"),
-    "VectorFit": ("#E69F00", "p"), "Spectral Adapter": ("#B8A400", "h"), "Full-FT": (INK, ""), "Head": (GREY, ""),
+    "BOFT": ("#CC79A7", "v"), "OFT": ("#882255", "<"), "PiSSA": ("#332288", "P"), "AdaLoRA": ("#117733", "X"),
+    "VectorFit": ("#E69F00", "*"), "SVF": ("#B8A400", ">"), "Spectral-A": ("#A50026", (4, 1, 0)),
+    "Spectral-R": ("#8C510A", (6, 1, 0)), "Full-FT": (INK, ""), "Head": (GREY, ""), "Pre-trained": ("#999999", ""),
 }  # fmt: skip
-OTHER = (GREY, "*")
+OTHER = (GREY, "p")
+SIZE, DASHES = 6.5, (0, (5, 3))
+SIZES = {"*": 9.5, (4, 1, 0): 9.5, (6, 1, 0): 9.0, "P": 8.0, "X": 8.0}  # those that have less ink than a square
+DOTTED = {"Pre-trained": (0, (1, 2))}
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY,
@@ -48,6 +52,7 @@ def points(result: Results, benchmark: str) -> pd.DataFrame:
     cells = result.cells[result.cells["benchmark"] == benchmark]
     cells = cells[cells["scorer"] == cells["scorer"].iloc[0]]
     frame = result.rows[["key", "label", "method", "adapter_params"]].merge(cells, on="key")
+    frame = frame[frame["method"].map(methods()["drawn"]) != "nowhere"]
     looks = methods().reindex(frame["method"])
     error = frame["standard_error"].astype(float)
     mean = frame["mean"]
@@ -69,7 +74,7 @@ def pareto(result: Results) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     frames = {benchmark: points(result, benchmark) for benchmark in benchmarks}
     for benchmark, ax in zip(benchmarks, axes, strict=False):
-        _panel(ax, frames[benchmark], labelled=wide)
+        panel(ax, frames[benchmark], labelled=wide)
         ax.set_title(result.title if wide else benchmark, loc="left", fontweight="bold")
     for ax in axes[len(benchmarks) :]:
         ax.set_axis_off()
@@ -80,51 +85,64 @@ def pareto(result: Results) -> Figure:
         figure.draw_without_rendering()  # fixes the axes, so that labels can be measured
         figure.set_layout_engine("none")
         frame = frames[benchmarks[0]]
-        labels.place(axes[0], _dots(frame), frame[frame["drawn"] == "line"]["score"].tolist())
+        labels.place(axes[0], dots(frame), frame[frame["drawn"] == "line"]["score"].tolist())
     else:
         figure.suptitle(result.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         figure.legend(*_handles(frames), loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 
-def _panel(ax: Axes, frame: pd.DataFrame, labelled: bool) -> None:
+def panel(ax: Axes, frame: pd.DataFrame, labelled: bool) -> None:
+    """Points, lines, bars and bands of a frame as of `points`; labelled: the lines named, room left for the others."""
     ax.set_xscale("log")
     ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     ax.set_axisbelow(True)
-    for row in frame[frame["drawn"] == "line"].itertuples():
-        _line(ax, row, labelled)
-    dots = _dots(frame)
-    for _, path in dots.groupby("method", sort=False):
+    lines = frame[frame["drawn"] == "line"]
+    close = 0.05 * (frame["high"].max() - frame["low"].min())
+    for row in lines.itertuples():
+        _line(ax, row)
+        if labelled:
+            _name(ax, row, below=lines["score"].between(row.score, row.score + close, inclusive="right").any())
+    shown = dots(frame)
+    for _, path in shown.groupby("method", sort=False):
         colour, marker = _look(path["family"].iloc[0])
         ax.plot(path["x"], path["score"], color=colour, linewidth=1, alpha=0.45, zorder=2)
         for row in path.itertuples():
             ax.plot([row.x, row.x], [row.low, row.high], color=colour, linewidth=1.1, zorder=2.5)
-        ax.plot(path["x"], path["score"], marker, color=colour, markersize=6.5,
+        ax.plot(path["x"], path["score"], marker=marker, linestyle="", color=colour, markersize=SIZES.get(marker, SIZE),
                 markeredgecolor="white", markeredgewidth=0.8, zorder=3)  # fmt: skip
-    _axes(ax, dots["params"], frame)
+    _axes(ax, shown["params"], frame)
 
 
-def _dots(frame: pd.DataFrame) -> pd.DataFrame:
-    """The methods drawn as points, their colour, and `x`: their parameters, equal ones spread by 1.2 % of the axis."""
-    dots = frame[(frame["drawn"] == "point") & (frame["params"] > 0)].sort_values("params", kind="stable")
-    dots = dots.assign(colour=[_look(family)[0] for family in dots["family"]])
-    if dots.empty:
-        return dots.assign(x=dots["params"])
-    twins = dots.groupby("params")["params"]
+def dots(frame: pd.DataFrame) -> pd.DataFrame:
+    """The methods drawn as points, their colour, and `x`: their parameters, equal ones spread by 1.2 % of the axis.
+
+    `method` becomes what a line joins: the points of a method that differ by a number, "LoRA (r=1)" and "LoRA (r=8)".
+    """
+    shown = frame[(frame["drawn"] == "point") & (frame["params"] > 0)].sort_values("params", kind="stable")
+    shown = shown.assign(method=shown["method"].where(shown["label"].str.contains("="), shown["label"]))
+    shown = shown.assign(colour=[_look(family)[0] for family in shown["family"]])
+    if shown.empty:
+        return shown.assign(x=shown["params"])
+    twins = shown.groupby("params")["params"]
     places = twins.cumcount() - (twins.transform("size") - 1) / 2
-    decades = max(math.log10(dots["params"].max() / dots["params"].min()), 0.5)
-    return dots.assign(x=dots["params"] * 10 ** (0.012 * decades * places))
+    decades = max(math.log10(shown["params"].max() / shown["params"].min()), 0.5)
+    return shown.assign(x=shown["params"] * 10 ** (0.012 * decades * places))
 
 
-def _line(ax: Axes, row, labelled: bool) -> None:
+def _line(ax: Axes, row) -> None:
     colour, _ = _look(row.family)
-    ax.axhline(row.score, color=colour, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
+    ax.axhline(row.score, color=colour, linewidth=1, linestyle=DOTTED.get(row.family, DASHES), zorder=1)
     if not pd.isna(row.low):
         ax.axhspan(row.low, row.high, color=colour, alpha=0.07, linewidth=0, zorder=0.5)
-    if labelled:
-        said = f"{row.label} ({short(row.params)})" if row.params else row.label
-        ax.annotate(said, (0.008, row.score), xycoords=("axes fraction", "data"), xytext=(0, 2.5), fontsize=8,
-                    textcoords="offset points", ha="left", va="bottom", color=colour)  # fmt: skip
+
+
+def _name(ax: Axes, row, below: bool) -> None:
+    """What a line is, above it; below it where another line is just above."""
+    said = f"{row.label} ({short(row.params)})" if row.params else row.label
+    offset, side = (-2.5, "top") if below else (2.5, "bottom")
+    ax.annotate(said, (0.008, row.score), xycoords=("axes fraction", "data"), xytext=(0, offset), fontsize=8,
+                textcoords="offset points", ha="left", va=side, color=_look(row.family)[0])  # fmt: skip
 
 
 def _axes(ax: Axes, params: pd.Series, frame: pd.DataFrame) -> None:
@@ -158,9 +176,16 @@ def _handles(frames: dict[str, pd.DataFrame]) -> tuple[list, list[str]]:
     handles = []
     for row in families.itertuples():
         colour, marker = _look(row.family)
-        drawn = {"linestyle": (0, (5, 3))} if row.drawn == "line" else {"marker": marker, "linestyle": ""}
-        handles.append(Line2D([], [], color=colour, markersize=6.5, **drawn))
+        line, size = DOTTED.get(row.family, DASHES), SIZES.get(marker, SIZE)
+        drawn = {"linestyle": line} if row.drawn == "line" else {"marker": marker, "linestyle": ""}
+        handles.append(Line2D([], [], color=colour, markersize=size, **drawn))
     return handles, families["family"].tolist()
+
+
+def _drawable(result: Results) -> bool:
+    """Has any method that plots show a score?"""
+    scored = result.rows[result.rows["key"].isin(result.cells["key"])]
+    return (scored["method"].map(methods()["drawn"]) != "nowhere").any()
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
@@ -176,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the figures (default: {OUT})")
     options = parser.parse_args(arguments)
     try:
-        found = [result for result in results(options.runs) if len(result.cells)]
+        found = [result for result in results(options.runs) if _drawable(result)]
     except RecordError as error:
         sys.exit(str(error))
     if not found:

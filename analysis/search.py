@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.frames import ordered, scores_frame
+from analysis.frames import ordered, scores_frame, untrained
 from analysis.tables import OUT, write
 from harness.record import Record, find
 
+SEEDED = ("seed", "projection_prng_key")  # options of an adapter that differ by the seed of the run
 HEADER = """\
 # Learning rates that scored best on validation data, {family} with {model}: task, method, then variant.
 # Written by `python -m analysis.search --family {family} --model {model} --task {tasks}`.
@@ -30,7 +31,7 @@ HEADER = """\
 def grid(records: Sequence[Record]) -> pd.DataFrame:
     """One row a variant and rate: mean validation score by each benchmark's first scorer, over the seeds there are.
 
-    A variant that has been run at one rate alone was not searched and is left out.
+    A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing.
     """
     scores = scores_frame(records, "validation").drop_duplicates(["key", "seed", "benchmark"])
     scores = scores.groupby(["key", "seed"], as_index=False).agg(mean=("mean", "mean"))
@@ -38,10 +39,10 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
         {
             "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
             "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"]["lr"],
-            "budget": _budget(r),
+            "budget": budget(r),
         }
         for r in records
-        if r.status == "done"
+        if r.status == "done" and not untrained(r)
     ]  # fmt: skip
     columns = ["key", "seed", "method", "variant", "label", "adapter_params", "rate", "budget"]
     frame = pd.DataFrame(facts, columns=columns).merge(scores, on=["key", "seed"])
@@ -51,12 +52,12 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
     return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
 
 
-def _budget(run: Record) -> str:
+def budget(run: Record) -> str:
     """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
     train = {key: value for key, value in run.config["train"].items() if key not in ("lr", "head_lr")}
-    adapter = run.config.get("method", {}).get("adapter", {})
-    adapter = {key: value for key, value in adapter.items() if key not in ("seed", "projection_prng_key")}
-    return json.dumps([train, adapter], sort_keys=True)
+    method = run.config.get("method", {})
+    adapter = {key: value for key, value in method.get("adapter", {}).items() if key not in SEEDED}
+    return json.dumps([train, adapter, method.get("callbacks")], sort_keys=True)
 
 
 def _shared_seeds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -166,8 +166,8 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         weight = _sum(self.get_base_weight(), sign * delta)
         bias = None if delta_bias is None else _sum(self.get_base_layer().bias.data, sign * delta_bias)
         if check and not all(torch.isfinite(merged).all() for merged in (weight, bias) if merged is not None):
-            raise ValueError(
-                f"layer '{self.name}': merging adapter '{adapter}' gives nan or inf; it seems to be broken"
+            raise ValueError(  # in the words of PEFT's own tuners
+                f"layer '{self.name}': NaNs detected in the merged weights. The adapter {adapter} seems to be broken"
             )
         self.set_base_weight(weight)
         if bias is not None:

@@ -94,9 +94,9 @@ class SpectralAdapterConfig(BasisConfig):
         columns = [column + K if column < 0 else column for column in self.column_list()]
         if not all(0 <= column < K for column in columns):
             asked = f"r={self.r} with block={self.block!r}" if self.columns is None else f"columns={self.columns}"
-            raise ValueError(f"{asked} needs columns that it has not: min(out, in) is {K}")
+            raise ValueError(f"{asked} asks for columns that are not there; min(out, in) is {K}")
         if len(set(columns)) < len(columns):
-            raise ValueError(f"columns={self.columns} name a column twice: min(out, in) is {K}")
+            raise ValueError(f"columns={self.columns} name a column twice; min(out, in) is {K}")
         return columns
 
 

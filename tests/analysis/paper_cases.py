@@ -62,7 +62,7 @@ def ran(add, row: dict, seed: int, scores: dict[str, dict], **changes) -> Path:
     cell = next(iter(row["cells"].values()))
     labels = {"method": row["id"], "task": "t", "model": "m", "recipe": "paper", "seed": seed, "label": row["method"],
               "task_label": "T", "model_label": row["model"], "targets": row["targets"],
-              "identity": cell["identity"]}  # fmt: skip
+              "variant": row["variant"], "identity": cell["identity"]}  # fmt: skip
     splits = {name: {"test": value} for name, value in scores.items()}
     return add(
         cell["identity"][:8], seed, {"legacy": "1"}, method=row["id"], **{"run": labels, "scores": splits, **changes}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis import errata, paper_tables, readme, tables
+from analysis import comparison, errata, fusion, paper_tables, readme, tables, training_strength
 from tests.conftest import ROOT
 
 OUT = ROOT / "analysis" / "output" / "tables"
@@ -22,6 +22,19 @@ def test_the_committed_tables_of_the_paper_are_what_the_committed_records_give(t
     assert {"table1.csv", "table10.md", "micro_table3.tex"} <= made.keys()
     for name, text in made.items():
         assert (OUT / name).read_text() == text, name
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [(comparison, "comparison"), (fusion, "fusion"), (training_strength, "vectorfit_strength")],
+)
+def test_the_committed_comparisons_are_what_the_committed_records_give(tmp_path, page, name):
+    page.main(["--runs", str(ROOT / "runs"), "--out", str(tmp_path)])
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    planned = (ROOT / "runs" / "experiments" / f"{name}.json").exists()
+    assert made.keys() == ({f"{name}.{kind}" for kind in ("csv", "md", "tex")} if planned else set())
+    for file, text in made.items():
+        assert (OUT / file).read_text() == text, file
 
 
 def test_the_committed_errata_are_what_the_reference_gives(tmp_path):

@@ -41,8 +41,9 @@ def test_no_label_covers_another_or_leaves_the_axes(runs):
 
 
 def test_methods_of_equally_many_parameters_stand_apart():
-    frame = pd.DataFrame({"drawn": "point", "family": "SVFT", "params": [900, 9000, 9000], "score": [1.0, 2.0, 2.0]})
-    x = plots._dots(frame)["x"].tolist()
+    labels = {"label": list("abc"), "method": list("abc"), "family": "SVFT", "drawn": "point"}
+    frame = pd.DataFrame({**labels, "params": [900, 9000, 9000], "score": [1.0, 2.0, 2.0]})
+    x = plots.dots(frame)["x"].tolist()
     assert x[0] == 900 and x[1] < 9000 < x[2] and x[2] / x[1] < 1.05
 
 
@@ -55,10 +56,49 @@ def test_the_svg_has_no_date_and_is_the_same_each_time(runs, tmp_path):
 
 
 def test_each_family_of_the_order_of_methods_has_a_look_of_its_own():
-    families = set(plots.methods()["family"])
+    shown = plots.methods()[plots.methods()["drawn"] != "nowhere"]
+    families = set(shown["family"])
     assert families <= plots.LOOKS.keys()
     looks = [plots.LOOKS[family] for family in families]
     assert len({colour for colour, _ in looks}) == len(looks)
+    points = set(shown[shown["drawn"] == "point"]["family"])
+    markers = {plots.LOOKS[family][1] for family in points} | {plots.OTHER[1]}
+    assert len(markers) == len(points) + 1 and "" not in markers
+
+
+def test_the_pre_trained_model_is_a_dotted_line_and_what_is_fused_is_not_drawn(add, tmp_path):
+    nothing = {"parameters": {"adapter": 0, "head": 0}, "train": {"steps": 0}}
+    add("Pre-trained", 0, {"strict": "0001"}, method="none", **nothing)
+    add("Fusion", 0, {"strict": "0111"}, method="fusion", **nothing)
+    (fused,) = results(tmp_path / "runs")
+    assert plots._drawable(fused)
+    add("LoRA", 0, {"strict": "0011"})
+    (result,) = results(tmp_path / "runs")
+    assert plots.points(result, "toy")["label"].tolist() == ["Pre-trained", "LoRA"]
+    lines = plots.pareto(result).axes[0].lines
+    assert [line.get_ydata()[0] for line in lines if line._unscaled_dash_pattern[1] == (1, 2)] == [25.0]
+
+
+def test_what_is_fused_alone_makes_no_figure(add, tmp_path):
+    add("Fusion", 0, {"strict": "0111"}, method="fusion", train={"steps": 0})
+    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_line_joins_what_differs_by_a_number_alone():
+    labels = {"label": ["LoRA (r=1)", "LoRA (r=8)", "VectorFit", "VectorFit (no AVF)"]}
+    methods = {"method": ["lora", "lora", "vectorfit", "vectorfit"], "family": "LoRA", "drawn": "point"}
+    frame = pd.DataFrame({**labels, **methods, "params": [1, 8, 2, 2], "score": 1.0})
+    assert sorted(plots.dots(frame)["method"]) == ["VectorFit", "VectorFit (no AVF)", "lora", "lora"]
+
+
+def test_of_two_lines_close_together_the_lower_is_named_below_it(add, tmp_path):
+    for method, label, right in (("full", "Full-FT", 21), ("head", "Head", 20), ("lora", "LoRA", 1)):
+        add(label, 0, {"strict": "1" * right + "0" * (40 - right)}, method=method, parameters={"adapter": 9, "head": 0})
+    (result,) = results(tmp_path / "runs")
+    with plots.matplotlib.rc_context(plots.STYLE):
+        texts = {text.get_text(): text for text in plots.pareto(result).axes[0].texts}
+    assert (texts["Full-FT (9)"].get_va(), texts["Head (9)"].get_va()) == ("bottom", "top")
 
 
 def test_one_method_alone_can_be_drawn(add, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from analysis import search, tables
+from harness import record
 from tests.analysis.conftest import entry
 
 
@@ -100,3 +101,20 @@ def test_seeds_that_only_the_picked_rate_was_run_with_later_decide_nothing(add_r
         add_rate(rate, right, seed=0)
     add_rate(1e-2, 0, seed=1)
     assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
+
+
+def test_what_trains_nothing_was_not_searched_at_however_many_rates_it_was_run(add, add_rate, tmp_path):
+    for rate in (1e-3, 1e-2):
+        add_rate(rate, 4)
+        scores = {"toy": {"validation": entry({"strict": "1000"}, 0.0)}}
+        config = {"train": {"lr": rate}, "recipe": {"name": "clean"}}
+        add("Pre-trained", 0, method="none", scores=scores, config=config, train={"steps": 0})
+    assert set(pick(tmp_path)) == {"lora"}
+
+
+def test_rates_are_compared_at_the_same_callbacks_of_a_method(add, tmp_path):
+    for chosen in ("strongest", "random"):
+        method = {"adapter": {"seed": 1}, "callbacks": {"freezing": {"pick": chosen}}}
+        add(chosen, 0, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
+    records, _ = record.find(tmp_path / "runs")
+    assert len({search.budget(each) for each in records}) == 2

@@ -111,6 +111,19 @@ def test_selection_rule_learning_rate_and_targets_are_in_the_notes(add, tmp_path
     assert "B: learning rate 0.05, kept best on validation." in notes
 
 
+def test_what_trains_nothing_says_so_and_leaves_the_settings_of_the_others_shared(add, tmp_path):
+    nothing = {"parameters": {"adapter": 0, "head": 0}, "train": {"steps": 0, "step_seconds": 0.0}}
+    add("Pre-trained", 0, {"strict": BAD}, method="none", config={"train": {"lr": 0.7}}, **nothing)
+    add("A", 0, {"strict": GOOD}, config={"train": {"lr": 1e-3, "max_steps": 10}})
+    search = {"train": {"lr": 1e-2, "max_steps": 10}, "evaluate": {"splits": ["validation"]}}
+    add("A", 0, config=search, scores={"toy": {"validation": entry({"strict": GOOD}, 0.0)}})
+    add("B", 0, {"strict": GOOD}, config={"train": {"lr": 1e-3, "max_steps": 10}})
+    notes = only(tmp_path).notes
+    assert "All rows: recipe clean, targets QV, learning rate 0.001, steps 10, base m, data d." in notes
+    assert [note for note in notes if note.startswith("Pre-trained")] == ["Pre-trained: nothing was trained."]
+    assert notes[-1] == "Learning rates tried, the best on validation data kept: A 2 (0.001, 0.01); B 1 (0.001)."
+
+
 def test_legacy_and_strict_have_a_column_each(add, tmp_path):
     add("A", 0, {"legacy": GOOD, "strict": BAD})
     shown = row(only(tmp_path), "A")
@@ -164,6 +177,10 @@ def test_latex_escapes_what_latex_would_read_as_a_command():
         r"50\% \& a\_b \#1 \{x\} \textbackslash{}y \textasciitilde{}\textasciicircum{} \$"
     )
     assert markup.tex("**1.0** ± 2†") == r"\textbf{1.0} $\pm$ 2\textsuperscript{\dag}"
+
+
+def test_latex_has_a_command_for_each_sign_that_tables_use():
+    assert markup.tex("0.1‡ σ/μ 6 × 1") == r"0.1\textsuperscript{\ddag} $\sigma$/$\mu$ 6 $\times$ 1"
 
 
 def test_latex_is_booktabs_with_one_line_a_row():
