@@ -1,0 +1,59 @@
+"""Spectral Adapter, additive and rotation, in PEFT's tests."""
+
+from dataclasses import dataclass
+
+from cases import OF_THE_BASIS, Cases
+from tiny_models import TARGETS
+
+from baselines.spectral import SpectralAdapterConfig
+
+additive = {"mode": "additive", "r": 2, "block": "top", "scale": False}
+rotation = {**additive, "mode": "rotation"}
+draw = {"init_weights": False}
+
+
+@dataclass
+class SizedConfig(SpectralAdapterConfig):
+    r: int = 2
+
+
+CASES = Cases(
+    config=SpectralAdapterConfig,
+    sized=SizedConfig,
+    custom=[
+        ("additive", "MLP", {**additive, "target_modules": "lin0"}),
+        ("bottom, two layers", "MLP", {**additive, "r": 1, "block": "bottom", "target_modules": ["lin0", "lin1"]}),
+        (
+            "inner columns and head",
+            "MLP",
+            {**additive, "block": 3, "target_modules": ["lin0"], "modules_to_save": ["lin1"]},
+        ),
+        ("rotation", "MLP", {**rotation, "r": 3, "target_modules": ["lin0"]}),
+        (
+            "rotation of inner columns, scaled",
+            "MLP2",
+            {**rotation, "block": 5, "scale": True, "target_modules": ["lin0"]},
+        ),
+        (
+            "rotation, basis",
+            "MLP_LayerNorm",
+            {**rotation, "block": "bottom", "save_basis": True, "target_modules": ["lin0"]},
+        ),
+        ("Conv1D", "EmbConv1D", {**additive, "r": 1, "target_modules": ["conv1d"]}),
+    ],
+    pairs=[
+        (
+            "same layer",
+            {**additive, **draw, "target_modules": ["lin0"]},
+            {**rotation, **draw, "block": 2, "target_modules": ["lin0"]},
+        ),
+        (
+            "two layers",
+            {**rotation, **draw, "target_modules": ["lin0"]},
+            {**additive, **draw, "target_modules": ["lin1"]},
+        ),
+    ],
+    transformers=[{**additive, "target_modules": TARGETS}, {**rotation, "scale": True, "target_modules": TARGETS}],
+    reseed={},
+    left_out=OF_THE_BASIS,
+)
