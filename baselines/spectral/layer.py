@@ -84,8 +84,7 @@ class SpectralAdapterLayer(BasisLayer):
             for position, column in enumerate(known)
         }
         if all(column in here for column in columns):
-            found = [(self.basis(adapter), position) for adapter, position in (here[column] for column in columns)]
-            pairs = [Basis(basis.U[:, [i]], basis.s[[i]], basis.Vh[[i]]) for basis, i in found]
+            pairs = [(self.basis(adapter), position) for adapter, position in (here[column] for column in columns)]
             return Basis(*map(wide, joined(pairs)))
         weight = self.unmerged_weight()
         U, s, Vh = self.decompose(weight.to(wide_dtype(weight)))
@@ -96,18 +95,25 @@ class SpectralAdapterLayer(BasisLayer):
         self.columns_here.pop(adapter_name, None)
 
     @torch.no_grad()
-    def fuse(self, adapter_name: str, config: SpectralAdapterConfig, parts: dict[str, SpectralAdapterConfig]) -> None:
-        """Add an adapter on the columns of all parts, in their order; a part that is absent here is at its start."""
-        bases = [self.basis(part) if part in self.configs else self.base_columns(parts[part]) for part in parts]
-        self._add(adapter_name, config, joined(bases))
-        if all(part in self.columns_here for part in parts if part in self.configs):
-            self.columns_here[adapter_name] = self.columns_of(config)
-        whole, first = self.trained(adapter_name), 0
+    def fuse(
+        self, adapter_name: str, config: SpectralAdapterConfig, parts: dict[str, SpectralAdapterConfig],
+        weights: dict[str, float],
+    ) -> None:  # fmt: skip
+        """Add an adapter whose trained tensors are weighted sums of the parts'; a part absent here is at its start."""
+        columns, pairs, everywhere = self.columns_of(config), {}, True
         for part, part_config in parts.items():
-            columns = slice(first, first := first + part_config.r)
-            if part in self.configs:
-                for name, tensor in self.trained(part).items():
-                    self.mode_of(adapter_name).place(whole[name].data, tensor.data, columns)
+            basis = self.basis(part) if part in self.configs else self.base_columns(part_config)
+            everywhere &= part not in self.configs or part in self.columns_here
+            for position, column in enumerate(self.columns_of(part_config)):
+                pairs.setdefault(column, (basis, position))
+        self._add(adapter_name, config, joined([pairs[column] for column in columns]))
+        if everywhere:
+            self.columns_here[adapter_name] = columns
+        whole = self.trained(adapter_name)
+        for part in (part for part in parts if part in self.configs):
+            positions = torch.tensor([columns.index(c) for c in self.columns_of(parts[part])], device=basis.s.device)
+            for name, tensor in self.trained(part).items():
+                self.mode_of(adapter_name).place(whole[name].data, tensor.data, positions, weights[part])
 
     def trained(self, adapter_name: str) -> Tensors:
         stores = {name: getattr(self, name) for name in self.adapter_layer_names}
@@ -136,11 +142,12 @@ class SpectralAdapterLayer(BasisLayer):
         return {name: turn(tensors[name], signs.to(tensors[name])) for name in self.trained(adapter_name)}
 
 
-def joined(bases: list[Basis]) -> Basis:
+def joined(pairs: list[tuple[Basis, int]]) -> Basis:
+    """One basis of single columns of others."""
     return Basis(
-        torch.cat([basis.U for basis in bases], dim=1),
-        torch.cat([basis.s for basis in bases]),
-        torch.cat([basis.Vh for basis in bases]),
+        torch.cat([basis.U[:, [i]] for basis, i in pairs], dim=1),
+        torch.cat([basis.s[[i]] for basis, i in pairs]),
+        torch.cat([basis.Vh[[i]] for basis, i in pairs]),
     )
 
 

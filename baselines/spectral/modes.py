@@ -22,13 +22,13 @@ class Mode(NamedTuple):
 
     sizes(out, inp, r): of the tensors that are zero at the start. factors(basis, w, trained): L and R.
     turn(tensor, signs): what is the same with the pairs e_i (u_i, v_i) as the tensor with (u_i, v_i).
-    place(whole, part, columns): writes what was trained on a block of columns into a tensor for more of them.
+    place(whole, part, columns, weight): adds what was trained on some columns to a tensor for more of them, at start.
     """
 
     sizes: Callable[[int, int, int], dict[str, tuple[int, int]]]
     factors: Callable[[Basis, torch.Tensor | None, Tensors], tuple[torch.Tensor, torch.Tensor]]
     turn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    place: Callable[[torch.Tensor, torch.Tensor, slice], None]
+    place: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], None]
 
 
 def additive_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, int]]:
@@ -47,8 +47,8 @@ def turn_columns(tensor: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
     return tensor * signs
 
 
-def place_columns(whole: torch.Tensor, part: torch.Tensor, columns: slice) -> None:
-    whole[:, columns] = part
+def place_columns(whole: torch.Tensor, part: torch.Tensor, columns: torch.Tensor, weight: float) -> None:
+    whole[:, columns] += weight * part
 
 
 def rotation_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, int]]:
@@ -82,8 +82,12 @@ def turn_both(tensor: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
     return signs[:, None] * tensor * signs if tensor.dim() == 2 else tensor
 
 
-def place_diagonal_block(whole: torch.Tensor, part: torch.Tensor, columns: slice) -> None:
-    whole[(columns,) * part.dim()] = part
+def place_diagonal_block(whole: torch.Tensor, part: torch.Tensor, columns: torch.Tensor, weight: float) -> None:
+    """The scale (r,) starts at 1, X at 0."""
+    if part.dim() == 1:
+        whole[columns] += weight * (part - 1)
+    else:
+        whole[columns[:, None], columns] += weight * part
 
 
 MODES = {

@@ -70,16 +70,45 @@ def test_merging_adapters_on_disjoint_columns_one_after_the_other_gives_the_fuse
 def test_updates_of_a_shared_block_put_into_one_do_not_add_up():
     """(U + A1 + A2) S (V + B1 + B2)^T has cross terms A1 S B2^T and A2 S B1^T."""
     model, layer = adapted(9, 14)
-    for name, seed in (("other", 2), ("both", 3)):
-        model.add_adapter(name, SpectralAdapterConfig(r=3, target_modules=["lin"]))
-        draw(layer, name, seed)
-    for store in (layer.spectral_A_U, layer.spectral_A_V):
-        store["both"].data = store["default"].data + store["other"].data
+    model.add_adapter("other", SpectralAdapterConfig(r=3, target_modules=["lin"]))
+    draw(layer, "other", seed=2)
+    model.add_weighted_adapter(["default", "other"], [1, 1], "both", combination_type="linear")
     A, B, s = layer.spectral_A_U, layer.spectral_A_V, layer.basis("both").s
     added = layer.get_delta_weight("default") + layer.get_delta_weight("other")
     cross = (A["default"] * s) @ B["other"].T + (A["other"] * s) @ B["default"].T
     assert cross.norm() > 1
     torch.testing.assert_close(layer.get_delta_weight("both") - added, cross)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_added_on_disjoint_columns_are_updates_added(kind):
+    model, layer, names = three_blocks(**kind)
+    model.add_weighted_adapter(names, [1, 1, 1], "updates")
+    model.add_weighted_adapter(names, [1, 1, 1], "factors", combination_type="linear")
+    torch.testing.assert_close(layer.get_delta_weight("factors"), layer.get_delta_weight("updates"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_on_columns_in_part_shared_are_added_where_they_meet(kind, tmp_path):
+    """Columns 0-2 and 2-4, half of each: the dense formula on columns 0-4."""
+    model, layer = adapted(9, 14, **kind)
+    model.add_adapter("near", SpectralAdapterConfig(r=3, block=2, target_modules=["lin"], **kind))
+    draw(layer, "near", seed=2)
+    model.add_weighted_adapter(["default", "near"], [0.5, 0.5], "both", combination_type="linear")
+    whole = {}
+    for key, first in layer.trained("default").items():
+        start = torch.ones_like(first) if "scale" in key else torch.zeros_like(first)
+        parts = [(tensor.detach() - start) / 2 for tensor in (first, layer.trained("near")[key])]
+        at = [(slice(0, 3),), (slice(2, 5),)]
+        shape = (5, 5) if "_X_" in key else (*first.shape[:-1], 5)
+        whole[key] = torch.full(shape, start.flatten()[0].item(), dtype=torch.float64)
+        for place, part in zip(at, parts, strict=True):
+            whole[key][place * 2 if "_X_" in key else (..., *place)] += part
+    expected = dense(layer, [0, 1, 2, 3, 4], whole, "both")
+    torch.testing.assert_close(layer.base_layer.weight + layer.get_delta_weight("both"), expected)
+    model.save_pretrained(tmp_path, selected_adapters=["both"])
+    loaded = peft.PeftModel.from_pretrained(one_linear(9, 14), tmp_path / "both")
+    torch.testing.assert_close(loaded.base_model.model.lin.get_delta_weight("default"), layer.get_delta_weight("both"))
 
 
 def two_layers() -> nn.Module:
@@ -171,7 +200,7 @@ def test_a_scaled_rotation_fuses_with_an_unscaled_one():
         ((["default", "two"], [1], "f"), "2 adapters were given with 1 weights"),
         (([], [], "f"), "0 adapters were given with 0 weights"),
         ((["default", "two"], [1, 1], "last"), "there is an adapter 'last' already"),
-        ((["default", "two"], [1, 1], "f", "ties"), "combination_type='ties' is not cat"),
+        ((["default", "two"], [1, 1], "f", "ties"), "combination_type='ties' is not one of cat, linear"),
     ],
 )
 def test_what_cannot_be_fused_is_refused_and_nothing_is_left_behind(arguments, message):

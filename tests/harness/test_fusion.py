@@ -10,6 +10,7 @@ from peft import PeftModel
 
 import run
 from harness import adapt, command_line, config, models, record
+from harness.settings import SettingError
 
 BLOCKS = {"micro_sst2": 0, "micro_cola": 4}
 COMMON = ("model=micro_deberta", "wandb.mode=disabled", "seed=3")
@@ -85,6 +86,18 @@ def test_the_head_is_that_of_the_part_trained_on_the_task(composed, trained, tas
     expected = load_file(folder / "adapter" / "adapter_model.safetensors")["base_model.model.classifier.weight"]
     model = fused(fusion(composed, trained, task=task)).model
     assert torch.equal(model.get_submodule("base_model.model.classifier").weight, expected)
+
+
+def test_parts_on_one_block_of_columns_are_fused_by_their_factors_alone(composed, trained, capsys):
+    same = {"micro_sst2": "r4-0-QK", "micro_cola": "r4-0-QK"}
+    command_line.failures.clear()
+    run.main(composed(f"runs_dir={trained}", "task=micro_cola", "method=spectral_additive", "method.adapter.r=4",
+                      "method.adapter.block=0", "method.targets=QK", *COMMON, *SMALL))  # fmt: skip
+    cfg = fusion(composed, trained, parts=same)
+    with pytest.raises(SettingError, match="share columns"):
+        fused(cfg)
+    cfg.method.combination = "linear"
+    assert any((p != 0).any() for name, p in fused(cfg).model.named_parameters() if "spectral_A_U" in name)
 
 
 def test_nothing_is_trained_and_the_record_says_so(composed, trained):

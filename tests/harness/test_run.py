@@ -61,6 +61,14 @@ def test_a_finished_run_is_skipped(go, capsys):
     assert first == second
 
 
+def test_the_pre_trained_model_is_scored_as_it_is(go, tmp_path, capsys):
+    done = go(*TINY, "method=none")
+    assert (done.status, done.num_trainable_params, done.train["steps"]) == ("done", 0, 0)
+    assert len(done.scores["micro_gsm"]["test"]["scorers"]["strict"]["items"]) == 12
+    go(*TINY_DIGITS, "method=none")
+    assert "the head (classifier) is not pre-trained; method=head trains it" in capsys.readouterr().err
+
+
 def test_another_split_reuses_the_trained_adapter(go):
     first = go(*TINY, "method=lora", "train.max_steps=1", "evaluate.splits=[validation]")
     assert "test" not in first.scores["micro_gsm"]
