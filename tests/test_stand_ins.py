@@ -1,4 +1,4 @@
-"""One row of every experiment of the paper, end to end: the run's own overrides over a small local checkpoint and small
+"""One row of every experiment of the papers, end to end: its own overrides over a small local checkpoint and small
 local files with the real columns. Nothing of the path is replaced but weights and data."""
 
 import json
@@ -13,10 +13,14 @@ from harness import command_line, experiments, record
 from tests.conftest import ROOT
 from tests.test_task_contract import LOCAL
 
-PAPER = [name for name in experiments.names() if re.fullmatch(r"(table|figure)\d+", name)]
+PAPER = [name for name in experiments.names() if re.fullmatch(r"(spectral_)?(table|figure)\d+", name)]
 SHORT = ("train.max_steps=1", "train.batch_size=4", "train.micro_batch_size=2", "evaluate.batch_size=64",
          "wandb.mode=disabled", "threads=1")  # fmt: skip
-FEW_TOKENS = {"commonsense": ("task.max_new_tokens=4",), "metamath": ("task.source.max_new_tokens={gsm8k:4,math:4}",)}
+FEW_TOKENS = {
+    "commonsense": ("task.max_new_tokens=4",),
+    "gsm8k_few_shot": ("task.max_new_tokens=4",),
+    "metamath": ("task.source.max_new_tokens={gsm8k:4,math:4}",),
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,7 @@ def stand_ins(tmp_path_factory):
     vit = (f"model.checkpoint={folder}/vit", "model.blocks=2", "model.image.size=32")
     return {
         "gemma2b": gemma, "gemma7b": gemma, "llama3_8b": (f"model.checkpoint={folder}/llama", "model.blocks=2"),
+        "mistral_7b": (f"model.checkpoint={folder}/llama", "model.blocks=2"),
         "pythia_2_8b": (f"model.checkpoint={_late(ROOT / 'assets' / 'micro_pythia')}", "model.blocks=4"),
         "deberta_v3_base": ("model.checkpoint=assets/micro_deberta", "model.blocks=4"), "vit_b16": vit, "vit_l16": vit,
     }  # fmt: skip
@@ -55,14 +60,16 @@ def _written(value) -> str:
     return json.dumps(value)
 
 
-def first_svft_cell(name: str) -> experiments.Cell:
+def first_own_cell(name: str) -> experiments.Cell:
+    """Of the method that the paper is about."""
     cells = experiments.cells(experiments.read(name))
-    return next(cell for cell in cells if cell.row["method"] == "SVFT" and cell.row.get("variant") in ("P", None))
+    rows = {("SVFT", "P"), ("SVFT", None), ("Spectral-A", None)}
+    return next(cell for cell in cells if (cell.row["method"], cell.row.get("variant")) in rows)
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_a_row_of_the_experiment_runs_from_checkpoint_to_scores(composed, stand_ins, tmp_path, name):
-    cell = first_svft_cell(name)
+    cell = first_own_cell(name)
     chosen = dict(item.lstrip("+").split("=", 1) for item in cell.overrides)
     task, model = chosen["task"], chosen["model"]
     few = FEW_TOKENS.get(composed(f"task={task}").task.name, ())

@@ -66,7 +66,7 @@ def test_the_pre_trained_model_is_scored_as_it_is(go, tmp_path, capsys):
     assert (done.status, done.num_trainable_params, done.train["steps"]) == ("done", 0, 0)
     assert len(done.scores["micro_gsm"]["test"]["scorers"]["strict"]["items"]) == 12
     go(*TINY_DIGITS, "method=none")
-    assert "the head (classifier) is not pre-trained; method=head trains it" in capsys.readouterr().err
+    assert "the head (classifier) is not pre-trained, so there is nothing to evaluate" in capsys.readouterr().err
 
 
 def test_another_split_reuses_the_trained_adapter(go):
