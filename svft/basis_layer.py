@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -60,29 +61,29 @@ class BasisLayer(nn.Module, BaseTunerLayer):
                 self.register_buffer(f"basis_{field}", tensor, persistent=False)
         self.update_layer(adapter_name, config)
 
+    @abstractmethod
     def make_stores(self) -> None:
         """The method's own parameters and buffers, by adapter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update_layer(self, adapter_name: str, config: PeftConfig) -> None:
         """Add an adapter, at its start. Ends with `remember_basis`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         """What the adapter adds to the layer's output (B, O) for input x (B, I)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delta_weight(self, adapter_name: str) -> torch.Tensor:
         """The same as an O x I matrix, fp32 (fp64 on an fp64 base)."""
-        raise NotImplementedError
 
     def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
         """The same for the bias (O,); None where the method leaves it alone."""
         return None
 
+    @abstractmethod
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """What changes of saved tensors (by attribute) trained with the pairs e_i (u_i, v_i), for the pairs here."""
-        raise NotImplementedError
 
     def check_saved(self, adapter_name: str, tensors: dict[str, torch.Tensor]) -> None:
         """Raise ValueError where saved tensors (by attribute) belong to another configuration than the one here."""
