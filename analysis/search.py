@@ -21,7 +21,7 @@ from analysis.frames import ordered, scores_frame, untrained
 from analysis.tables import OUT, write
 from harness.record import Record, find
 
-SEEDED = ("seed", "projection_prng_key")  # options of an adapter that differ by the seed of the run
+SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
 HEADER = """\
 # Learning rates that scored best on validation data, {family} with {model}: task, method, then variant.
 # Written by `python -m analysis.search --family {family} --model {model} --task {tasks}`.
@@ -56,8 +56,9 @@ def budget(run: Record) -> str:
     """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
     train = {key: value for key, value in run.config["train"].items() if key not in ("lr", "head_lr")}
     method = run.config.get("method", {})
-    adapter = {key: value for key, value in method.get("adapter", {}).items() if key not in SEEDED}
-    return json.dumps([train, adapter, method.get("callbacks")], sort_keys=True)
+    options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
+    unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
+    return json.dumps([train, unseeded], sort_keys=True)
 
 
 def _shared_seeds(frame: pd.DataFrame) -> pd.DataFrame:

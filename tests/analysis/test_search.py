@@ -118,3 +118,11 @@ def test_rates_are_compared_at_the_same_callbacks_of_a_method(add, tmp_path):
         add(chosen, 0, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
     records, _ = record.find(tmp_path / "runs")
     assert len({search.budget(each) for each in records}) == 2
+
+
+def test_the_seed_of_a_callback_makes_no_other_budget(add, tmp_path):
+    for seed in (0, 1):
+        method = {"adapter": {"seed": seed}, "callbacks": {"freezing": {"pick": "random", "seed": seed}, "off": None}}
+        add(f"run {seed}", seed, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
+    records, _ = record.find(tmp_path / "runs")
+    assert len({search.budget(each) for each in records}) == 1
