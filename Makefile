@@ -60,10 +60,15 @@ METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
 GRID := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'
 PICK := $(BIN)/python -m analysis.search
 
-search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (two hours)
+search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (five hours)
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=head
 	@$(PICK) --family micro_vision --model micro_vit --task digits
 	HF_HUB_OFFLINE=1 $(RUN) experiment=lr_search wandb.mode=disabled task=digits model=micro_vit seed=0,1,2
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=vectorfit method.avf=false
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=vectorfit method.adapter.train_bias=false
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=spectral_additive method.adapter.r=5
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=spectral_rotation method.adapter.r=32
+	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=oft method.adapter.oft_block_size=16
 	@$(PICK) --family micro_vision --model micro_vit --task digits
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random,svft_topk
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
