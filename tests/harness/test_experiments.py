@@ -75,7 +75,7 @@ def test_every_run_composes_resolves_and_is_one_configuration(composed, name):
     """The first run of each method of an experiment; all of them are composed when the manifests are made."""
     seen = set()
     for run in experiments.expand(experiments.read(name), ["task=micro_gsm"] if name == "lr_search" else []):
-        cfg = composed(*[item for item in run if not re.search(r"=[^\[]*,", item)])
+        cfg = composed(*[item for item in run if not re.search(r"=[^\[{]*,", item)])
         if cfg.method.name not in seen:
             seen.add(cfg.method.name)
             assert config.resolve(cfg)["train"]["lr"] > 0 or cfg.method.lr == 0  # of what trains nothing
