@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import peft
 import pytest
-import scipy.linalg
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
@@ -22,6 +21,7 @@ import svft.basis_layer
 from baselines.vectorfit import VectorFitConfig, VectorFitLayer
 from svft import SvftConfig
 from svft.decomposition import Basis
+from tests.lapack import other_lapack
 
 KINDS = {
     "sigma": {"train_bias": False},
@@ -384,13 +384,6 @@ def test_another_process_gives_the_same_outputs(tmp_path):
     outputs = load_file(tmp_path / "outputs.safetensors")
     for name in KINDS:
         torch.testing.assert_close(outputs[name], expected[name], msg=name)
-
-
-def other_lapack(weight: torch.Tensor) -> Basis:
-    """QR iteration where torch divides and conquers, with signs at random instead of by the convention."""
-    U, s, Vh = scipy.linalg.svd(weight.double().numpy(), full_matrices=False, lapack_driver="gesvd")
-    sign = np.sign(np.random.RandomState(0).standard_normal(len(s)))
-    return Basis(*(torch.from_numpy(part).to(weight.dtype) for part in (U * sign, s, Vh * sign[:, None])))
 
 
 @every_kind

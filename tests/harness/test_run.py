@@ -107,6 +107,18 @@ def test_the_best_epoch_on_validation_data_is_kept_when_asked_for(go):
     assert done.scores["digits"]["validation"]["scorers"]["accuracy"]["mean"] == pytest.approx(max(scores))
 
 
+def test_the_step_of_the_lowest_validation_loss_is_kept_when_asked_for(go):
+    done = go(*TINY, "method=lora", "train.max_steps=6", "train.lr=3e-1", "train.select_best={by: loss, every: 2}")
+    losses = {check["step"]: check["loss"] for check in done.train["validation"]}
+    assert list(losses) == [2, 4, 6]
+    assert done.train["best_step"] == min(losses, key=losses.get)
+
+
+def test_a_choice_of_the_best_that_cannot_be_made_is_refused(go, capsys):
+    go(*TINY, "method=lora", "train.select_best={by: score, every: 2}")
+    assert "takes by (loss, or score of a classifier)" in capsys.readouterr().err
+
+
 def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
     """Linear decay over n steps leaves lr/n' for the last one; a schedule that is too short leaves 0."""
     from harness import trainer
