@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint format tables plots search micro twins neighbours manifests params readme assets lock clean
+.PHONY: help demo test lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,7 @@ tables: $(READY) ## from runs/ alone: results, the paper's tables and their twin
 	$(BIN)/python -m analysis.comparison --runs runs --out analysis/output/tables
 	$(BIN)/python -m analysis.fusion --runs runs --out analysis/output/tables
 	$(BIN)/python -m analysis.training_strength --runs runs --out analysis/output/tables
+	$(BIN)/python -m analysis.bench_tables --runs runs --out analysis/output/tables
 	$(BIN)/python -m analysis.errata --runs runs --out analysis/output
 
 plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their twins, into analysis/output/figures
@@ -54,6 +55,7 @@ plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their
 	$(BIN)/python -m analysis.comparison_figure --runs runs --out analysis/output/figures
 	$(BIN)/python -m analysis.strength_figure --runs runs --out analysis/output/figures
 	$(BIN)/python -m analysis.paper_figures --runs runs --out analysis/output/figures
+	$(BIN)/python -m analysis.bench_figure --runs runs --out analysis/output/figures
 	$(BIN)/python -m analysis.patterns_figure --runs runs --out analysis/output/figures
 
 METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
@@ -95,6 +97,15 @@ twins: $(READY) ## the micro twin of every table and figure of the paper, one se
 NEIGHBOURS := comparison vectorfit_strength fusion micro_spectral_table1 micro_spectral_table2
 neighbours: $(READY) ## VectorFit, Spectral Adapter and the controls on the micro tasks, into runs/ (two hours)
 	for name in $(NEIGHBOURS); do HF_HUB_OFFLINE=1 $(RUN) experiment=$$name wandb.mode=disabled || exit 1; done
+
+bench: $(READY) ## speed and memory side by side on this CPU: training steps, SVD, generation, precision; into runs/bench/
+	$(BIN)/python -m bench.block
+	$(BIN)/python -m bench.svd
+	$(BIN)/python -m bench.generation
+	$(BIN)/python -m bench.precision
+
+bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
+	$(BIN)/python -m bench.model
 
 manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/
 	$(BIN)/python manifests.py

@@ -1,11 +1,10 @@
 """Language: examples to token ids, text that is generated, and answers that are ranked by their likelihood.
 
-Shapes: B batch, T tokens of the longest row in the batch, N new tokens, V vocabulary, K tokens of the longest choice
-in the batch and the one before it.
+Shapes: B batch, T tokens of the longest row in the batch, V vocabulary, K tokens of the longest choice in the batch and
+the one before it.
 """
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,8 +12,10 @@ from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel
 
-from harness import models
+from harness import engines, models
+from harness.batches import can_keep_the_last_logits, device_of, longest_first, padded_left
 from harness.progress import bar
+from harness.settings import SettingError
 from tasks.base import Benchmark, Task, TextExample
 from tasks.scoring import cut_at_stop
 
@@ -30,6 +31,9 @@ class Generation:
     """
 
     def __init__(self, cfg: DictConfig, task: Task):
+        """Raises SettingError for an engine that is none."""
+        if cfg.evaluate.engine not in engines.ENGINES:
+            raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {', '.join(engines.ENGINES)}")
         self.cfg, self.task = cfg, task
         self.tokenizer = models.load_tokenizer(cfg.model)
         self.num_labels = None
@@ -89,25 +93,21 @@ class Generation:
     def generate(
         self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
     ) -> tuple[list[str], int]:
-        """Continuations of `eval_prompt`, greedy or by the benchmark's beams, and the number of generated tokens.
-
-        Batches hold prompts of like length, padded on the left under an attention mask, so that a text does not depend
-        on what it shares a batch with.
-        """
+        """Continuations of `eval_prompt`, greedy or by the benchmark's beams, and the number of generated tokens."""
         prompts = self._tokens([e.eval_prompt for e in examples])
-        settings = self._settings(benchmark)
+        settings = self.settings(benchmark)
         texts, generated = [""] * len(prompts), 0
+        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
         model.eval()
         with bar(len(prompts), f"generating {label}") as progress:
-            for batch in _longest_first(prompts, batch_size):
-                for index, ids in zip(batch, self._continue(model, [prompts[i] for i in batch], settings), strict=True):
-                    text = self.tokenizer.decode(ids, skip_special_tokens=True)
-                    texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
-                    generated += len(ids)
-                progress.update(len(batch))
+            for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
+                text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
+                generated += len(ids)
+                progress.update()
         return texts, generated
 
-    def _settings(self, benchmark: Benchmark) -> GenerationConfig:
+    def settings(self, benchmark: Benchmark) -> GenerationConfig:
         own = hasattr(benchmark, "max_new_tokens")
         return GenerationConfig(
             max_new_tokens=benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens,
@@ -116,15 +116,6 @@ class Generation:
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
         )
-
-    def _continue(self, model, prompts: list[list[int]], settings: GenerationConfig) -> list[list[int]]:
-        ids, mask = self._padded_left(prompts, model)  # (B, T)
-        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)  # (B, T + N)
-        return [self._until_end(row[ids.shape[1] :].tolist(), settings.eos_token_id) for row in output]
-
-    @staticmethod
-    def _until_end(ids: list[int], end: int) -> list[int]:
-        return ids[: ids.index(end)] if end in ids else ids
 
     @torch.inference_mode()
     def log_likelihoods(
@@ -141,7 +132,7 @@ class Generation:
         sums = [0.0] * len(rows)
         model.eval()
         with bar(len(rows), f"ranking {label}") as progress:
-            for batch in _longest_first(rows, batch_size):
+            for batch in longest_first(rows, batch_size):
                 values = self._choice_sums(model, [rows[i] for i in batch], [lengths[i] for i in batch])
                 for index, value in zip(batch, values, strict=True):
                     sums[index] = value
@@ -151,10 +142,10 @@ class Generation:
 
     def _choice_sums(self, model, rows: list[list[int]], prompt_lengths: list[int]) -> list[float]:
         choices = [row[length:] for row, length in zip(rows, prompt_lengths, strict=True)]
-        ids, mask = self._padded_left(rows, model)  # (B, T)
+        ids, mask = padded_left(rows, self.tokenizer.pad_token_id, device_of(model))  # (B, T)
         keep = max(map(len, choices)) + 1  # K: the token before a choice predicts its first
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
-        if _can_keep_the_last_logits(model):
+        if can_keep_the_last_logits(model):
             inputs["logits_to_keep"] = keep
         logits = model(**inputs, use_cache=False).logits[:, -keep:]  # (B, K, V)
         # Row by row, since a copy of all the logits in fp32 can be larger than the model.
@@ -167,27 +158,5 @@ class Generation:
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts)["input_ids"]
 
-    def _padded_left(self, rows: list[list[int]], model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and the attention mask, each (B, T), where the model is."""
-        device = next(model.parameters()).device
-        longest = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=device)
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-        return ids, mask
-
     def gold(self, example: TextExample) -> Any:
         return example.gold
-
-
-def _longest_first(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Batches of indices of rows of like length; in this order it shows at once whether the memory suffices."""
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def _can_keep_the_last_logits(model: torch.nn.Module) -> bool:
-    """Whether the base model's forward has transformers' `logits_to_keep`; an adapter around it hands it on."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(base.forward).parameters

@@ -34,6 +34,7 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     adapter_layer_names: tuple[str, ...] = ()
     other_param_names: tuple[str, ...] = ("configs", "basis_probe", "basis_fingerprint", "basis_own")
     shares_basis: ClassVar[bool] = True
+    spare: str | None = None  # "weight", "U" or "Vh" where it follows from the other two and may be freed
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: PeftConfig, name: str) -> None:
         super().__init__()
@@ -57,8 +58,10 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         # Of the unmerged weight, for the adapters still to come.
         self.register_buffer("basis_weight_print", fingerprint(weight), persistent=False)
         if self.shares_basis:
-            for field, tensor in self.decompose(weight)._asdict().items():
+            basis = self.decompose(weight)
+            for field, tensor in basis._asdict().items():
                 self.register_buffer(f"basis_{field}", tensor, persistent=False)
+            self.register_buffer("basis_here", probe(basis.U, basis.Vh), persistent=False)
         self.update_layer(adapter_name, config)
 
     @abstractmethod
@@ -92,7 +95,7 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         """W0 as O x I. Raises ValueError while an adapter is merged into it."""
         if self.merged_adapters:
             raise ValueError(f"layer '{self.name}': unmerge {', '.join(self.merged_adapters)} before adding an adapter")
-        return self.get_base_weight().T if self.transposed else self.get_base_weight()
+        return self._weight()
 
     def decompose(self, weight: torch.Tensor) -> Basis:
         """Timed, from the cache if it is there; of a weight on the meta device: shapes only."""
@@ -112,7 +115,58 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         if adapter_name in self.basis_own:
             own = self.basis_own[adapter_name]
             return Basis(own.U, own.s, own.Vh)
-        return Basis(self.basis_U, self.basis_s, self.basis_Vh)
+        return self.shared_basis()
+
+    def shared_basis(self) -> Basis:
+        """What is freed of it is computed, in the dtype of the singular values."""
+        U, s, Vh = self.basis_U, self.basis_s, self.basis_Vh
+        if U is None:
+            U = self._weight().to(s.dtype) @ Vh.T.to(s.dtype) / s
+        if Vh is None:
+            Vh = U.T.to(s.dtype) @ self._weight().to(s.dtype) / s[:, None]
+        return Basis(U, s, Vh)
+
+    @property
+    def basis_dtype(self) -> torch.dtype:
+        return (self.basis_Vh if self.basis_U is None else self.basis_U).dtype
+
+    def is_freed(self, name: str) -> bool:
+        if name != self.spare:
+            return False
+        return self.get_base_layer().weight.numel() == 0 if name == "weight" else getattr(self, f"basis_{name}") is None
+
+    def free(self) -> None:
+        """Give up the spare tensor, if there is one; a weight that another module shares stays there."""
+        if self.spare == "weight":
+            base = self.get_base_layer()
+            base.weight = nn.Parameter(base.weight.data.new_empty(0), requires_grad=False)
+        elif self.spare:
+            setattr(self, f"basis_{self.spare}", None)
+
+    def fill(self) -> None:
+        """Compute the spare tensor from the other two: W0 in its dtype, U or V^T in that of the singular values."""
+        if self.spare is None or not self.is_freed(self.spare):
+            return
+        if self.spare == "weight":
+            self.get_base_layer().weight = nn.Parameter(self.get_base_weight(), requires_grad=False)
+        else:
+            setattr(self, f"basis_{self.spare}", getattr(self.shared_basis(), self.spare))
+
+    def get_base_weight(self) -> torch.Tensor:
+        """Laid out as in the base layer."""
+        if not self.is_freed("weight"):
+            return super().get_base_weight()
+        U, s, Vh = self.basis_U, self.basis_s, self.basis_Vh
+        weight = ((U * s) @ Vh.to(s.dtype)).to(self.get_base_layer().weight.dtype)
+        return weight.T.contiguous() if self.transposed else weight
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Transformers' models look at the weight of some layers."""
+        return self.get_base_weight() if self.is_freed("weight") else super().weight
+
+    def _weight(self) -> torch.Tensor:
+        return self.get_base_weight().T if self.transposed else self.get_base_weight()
 
     def give_own_basis(self, adapter_name: str, basis: Basis) -> None:
         module = nn.Module()
@@ -120,16 +174,22 @@ class BasisLayer(nn.Module, BaseTunerLayer):
             module.register_buffer(field, tensor, persistent=False)
         self.basis_own[adapter_name] = module
 
-    def live_basis(self, adapter_name: str) -> Basis:
-        """That which the base weight gives here, whatever was loaded under this name before."""
+    def forget_own_basis(self, adapter_name: str) -> None:
+        """Back to the basis that the base weight gives here, whatever was loaded under this name before."""
         if self.shares_basis and adapter_name in self.basis_own:
             del self.basis_own[adapter_name]
-        return self.basis(adapter_name)
+
+    def probe_of(self, adapter_name: str) -> torch.Tensor:
+        """Of the pairs that the adapter uses; of a shared basis as it was decomposed, though a part of it be freed."""
+        K = self.directions(adapter_name)
+        if self.shares_basis and adapter_name not in self.basis_own:
+            return self.basis_here[:K].clone()
+        basis = self.basis(adapter_name)
+        return probe(basis.U[:, :K], basis.Vh[:K])
 
     def remember_basis(self, adapter_name: str) -> None:
         """What a reload needs to find the same pairs of vectors, or to refuse another base weight."""
-        K, basis = self.directions(adapter_name), self.basis(adapter_name)
-        self.basis_probe[adapter_name] = probe(basis.U[:, :K], basis.Vh[:K])
+        self.basis_probe[adapter_name] = self.probe_of(adapter_name)
         self.basis_fingerprint[adapter_name] = self.basis_weight_print.clone()
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
@@ -152,14 +212,30 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         for adapter in check_adapters_to_merge(self, adapter_names):
             if adapter in self.configs:
-                self._add_to_base(adapter, 1, safe_merge)
-                self.merged_adapters.append(adapter)
+                self.fill()
+                try:
+                    self._add_to_base(adapter, 1, safe_merge)
+                    self.merged_adapters.append(adapter)
+                finally:
+                    if not self.merged_adapters:  # refused
+                        self.free()
 
     def unmerge(self) -> None:
         if not self.merged:
             warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
         while self.merged_adapters:
             self._add_to_base(self.merged_adapters.pop(), -1, False)
+        self.free()
+
+    def unload_and_optionally_merge_module(
+        self, merge: bool, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The base layer as PEFT hands it back, whole."""
+        if merge:
+            self.merge(safe_merge=safe_merge, adapter_names=adapter_names)
+        if self.spare == "weight":
+            self.fill()
+        return self.get_base_layer()
 
     @torch.no_grad()
     def _add_to_base(self, adapter: str, sign: int, check: bool) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from transformers.pytorch_utils import Conv1D
 
 from .basis_layer import BasisLayer
+from .decomposition import Basis
 from .restore import BASIS_KEY, restore
 
 
@@ -87,7 +88,10 @@ class BasisModel(BaseTuner):
         if config.save_basis:
             for name, layer in model.named_modules():
                 if isinstance(layer, BasisLayer) and adapter_name in layer.configs:
-                    for field, tensor in layer.basis(adapter_name)._asdict().items():
+                    U, s, Vh = layer.basis(adapter_name)
+                    if layer.shares_basis:
+                        U, Vh = U.to(layer.basis_dtype), Vh.to(layer.basis_dtype)
+                    for field, tensor in zip(Basis._fields, (U, s, Vh), strict=True):
                         state[f"{name}.{BASIS_KEY}_{field}.{adapter_name}"] = tensor
         return state
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from .decomposition import Basis
 
-ALGORITHM = "svd-float64-largest-entry-of-u-positive-1"  # part of the key: to change whenever `decompose` does
+ALGORITHM = "svd-float64-peeled-largest-entry-of-u-positive-2"  # part of the key: to change whenever `decompose` does
 
 
 def cached(weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Basis:
@@ -73,7 +73,8 @@ def _read(path: Path) -> Basis:
         tensors = {name: file.get_tensor(name) for name in Basis._fields}
         if (file.metadata() or {}).get("sha256") != _digest("basis", tensors):
             raise ValueError("its checksum does not match")
-    return Basis(**tensors)
+    # Copies: a mapped file is not aligned as torch aligns its own memory, and products then differ in the last bits.
+    return Basis(**{name: tensor.clone() for name, tensor in tensors.items()})
 
 
 def _write(path: Path, basis: Basis) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from peft.utils.peft_types import PeftType
 
 from .basis_config import BasisConfig, described, is_integer
+from .cost import FORMS
 from .patterns import PATTERNS
 
 # The only defaults of these fields. `clean` follows the paper's words; `authors_code` the released layer.
@@ -32,6 +33,7 @@ CHOICES = {
     "init": ("zeros", "kaiming"),
     "topk_score": ("alignment", "released"),
     "bias": ("none", "all", "svft_only"),
+    "form": ("auto", *FORMS),
 }
 
 
@@ -71,6 +73,20 @@ class SvftConfig(BasisConfig):
     )
     truncate_base: bool | None = field(
         default=None, metadata=described("with rank: drop the other singular directions of the base weight as well")
+    )
+    keep_weight: bool = field(
+        default=True,
+        metadata=described(
+            "False frees the base weight: the layer is computed from U, Sigma and V^T, whose rounding (in 16 bits "
+            "about that of the weight) moves the start; the first adapter of a model decides"
+        ),
+    )
+    form: str = field(
+        default="auto",
+        metadata=described(
+            "order of products: activations, folded or materialised; auto: the cheapest by count that is precise, for "
+            "each layer and number of tokens"
+        ),
     )
     seed: int = field(
         default=0, metadata=described("of the random pattern and of the kaiming draw; the global RNG is left alone")

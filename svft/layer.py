@@ -12,16 +12,15 @@ import torch
 from peft.tuners._buffer_dict import BufferDict
 from torch import nn
 
-from . import arithmetic, patterns
-from .basis_layer import BasisLayer
+from . import patterns
 from .config import SvftConfig
-from .decomposition import wide_dtype
+from .coupled_layer import CoupledLayer
 
 
-class SvftLayer(BasisLayer):
+class SvftLayer(CoupledLayer):
     adapter_layer_names = ("svft_m", "svft_gate")
     other_param_names = (
-        *BasisLayer.other_param_names,
+        *CoupledLayer.other_param_names,
         "svft_index",  # Ω of banded and random, which the config gives again
         "svft_topk",  # Ω of topk, stored: near ties could be decided differently next time
         "svft_omega",  # of random: the stream and the checksum of Ω
@@ -34,15 +33,20 @@ class SvftLayer(BasisLayer):
         self.svft_index = BufferDict(persistent=False)
         self.svft_topk = BufferDict(persistent=True)
         self.svft_omega = BufferDict(persistent=True)
+        self._forms = {}
 
     def update_layer(self, adapter_name: str, config: SvftConfig) -> None:
         """The basis is there already, so another adapter may be merged meanwhile."""
         self.configs[adapter_name] = config
+        self._forms.clear()
+        if self.spare in ("U", "Vh") and self.truncates(adapter_name):  # which needs both
+            self.fill()
+            self.spare = None
         K = self.directions(adapter_name)
         N = patterns.num_coefficients(K, min(config.d or 0, K - 1))
         stream = patterns.stream_of(config.seed, self.name)
 
-        m = torch.zeros(N, dtype=wide_dtype(self.basis_U), device=self.basis_U.device)
+        m = torch.zeros(N, dtype=self.basis_s.dtype, device=self.basis_s.device)
         if not m.is_meta and (config.init == "kaiming" or not config.init_weights):
             normal = patterns.generator(stream, "coefficients").standard_normal(N)
             m.copy_(torch.from_numpy(normal) * math.sqrt(2 / N))  # kaiming_normal_ of a 1 x N matrix
@@ -64,11 +68,11 @@ class SvftLayer(BasisLayer):
         return "banded" if config.pattern == "topk" and undefined else config.pattern
 
     def _add_pattern(self, adapter_name: str, K: int, N: int, stream: int) -> None:
-        config, U, Vh = self.configs[adapter_name], self.basis_U, self.basis_Vh
-        pattern, device = self.pattern_of(config), U.device
+        config, device = self.configs[adapter_name], self.basis_s.device
+        pattern = self.pattern_of(config)
         if pattern == "plain":
             return
-        if U.is_meta:
+        if self.basis_s.is_meta:
             index = torch.empty(N, dtype=patterns.index_dtype(K), device=device)
         elif pattern == "banded":
             index = patterns.banded(K, min(config.d, K - 1))
@@ -76,6 +80,7 @@ class SvftLayer(BasisLayer):
             index = patterns.random(K, N, stream, config.replacement)
         else:
             score = patterns.alignment if config.topk_score == "alignment" else patterns.released_score
+            U, _, Vh = self.basis(adapter_name)
             index = patterns.topk(score(U[:, :K], Vh[:K]), N)
         if pattern == "random":
             check = 0 if index.is_meta else patterns.checksum(index)
@@ -94,23 +99,15 @@ class SvftLayer(BasisLayer):
                 return store[adapter_name]
         return None
 
-    def _terms(self, adapter_name: str) -> tuple[torch.Tensor, ...]:
-        """U, V^T, coefficients, index, and the singular values to drop (None: none), as the arithmetic takes them."""
-        U, s, Vh = self.basis(adapter_name)
-        config, m = self.configs[adapter_name], self.svft_m[adapter_name]
-        if adapter_name in self.svft_gate:
-            m = m * torch.sigmoid(self.svft_gate[adapter_name])
-        K = self.directions(adapter_name)
-        if config.truncate_base and len(s) > K:
-            return U, Vh, m, self.index(adapter_name), s[K:]
-        return U[:, :K], Vh[:K], m, self.index(adapter_name), None
+    def band(self, adapter_name: str) -> int | None:
+        """The off-diagonals on each side where Ω is a band; None elsewhere."""
+        config = self.configs[adapter_name]
+        return min(config.d, self.directions(adapter_name) - 1) if self.pattern_of(config) == "banded" else None
 
-    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
-        terms = self._terms(adapter_name)
-        return arithmetic.apply_delta(self._cast_input_dtype(x, terms[1].dtype), *terms)
-
-    def delta_weight(self, adapter_name: str) -> torch.Tensor:
-        return arithmetic.delta_weight(*self._terms(adapter_name))
+    def coefficients(self, adapter_name: str) -> torch.Tensor:
+        """m, times its gate; (N,)."""
+        m = self.svft_m[adapter_name]
+        return m * torch.sigmoid(self.svft_gate[adapter_name]) if adapter_name in self.svft_gate else m
 
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """e_i e_j m_ij; on the diagonal that is m_ii."""

@@ -10,7 +10,7 @@ import torch
 
 from .basis_layer import BasisLayer
 from .decomposition import Basis
-from .fingerprint import WEIGHT_TOLERANCE, align, probe, weight_distance
+from .fingerprint import WEIGHT_TOLERANCE, align, weight_distance
 
 BASIS_KEY = "basis_stored"
 
@@ -34,19 +34,19 @@ def restore(layer: BasisLayer, adapter_name: str, saved: dict[str, torch.Tensor]
     _refuse_other_weight(layer, tensors["basis_fingerprint"], prefix)
     layer.check_saved(adapter_name, tensors)
 
-    K, basis = layer.directions(adapter_name), layer.live_basis(adapter_name)
-    live = probe(basis.U[:, :K], basis.Vh[:K])
+    layer.forget_own_basis(adapter_name)
+    live = layer.probe_of(adapter_name)
     signs, aligned = align(tensors["basis_probe"], live)
     if aligned.all():
         if (signs < 0).any():
             saved.update({key(name): turned for name, turned in layer.turn(adapter_name, tensors, signs).items()})
         saved[key("basis_probe")] = live
     elif all(tensor is not None for tensor in stored):
-        layer.give_own_basis(adapter_name, Basis(*stored).to(basis.U.device))
+        layer.give_own_basis(adapter_name, Basis(*stored).to(live.device))
     else:
         raise ValueError(
-            f"layer '{prefix}': {int((~aligned).sum())} of {K} singular vectors are not those that the adapter was "
-            "trained with (equal singular values, or a weight rounded differently); save it with save_basis=True"
+            f"layer '{prefix}': {int((~aligned).sum())} of {len(live)} singular vectors are not those that the adapter "
+            "was trained with (equal singular values, or a weight rounded differently); save it with save_basis=True"
         )
 
 

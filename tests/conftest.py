@@ -1,5 +1,6 @@
 """Every test runs without network, without W&B, on one thread, and with a cache of its own."""
 
+import copy
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -7,6 +8,7 @@ os.environ["WANDB_MODE"] = "disabled"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,12 +45,13 @@ def task_of_yaml(name: str, **changes):
     return config.instantiate(OmegaConf.merge(source, {"data_seed": 0}, changes))
 
 
+@cache
+def _composition(overrides: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
 @pytest.fixture
 def composed():
-    """compose("method=lora", ...) -> the configuration that run.py would get."""
-
-    def make(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
-
-    return make
+    """composed("method=lora", ...) -> the configuration that run.py would get, and the caller's own to change."""
+    return lambda *overrides: copy.deepcopy(_composition(overrides))

@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "baselines": {"svft"},
     "tasks": set(),
     "harness": {"tasks"},
+    "bench": {"svft", "harness"},
     "analysis": {"harness.record"},
     "assets": {"tasks"},
 }

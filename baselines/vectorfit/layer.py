@@ -81,13 +81,14 @@ class VectorFitLayer(BasisLayer):
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         U, _, Vh = self.basis(adapter_name)
         x = self._cast_input_dtype(x, Vh.dtype)
-        delta = arithmetic.apply_delta(x, U, Vh, self._delta_sigma(adapter_name), None, None)  # (B, O)
+        sigma = self._delta_sigma(adapter_name)
+        delta = arithmetic.product(x, sigma, None, U, None, Vh, C=len(sigma), form="activations")  # (B, O)
         bias = self.delta_bias(adapter_name)
         return delta if bias is None else delta + bias
 
     def delta_weight(self, adapter_name: str) -> torch.Tensor:
         U, _, Vh = self.basis(adapter_name)
-        return arithmetic.delta_weight(U, Vh, self._delta_sigma(adapter_name), None, None)
+        return arithmetic.delta_weight(U, Vh, self._delta_sigma(adapter_name), None)
 
     def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
         """b - b0, (O,)."""

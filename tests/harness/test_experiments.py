@@ -3,14 +3,14 @@
 import csv
 import itertools
 import re
-import subprocess
-import sys
+from functools import cache
 
 import pytest
 
 from harness import config, experiments, plan
 from harness.settings import SettingError
 from tests.conftest import ROOT
+from tests.processes import call
 
 REFERENCE = ROOT / "analysis" / "reference"
 NAMES = experiments.names()
@@ -70,15 +70,27 @@ def test_every_experiment_of_the_paper_has_a_micro_twin_with_the_same_methods(na
     assert {row["method"] for row in twin["rows"]} == {row["method"] for row in original["rows"]}
 
 
+@cache
+def runs_with_new_pairs() -> dict[str, list[list[str]]]:
+    """Of each experiment the runs in which two overrides meet that meet in no run before; a seed composes nothing."""
+    met, found = set(), {}
+    for name in NAMES:
+        found[name] = []
+        for run in experiments.expand(experiments.read(name), ["task=micro_gsm"] if name == "lr_search" else []):
+            single = [item for item in run if not re.search(r"=[^\[{]*,", item) and not item.startswith("seed=")]
+            pairs = set(itertools.combinations(sorted(single), 2))
+            if not pairs <= met:
+                met |= pairs
+                found[name].append(single)
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_run_composes_resolves_and_is_one_configuration(composed, name):
-    """The first run of each method of an experiment; all of them are composed when the manifests are made."""
-    seen = set()
-    for run in experiments.expand(experiments.read(name), ["task=micro_gsm"] if name == "lr_search" else []):
-        cfg = composed(*[item for item in run if not re.search(r"=[^\[{]*,", item)])
-        if cfg.method.name not in seen:
-            seen.add(cfg.method.name)
-            assert config.resolve(cfg)["train"]["lr"] > 0 or cfg.method.lr == 0  # of what trains nothing
+def test_every_two_overrides_that_meet_in_a_run_compose_and_resolve_to_one_configuration(composed, name):
+    """A model, a task, a recipe, a method and its options, each with each; the manifests have every run whole."""
+    for run in runs_with_new_pairs()[name]:
+        cfg = composed(*run)
+        assert config.resolve(cfg)["train"]["lr"] > 0 or cfg.method.lr == 0  # of what trains nothing
 
 
 def test_a_column_of_one_model_leaves_out_the_rows_of_others():
@@ -105,12 +117,8 @@ def test_an_experiment_is_several_runs_without_the_flag_for_several():
     assert experiments.several_runs(["method=lora"]) == ["method=lora"]
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "run.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def test_a_plan_prints_every_run_with_state_and_memory_and_starts_nothing(tmp_path):
-    done = command("experiment=micro_table10", "plan=true", f"runs_dir={tmp_path}", "seed=0,1")
+    done = call("experiment=micro_table10", "plan=true", f"runs_dir={tmp_path}", "seed=0,1")
     assert done.returncode == 0, done.stderr
     assert "8 runs" in done.stdout and "8 to do" in done.stdout
     assert done.stdout.count("GiB") == 8
@@ -126,7 +134,7 @@ def test_a_plan_knows_the_runs_that_are_done(composed):
 
 
 def test_an_unknown_experiment_ends_with_a_sentence_and_not_zero():
-    failed = command("experiment=table7", "plan=true")
+    failed = call("experiment=table7", "plan=true")
     assert failed.returncode != 0
     assert "table10" in failed.stderr and "Traceback" not in failed.stderr
 

@@ -16,7 +16,10 @@ PLAIN = SimpleNamespace()  # a benchmark without any of the optional attributes
 def settings() -> DictConfig:
     """What Generation reads of a run's configuration, for the shipped model."""
     model = OmegaConf.load(ROOT / "conf" / "model" / "micro_gemma.yaml")
-    return OmegaConf.create({"model": model, "task": {"max_new_tokens": 64}, "train": {"max_length": 512}})
+    evaluate = {"engine": "generate", "merged": False}
+    return OmegaConf.create(
+        {"model": model, "task": {"max_new_tokens": 64}, "train": {"max_length": 512}, "evaluate": evaluate}
+    )
 
 
 @pytest.fixture

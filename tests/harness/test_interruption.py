@@ -1,15 +1,14 @@
 """A run that is killed and started again ends with the record of one that was left alone."""
 
+import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 from harness import record
-from tests.conftest import ROOT, TINY
+from tests import processes
+from tests.conftest import TINY
 
 COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
            "train.log_every=1", "wandb.mode=disabled", "threads=1")  # fmt: skip
@@ -17,9 +16,8 @@ COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
 BANDED = ("method=svft_banded", "method.adapter.d=2")
 
 
-def start(runs: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "run.py", *COMMAND, f"runs_dir={runs}", *more]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def start(runs: Path, *more: str) -> processes.Program:
+    return processes.Program(*COMMAND, f"runs_dir={runs}", *more)
 
 
 def there_is(runs: Path, ending: str) -> bool:
@@ -29,21 +27,23 @@ def there_is(runs: Path, ending: str) -> bool:
 
 def kill_when_there_is(runs: Path, ending: str, *more: str, status: str | None = "running") -> None:
     """Start the run and kill -9 it as soon as a file is there; the run must not have ended before."""
-    process = start(runs, *more)
-    try:
+    with start(runs, *more) as process:
         while not there_is(runs, ending):
-            assert process.poll() is None, process.stdout.read().decode()
+            assert process.running, process.said("stderr")
             time.sleep(0.002)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill()
     assert (read(runs).status if list(runs.rglob("record.json")) else None) == status
 
 
 def finish(runs: Path, *more: str) -> None:
-    process = start(runs, *more)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output.decode()
+    with start(runs, *more) as process:
+        assert process.wait() == 0, process.said("stderr")
+
+
+def leave_alone(runs: Path, *more: str) -> None:
+    """Run from beginning to end in an interpreter of its own, which has other hashes than the processes of `start`."""
+    done = processes.fresh(*COMMAND, f"runs_dir={runs}", *more)
+    assert done.returncode == 0, done.stderr
 
 
 def read(runs: Path) -> record.Record:
@@ -64,8 +64,6 @@ def without_clocks(value: record.Record) -> dict:
 
 
 def predictions(runs: Path) -> dict[str, list]:
-    import json
-
     return {path.name: json.loads(path.read_text())["rows"] for path in runs.rglob("predictions/*.json")}
 
 
@@ -76,7 +74,7 @@ def adapter(runs: Path) -> bytes:
 
 def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_left_alone(tmp_path):
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    finish(alone, *BANDED)
+    leave_alone(alone, *BANDED)
     kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *BANDED)
     kill_when_there_is(killed, "adapter/train.json", *BANDED)
     kill_when_there_is(killed, "predictions/micro_gsm-validation.json", *BANDED)
@@ -94,7 +92,7 @@ def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_pat
     vectorfit = ("method=vectorfit", "method.callbacks.freezing.every=2",
                  "method.callbacks.freezing.log_every=1")  # fmt: skip
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    finish(alone, *vectorfit)
+    leave_alone(alone, *vectorfit)
     kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *vectorfit)
     finish(killed, *vectorfit)
     strengths = read(alone).train["method"]["training_strength"]
@@ -105,19 +103,14 @@ def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_pat
 
 
 def test_two_processes_do_not_run_the_same_run(tmp_path):
-    first = start(tmp_path, *BANDED, "train.max_steps=100000")
-    try:
+    with start(tmp_path, *BANDED, "train.max_steps=100000") as first:
         while not there_is(tmp_path, "config.yaml"):
-            assert first.poll() is None
+            assert first.running, first.said("stderr")
             time.sleep(0.01)
-        second = start(tmp_path, *BANDED, "train.max_steps=100000")
-        output = second.communicate(timeout=300)[0].decode()
-        assert first.poll() is None
-    finally:
-        first.kill()
-        first.communicate()
-    assert second.returncode == 1
-    assert "error: another process is running" in output
+        with start(tmp_path, *BANDED, "train.max_steps=100000") as second:
+            assert second.wait() == 1
+            assert "error: another process is running" in second.said("stderr")
+        assert first.running
 
 
 def test_a_run_whose_process_was_killed_can_be_taken_over(tmp_path):

@@ -1,0 +1,457 @@
+"""What a training step costs, in tables for each device: `bench_<device>_<table>.csv`, `.md`, `.tex`; together: `.md`.
+
+    python -m analysis.bench_tables [--runs runs] [--out analysis/output/tables]
+
+From runs/bench/<name>-<device>.json. `block` and `model` files have steps and linear layers of methods, `svd` and
+`generation` files a table of their own. A block in float32 on a CPU is held against analysis/bench_targets.csv.
+What was not measured is empty; what failed says why.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import markup
+from analysis.tables import OUT, count, size, write
+from harness.record import RecordError
+
+FOLDER = "bench"  # below runs/
+SCHEMA = 1
+TARGETS = Path(__file__).with_name("bench_targets.csv")
+DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
+METHOD = ["trained", "base_bytes", "resident_bytes"]
+STEP = ["tokens", "seconds", "tokens_per_second", "ratio", "ratio_low", "ratio_high", "ratio_released", "saved_bytes",
+        "peak_bytes"]  # fmt: skip
+LINEAR = ["tokens", "flops", "gemm_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high"]
+SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orthonormality", "reconstruction",
+       "reference_orthonormality", "reference_reconstruction"]  # fmt: skip
+GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One file. Frames in its order; numbers that are not there are NaN, `failed` is "" where nothing did.
+
+    methods  columns method, label, METHOD        steps      method, label, STEP, saved (against the reference), failed
+    linear   method, label, forms, LINEAR         rows       of svd and generation
+    """
+
+    name: str
+    kind: str
+    slug: str
+    values: dict[str, Any]
+    methods: pd.DataFrame
+    steps: pd.DataFrame
+    linear: pd.DataFrame
+    rows: pd.DataFrame
+
+    @property
+    def panel(self) -> str:
+        return f"{self.name.removeprefix('model-').replace('_', ' ')}, {self.values['dtype']}"
+
+    @property
+    def reference(self) -> str:
+        """The label of the method that others are compared with; its id where it was not measured."""
+        name = self.values["reference"]
+        return self.methods.set_index("method")["label"].get(name, name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers for the CSV, the strings shown, and notes below them."""
+
+    title: str
+    numbers: pd.DataFrame
+    shown: pd.DataFrame
+    notes: list[str]
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def find(runs: Path) -> dict[str, list[Bench]]:
+    """The files below runs/bench by device. Raises RecordError where one cannot be used or one is there twice."""
+    found: dict[str, list[Bench]] = {}
+    for path in sorted((runs / FOLDER).glob("*.json")):
+        bench = read(path)
+        found.setdefault(bench.slug, []).append(bench)
+    for slug, benches in found.items():
+        panels = [bench.panel for bench in benches if len(bench.steps)]
+        for panel in {panel for panel in panels if panels.count(panel) > 1}:
+            raise RecordError(f"{panel} on {slug} is twice below {runs / FOLDER}; move one away")
+    return found
+
+
+def read(path: Path) -> Bench:
+    """Raises RecordError, in one line, where the file is truncated, of another schema, or incomplete."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is not a readable result file: {error}") from error
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA or values.get("bench") not in KINDS:
+        raise RecordError(f"{path} is not a result file of schema {SCHEMA} and bench {', '.join(KINDS)}")
+    slug = path.stem.partition("-")[2].removeprefix(f"{values.get('model')}-")
+    if not slug:
+        raise RecordError(f"{path} is not named <name>-<device>.json")
+    try:
+        frames = dict.fromkeys(("methods", "steps", "linear", "rows"), pd.DataFrame())
+        frames |= KINDS[values["bench"]](values)
+        said(values)  # what every file must say of itself
+        if frames["methods"].empty and frames["rows"].empty:
+            raise ValueError("it has no rows")
+        return Bench(path.stem.removesuffix(f"-{slug}"), values["bench"], slug, values, **frames)
+    except KeyError as error:
+        raise RecordError(f"{path} is not complete: {error} is missing") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} is not a result file: {error}") from error
+
+
+def _block(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    methods = _frame([{"method": name, **each} for name, each in values["methods"].items()], ["method"], METHOD)
+    methods["label"] = [_label(row) for row in methods.to_dict("records")]
+    labels = methods.set_index("method")["label"]
+    rows = [{**row, "failed": _failure(row.get("failed"))} for row in values["rows"]]
+    steps, linear = _frame(rows, ["method"], STEP), _frame(values.get("linear", []), ["method", "forms"], LINEAR)
+    places = {method: place for place, method in enumerate(labels.index)}
+    for frame in (steps, linear):
+        frame["label"] = [labels[method] for method in frame["method"]]
+    reference = steps[steps["method"] == values["reference"]].set_index("tokens")["saved_bytes"]
+    steps["saved"] = steps["saved_bytes"] / steps["tokens"].map(reference)
+    steps, linear = (
+        frame.sort_values("method", key=lambda names: names.map(places), kind="stable") for frame in (steps, linear)
+    )
+    return {"methods": methods, "steps": steps, "linear": linear}
+
+
+def _svd(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    frame = _frame(values["rows"], ["shape", "dtype"], SVD)
+    frame["shape"] = ["x".join(str(int(number)) for number in shape) for shape in frame["shape"]]
+    return {"rows": frame.assign(faster=1 / frame["ratio"])}  # ratio: ours over the reference, turn by turn
+
+
+def _generation(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    rows = [
+        {"label": row.get("method"), "merged": None, "identical": None, **row, "failed": _failure(row.get("failed"))}
+        for row in values["rows"]
+    ]
+    return {"rows": _frame(rows, ["engine", "method"], GENERATION)}
+
+
+KINDS = {"block": _block, "model": _block, "svd": _svd, "generation": _generation}
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], names: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """One line a row. Raises KeyError where a name is missing, ValueError where a number is none; null is NaN."""
+    if missing := [name for row in rows for name in names if name not in row]:
+        raise KeyError(missing[0])
+    frame = pd.DataFrame(list(rows), columns=None if rows else list(names))
+    for name in numbers:
+        frame[name] = pd.to_numeric(frame.get(name, pd.Series(math.nan, index=frame.index)))
+    return frame.reindex(columns=[*dict.fromkeys([*names, *frame])])
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    """A method's own, which also says where W0 is dropped."""
+    told = not row["method"].endswith(DROPPED) or "dropped" in row["label"]
+    return row["label"] if told else f"{row['label']}, W0 dropped"
+
+
+def _failure(said: str | bool | None) -> str:
+    """What a row says of its failure: `"failed": "out of memory"`, or true alone."""
+    return said if isinstance(said, str) else "out of memory" if said else ""
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def measurements(benches: Sequence[Bench]) -> pd.DataFrame:
+    """All that a target may be about, one a line: measure, of, dropped, tokens, value, failed.
+
+    A decomposition is there twice, being the same whether W0 is kept or dropped.
+    """
+    columns = ["measure", "of", "dropped", "tokens", "value", "failed"]
+    frames = []
+    for bench in filter(_aimed_at, benches):
+        resident = bench.methods.assign(share=bench.methods["resident_bytes"] / bench.methods["base_bytes"])
+        for measure, frame, value in (
+            ("step", bench.steps, "ratio"), ("released", bench.steps, "ratio_released"),
+            ("saved", bench.steps, "saved"), ("resident", resident, "share"), ("linear", bench.linear, "ratio"),
+        ):  # fmt: skip
+            frames.append(pd.DataFrame({
+                "measure": measure, "of": frame["method"].str.removesuffix(DROPPED),
+                "dropped": frame["method"].str.endswith(DROPPED), "tokens": frame.get("tokens", math.nan),
+                "value": frame[value], "failed": frame.get("failed", ""),
+            }))  # fmt: skip
+    for rows in (bench.rows for bench in benches if bench.kind == "svd"):
+        of = rows["shape"] + "/" + rows["dtype"].str.removeprefix("torch.")
+        both = {"measure": "svd", "of": of, "tokens": math.nan, "value": rows["faster"], "failed": ""}
+        frames += [pd.DataFrame({**both, "dropped": dropped}) for dropped in (False, True)]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def targets(benches: Sequence[Bench]) -> pd.DataFrame:
+    """One line a target: what is wanted, and of W0 kept and dropped the value, verdict and failure.
+
+    verdict: met, missed, or None where something that it needs was not measured or nothing is wanted.
+    """
+    measured, lines = measurements(benches), []
+    for target in pd.read_csv(TARGETS, keep_default_na=False).to_dict("records"):
+        line = {name: target[name] for name in ("target", "tokens", "bound", "wanted")}
+        for weight, dropped in (("kept", False), ("dropped", True)):
+            value, verdict, failed = _held(target, measured, dropped)
+            wanted = target["weight"] in ("either", weight)
+            line |= {weight: value, f"{weight}_verdict": verdict if wanted else None, f"{weight}_failed": failed}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _aimed_at(bench: Bench) -> bool:
+    """`block` is the block of the usual shape; one of another is named `block_<shape>`."""
+    return bench.name == "block" and bench.values["dtype"] == "float32" and bench.values["device"]["type"] == "cpu"
+
+
+def _held(target: Mapping[str, Any], measured: pd.DataFrame, dropped: bool) -> tuple[float | None, str | None, str]:
+    """The worst value, the verdict, and the failure that stands in its way.
+
+    Met only where every method of the target has a value at each number of tokens that the target, or else the file,
+    has; missed as soon as one value is, or one step failed.
+    """
+    measured = measured[measured["measure"] == target["measure"]]
+    if target["tokens"]:
+        measured = measured[measured["tokens"] == int(target["tokens"])]
+    methods, tokens = target["of"].split(), measured["tokens"].nunique(dropna=False)
+    own = measured[measured["of"].isin(methods) & (measured["dropped"] == dropped)]
+    values, failed = own["value"].dropna().astype(float), next(filter(None, own["failed"]), "")
+    if values.empty:
+        return None, "missed" if failed else None, failed
+    at_most = target["bound"] == "at most"
+    worst = values.max() if at_most else values.min()
+    if failed or (worst > target["wanted"] if at_most else worst < target["wanted"]):
+        return worst, "missed", failed
+    covered = own.dropna(subset="value")[["of", "tokens"]].drop_duplicates()
+    return worst, "met" if len(covered) == len(methods) * tokens else None, failed
+
+
+def targets_text(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{
+        "Target": row["target"] + (f", T = {row['tokens']}" if row["tokens"] else ""),
+        "Wanted": f"{row['bound']} {row['wanted']:g}",
+        "W0 kept": _verdict(row, "kept"), "W0 dropped": _verdict(row, "dropped"),
+    } for row in frame.to_dict("records")])  # fmt: skip
+
+
+def _verdict(row: Mapping[str, Any], weight: str) -> str:
+    verdict, failed = row[f"{weight}_verdict"], row[f"{weight}_failed"]
+    value = failed or ("" if pd.isna(row[weight]) else f"{row[weight]:.3f}")
+    marked = "" if pd.isna(verdict) else {"missed": "**missed**"}.get(verdict, verdict)
+    return f"{value} {marked}".strip()
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def tables(benches: Sequence[Bench]) -> dict[str, Table]:
+    """By name, in the order of the page, those that have something to say."""
+    stepped = [bench for bench in benches if len(bench.methods)]
+    made = {}
+    if any(_aimed_at(bench) for bench in benches):
+        aims = targets(benches)
+        made["targets"] = Table("Targets", aims, targets_text(aims), list(_target_notes(benches)))
+    if stepped:
+        made |= _stepped(stepped, [said(bench.values, bench.panel) for bench in stepped])
+    for kind, title, text, more in (
+        ("svd", "Decomposition", _svd_text, ["Errors of the decomposition, in brackets those of torch.linalg.svd."]),
+        (
+            "generation",
+            "Generation",
+            _generation_text,
+            ["Against plain generate: times faster. Identical: to its text."],
+        ),
+    ):
+        own = [bench for bench in benches if bench.kind == kind]
+        if own:
+            rows = pd.concat([bench.rows for bench in own])
+            made[kind] = Table(title, rows, text(rows), [*more, *(said(bench.values) for bench in own)])
+    return made
+
+
+def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
+    """The tables of block and model files, the panels of a table below each other."""
+    methods, steps, linear = (
+        pd.concat([frame.assign(panel=bench.panel) for bench, frame in zip(benches, frames, strict=True)])
+        for frames in zip(*[(bench.methods, bench.steps, bench.linear) for bench in benches], strict=True)
+    )
+    against = " and ".join(dict.fromkeys(bench.reference for bench in benches))
+    named = ["panel", "method", "label", "tokens", "failed"]
+    ratios, times = [*named, *[name for name in STEP if "ratio" in name]], [*named, "seconds", "tokens_per_second"]
+    ratio = f"Ratio to {against} in the same repeat: median and quartiles; T: tokens of a step."
+    if (steps["ratio"].notna() & steps["ratio_low"].isna()).any():
+        ratio += " Without quartiles: of two medians, each method having been alone on the device."
+    saved = f"T: saved for backward at so many tokens, in brackets against {against}. Resident: all weights that stay."
+    rates = by_tokens(steps, lambda row: _short(row.tokens_per_second))
+    made = {
+        "steps": Table(f"Step time against {against}", steps[ratios], by_tokens(steps, _ratio), [ratio, *notes]),
+        "throughput": Table("Tokens per second", steps[times], rates, ["T: tokens of a step.", *notes]),
+        "memory": Table("Memory", *memory(methods, steps), [saved, *notes]),
+    }
+    if len(linear):
+        counted = (
+            "GEMM: the counted matrix products alone, timed. Measured: the adapted layers alone, forward and backward. "
+            "Ratio: of the two in the same repeat, median and quartiles."
+        )
+        made["counted"] = Table("Measured against counted", *counts(linear), [counted, *notes])
+    return made
+
+
+def said(values: Mapping[str, Any], panel: str | None = None) -> str:
+    """Where and with what a file was measured; panel: its name, which has the type already."""
+    device, threads = values["device"], values.get("threads") or values["device"].get("threads")
+    on = [device["name"], f"{threads} threads" if device["type"] == "cpu" and threads else "",
+          "" if panel else values["dtype"], f"torch {values.get('torch') or values['packages']['torch']}"]  # fmt: skip
+    commit = f"commit {values['commit'][:8]}{', changed' if values['dirty'] else ''}" if values["commit"] else ""
+    repeats = f"{values['repeats']} repeats" if values.get("repeats") else ""
+    shape = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in (values.get("shape") or {}).items())
+    words = "; ".join(filter(None, [", ".join(filter(None, on)), shape, repeats, commit]))
+    return f"{panel[0].upper()}{panel[1:]}: {words}." if panel else f"{words}."
+
+
+def _target_notes(benches: Sequence[Bench]) -> Iterator[str]:
+    yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
+    yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
+    for bench in benches:
+        if _aimed_at(bench):
+            yield said(bench.values, bench.panel)
+
+
+def by_tokens(
+    steps: pd.DataFrame, cell: Callable[[Any], str], first: Callable[[Any], dict[str, str]] | None = None
+) -> pd.DataFrame:
+    """One line a method, below a line with the panel's name where there are several; one column a number of tokens.
+
+    first: what stands before these columns, of a method's first row.
+    """
+    lines = []
+    for panel, rows in steps.groupby("panel", sort=False):
+        lines += [{"Method": f"**{panel}**"}] if steps["panel"].nunique() > 1 else []
+        for _, own in rows.groupby("method", sort=False):
+            stepped = own[own["tokens"].notna()]
+            cells = {_tokens(row.tokens): row.failed or cell(row) for row in stepped.itertuples()}
+            lines.append({"Method": own["label"].iloc[0], **(first(own.iloc[0]) if first else {}), **cells})
+    heads = [name for line in lines for name in line if not name.startswith("T = ")]
+    tokens = [_tokens(number) for number in sorted(steps["tokens"].dropna().unique())]
+    return pd.DataFrame(lines, columns=[*dict.fromkeys(["Method", *heads]), *tokens]).fillna("")
+
+
+def _tokens(number: float) -> str:
+    return f"T = {int(number):,}"
+
+
+def _ratio(row) -> str:
+    if pd.isna(row.ratio):
+        return ""
+    return f"{row.ratio:.2f}" + ("" if pd.isna(row.ratio_low) else f" [{row.ratio_low:.2f}, {row.ratio_high:.2f}]")
+
+
+def memory(methods: pd.DataFrame, steps: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Numbers and strings. A method without a step keeps its line."""
+    columns = ["panel", "method", "label", "tokens", "saved_bytes", "saved", "peak_bytes", "failed"]
+    frame = methods.merge(steps[columns], on=["panel", "method", "label"], how="left").fillna({"failed": ""})
+    frame["resident"] = frame["resident_bytes"] / frame["base_bytes"]
+    shown = by_tokens(
+        frame,
+        lambda row: _with_share(row.saved_bytes, row.saved),
+        lambda row: {
+            "Trained": count(row["trained"]), "Base": size(row["base_bytes"]), "Resident": size(row["resident_bytes"]),
+            "Resident / base": _short(row["resident"], ".2f"),
+        },
+    )  # fmt: skip
+    return frame[[*columns[:3], *METHOD, "resident", *columns[3:]]], shown
+
+
+def _with_share(number: float, share: float) -> str:
+    return size(number) + ("" if pd.isna(share) else f" ({share:.2f})")
+
+
+def counts(linear: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measured against counted, numbers and strings; times shown in milliseconds."""
+    forms = [", ".join(_times(form, n) for form, n in Counter(each).items()) for each in linear["forms"]]
+    frame = linear.assign(forms=forms)[["panel", "method", "label", "forms", *LINEAR]]
+    panels = frame["panel"].nunique() > 1
+    return frame, pd.DataFrame([{
+        "Method": f"{row.label} ({row.panel})" if panels else row.label, "T": count(row.tokens), "Forms": row.forms,
+        "GFLOP": _short(row.flops / 1e9), "GEMM (ms)": _short(1e3 * row.gemm_seconds),
+        "Measured (ms)": _short(1e3 * row.measured_seconds), "Ratio": _ratio(row),
+    } for row in frame.itertuples()])  # fmt: skip
+
+
+def _times(form: str, n: int) -> str:
+    return form if n == 1 else f"{n} × {form}"
+
+
+def _short(number: float, places: str = ".3g") -> str:
+    """Three digits; 1234.5 is 1,234, never 1.23e+03."""
+    if pd.isna(number):
+        return ""
+    return f"{number:,.0f}" if places == ".3g" and abs(number) >= 1000 else f"{number:{places}}"
+
+
+def _svd_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{
+        "Shape": row.shape.replace("x", " × "), "torch.linalg.svd in": row.dtype,
+        "Its seconds": _short(row.reference_seconds), "Seconds": _short(row.seconds),
+        "Times faster": _short(row.faster, ".2f"),
+        "Orthonormality": _exact(row.orthonormality, row.reference_orthonormality),
+        "Reconstruction": _exact(row.reconstruction, row.reference_reconstruction),
+    } for row in rows.itertuples()])  # fmt: skip
+
+
+def _exact(error: float, reference: float) -> str:
+    return _short(error, ".1e") + ("" if pd.isna(reference) else f" ({reference:.1e})")
+
+
+def _generation_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{
+        "Engine": row.engine, "Method": row.label, "Merged": _yes(row.merged),
+        "Tokens per second": row.failed or _short(row.tokens_per_second),
+        "Against plain generate": _ratio(row), "Identical": _yes(row.identical),
+    } for row in rows.itertuples()])  # fmt: skip
+
+
+def _yes(value: bool | None) -> str:
+    return "" if pd.isna(value) else "yes" if value else "no"
+
+
+def page(made: Mapping[str, Table]) -> str:
+    """All tables of a device below each other."""
+    return "\n".join(f"### {table.title}\n\n{markup.markdown(table.shown, table.notes)}" for table in made.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m analysis.bench_tables", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
+    options = parser.parse_args(arguments)
+    try:
+        made = {slug: tables(benches) for slug, benches in find(options.runs).items()}
+    except RecordError as error:
+        sys.exit(str(error))
+    if not made:
+        print(f"no result file below {options.runs / FOLDER}", file=sys.stderr)
+    for slug, own in made.items():
+        for name, table in own.items():
+            write(options.out, f"bench_{slug}_{name}", table.numbers, table.shown, table.notes)
+        (options.out / f"bench_{slug}.md").write_text(page(own), encoding="utf-8")
+        print(f"{options.out}/bench_{slug}.md, and its tables one by one: {', '.join(own)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The command line that the benchmarks share: lists with commas, and one sentence for what cannot be."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from bench.methods import METHODS
+from harness import command_line, provenance
+from harness.models import ModelError
+from harness.settings import SettingError
+
+
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_common(
+    p: argparse.ArgumentParser, *, tokens: str, repeats: int, warm_up: int, device: str, length: int
+) -> None:
+    """`length`: the longest sequence, of which more tokens have to be a multiple."""
+    p.add_argument("--tokens", type=_token_counts(length), default=tokens, help=f"with commas between; {tokens}")
+    p.add_argument("--methods", type=names(METHODS, "method"), default=",".join(METHODS), help="with commas between")
+    p.add_argument("--repeats", type=_positive, default=repeats, help=f"turns that count; {repeats}")
+    p.add_argument("--warm-up", type=_count, default=warm_up, help=f"turns before those that count; {warm_up}")
+    p.add_argument("--device", default=device, choices=("cpu", "cuda"))
+    p.add_argument("--threads", type=_positive, default=2, help="of the CPU; 2")
+    p.add_argument("--seed", type=int, default=0, help="of weights and inputs; 0")
+    p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
+
+
+def names(choices: Sequence[str], what: str) -> Callable[[str], list[str]]:
+    """For argparse: some of `choices`, with commas between."""
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in choices:
+                raise argparse.ArgumentTypeError(f"{what} {name!r} is not one of {', '.join(choices)}")
+        return chosen
+
+    return parse
+
+
+def _token_counts(length: int) -> Callable[[str], list[int]]:
+    def parse(text: str) -> list[int]:
+        counts = [_positive(part) for part in text.split(",")]
+        for count in counts:
+            if count > length and count % length:
+                raise argparse.ArgumentTypeError(f"{count} tokens are more than {length} and no multiple of it")
+        return counts
+
+    return parse
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
+    return int(text)
+
+
+def set_up(a: argparse.Namespace) -> torch.device:
+    """Raises SettingError where there is no such device."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # weights are random: nothing is to be fetched
+    command_line.quiet()
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    if a.device == "cuda" and not torch.cuda.is_available():
+        raise SettingError("torch sees no CUDA device here; --device cpu takes the CPU")
+    return provenance.set_up(a.device, a.threads)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """What the user can mend ends the program with its sentence and exit code 2."""
+    try:
+        yield
+    except (SettingError, ModelError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

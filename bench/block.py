@@ -1,0 +1,104 @@
+"""One block of a decoder, a step of every method in turns: its time, and the bytes that it keeps for backward.
+
+    python -m bench.block                                                    on a CPU, minutes
+    python -m bench.block --device cuda --dtype bfloat16 --shape gemma2b     on a GPU, one block of the true size
+
+What a step is says step.py. Into runs/bench/block-<device>.json, or block_<shape>-<device>.json for another shape.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from bench import arguments, linear, methods, report, shapes, tables, targets, timing
+from bench.methods import REFERENCE, RELEASED
+from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
+from harness.progress import bar
+
+DEFAULT_SHAPE = "gemma_small"
+
+
+def rows(
+    entries: dict[str, Contestant], inputs: Inputs, *, repeats: int, warm_up: int, tick: Callable[[], Any]
+) -> Iterable[dict[str, Any]]:
+    """One row a method, in the order of `entries`."""
+    steps = {name: step(entry, inputs) for name, entry in entries.items()}
+    taken = timing.interleaved(steps, repeats=repeats, warm_up=warm_up, device=inputs.hidden.device, tick=tick)
+    for name, entry in entries.items():
+        kept = saved(entry, inputs)
+        yield {
+            **times(name, inputs.tokens, taken),
+            "saved_bytes": kept.total,
+            "largest_saved_bytes": kept.largest,
+            "peak_bytes": peak_bytes(entry, inputs),
+        }
+
+
+def times(name: str, tokens: int, taken: dict[str, list[float]]) -> dict[str, Any]:
+    """A row's columns of time: medians and quartiles. Ratios are null where what they refer to was not run."""
+    seconds = timing.quartiles(taken[name])[1]
+    return {
+        "method": name,
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        **timing.ratio_columns(taken[name], taken.get(REFERENCE)),
+        "ratio_released": timing.ratio_columns(taken[name], taken.get(RELEASED))["ratio"],
+    }
+
+
+def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    entries: dict[str, Contestant] = {}
+    with methods.own_decompositions(), bar(len(a.methods), "attaching") as progress:
+        for name in a.methods:
+            entries[name] = contestant(name, shapes.SHAPES[a.shape], a.dtype, device, a.seed)
+            progress.update()
+    config = next(iter(entries.values())).base.config
+    counted = {name: entry.block for name, entry in entries.items() if linear.svft_layers(entry.block)}
+    found: dict[str, list[dict[str, Any]]] = {"rows": [], "linear": []}
+    turns = {"repeats": a.repeats, "warm_up": a.warm_up}
+    total = sum(turns.values()) * len(a.tokens) * (len(entries) + 2 * len(counted))
+    with bar(total, "steps") as progress:
+        turns["tick"] = progress.update
+        for tokens in a.tokens:
+            inputs = Inputs.random(tokens, config.hidden_size, a.dtype, device, a.seed)
+            found["rows"] += rows(entries, inputs, **turns)
+            found["linear"] += [linear.row(n, b, tokens, a.dtype, device, a.seed, **turns) for n, b in counted.items()]
+    return {
+        **report.header("block", device, a.dtype),
+        **({} if a.shape == DEFAULT_SHAPE else {"model": f"{a.shape}, one block"}),
+        "shape": shapes.sizes(config),
+        "layers": 1,
+        "length": LENGTH,
+        "seed": a.seed,
+        "reference": REFERENCE,
+        "released": RELEASED,
+        "repeats": a.repeats,
+        "methods": {name: entry.summary() for name, entry in entries.items()},
+        **found,
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    p = arguments.parser("bench.block", __doc__)
+    arguments.add_common(p, tokens="256,512,1024,2048,4096,8192", repeats=5, warm_up=1, device="cpu", length=LENGTH)
+    p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    p.add_argument("--shape", default=DEFAULT_SHAPE, choices=tuple(shapes.SHAPES))
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    a = parser().parse_args(argv)
+    with arguments.one_sentence():
+        device = arguments.set_up(a)
+        result = measure(a, device)
+        name = "block" if a.shape == DEFAULT_SHAPE else f"block_{a.shape}"
+        path = report.write(a.out, name, result)
+        tables.show(result, targets.check(result))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

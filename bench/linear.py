@@ -1,0 +1,82 @@
+"""An SVFT model's adapted layers alone, against the matrix products that they are counted at.
+
+Shapes: T tokens, O out_features, I in_features.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.timing import Step, interleaved, quartiles, ratio_columns
+from svft import SvftLayer
+
+Gemm = tuple[int, int, int]  # rows, inner, columns
+
+
+def svft_layers(model: nn.Module) -> list[SvftLayer]:
+    return [module for module in model.modules() if isinstance(module, SvftLayer)]
+
+
+def layers_step(
+    layers: Sequence[SvftLayer], tokens: int, dtype: torch.dtype, generator: torch.Generator, device: torch.device
+) -> Step:
+    """Forward and backward of each layer on an input of its own, which needs a gradient."""
+
+    def random(width: int) -> torch.Tensor:
+        return torch.randn(tokens, width, generator=generator).to(device, dtype)
+
+    inputs = [random(layer.in_features).requires_grad_() for layer in layers]  # each (T, I)
+    upstream = [random(layer.out_features) for layer in layers]  # each (T, O)
+
+    def run() -> None:
+        for layer, x, gradient in zip(layers, inputs, upstream, strict=True):
+            layer(x).backward(gradient)
+
+    def reset() -> None:
+        for tensor in (*inputs, *(p for layer in layers for p in layer.parameters())):
+            tensor.grad = None
+
+    return Step(run, reset)
+
+
+def gemms_step(gemms: Sequence[Gemm], dtype: torch.dtype, generator: torch.Generator, device: torch.device) -> Step:
+    """The products one after another, each into a new tensor; those of one shape read the same operands."""
+
+    def random(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(rows, columns, generator=generator).to(device, dtype)
+
+    operands = {shape: (random(*shape[:2]), random(*shape[1:])) for shape in gemms}
+
+    def run() -> None:
+        for shape in gemms:
+            torch.mm(*operands[shape])
+
+    return Step(run)
+
+
+def flops(gemms: Sequence[Gemm]) -> int:
+    return sum(2 * rows * inner * columns for rows, inner, columns in gemms)
+
+
+def row(
+    method: str, model: nn.Module, tokens: int, dtype: str, device: torch.device, seed: int,
+    *, repeats: int, warm_up: int, tick: Callable[[], Any],
+) -> dict[str, Any]:  # fmt: skip
+    """One entry of `linear`: medians of the seconds of all adapted layers together, and of the ratio turn by turn."""
+    layers, generator, in_dtype = svft_layers(model), torch.Generator().manual_seed(seed), getattr(torch, dtype)
+    gemms = [tuple(gemm) for layer in layers for gemm in layer.gemms(tokens)]
+    steps = {
+        "measured": layers_step(layers, tokens, in_dtype, generator, device),
+        "gemm": gemms_step(gemms, in_dtype, generator, device),
+    }
+    taken = interleaved(steps, repeats=repeats, warm_up=warm_up, device=device, tick=tick)
+    return {
+        "method": method,
+        "tokens": tokens,
+        **{f"{name}_seconds": quartiles(values)[1] for name, values in taken.items()},
+        **ratio_columns(taken["measured"], taken["gemm"]),
+        "flops": flops(gemms),
+        "forms": [layer.form(tokens) for layer in layers],
+    }

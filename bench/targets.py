@@ -1,0 +1,75 @@
+"""What analysis/bench_targets.csv wants of a block, read off its result file.
+
+A column of that file each: `measure` (step, released, saved, resident, linear), `of` (methods), `tokens` (or any),
+`bound` and `wanted`. Other measures are other benchmarks'.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TARGETS = Path(__file__).resolve().parents[1] / "analysis" / "bench_targets.csv"
+DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
+Values = Iterator[tuple[str, int | None, float | None]]  # method, tokens, value
+
+
+@dataclass(frozen=True)
+class Target:
+    """The worst value with W0 kept and dropped; None where nothing was measured."""
+
+    what: str
+    bound: str
+    wanted: float
+    kept: float | None
+    dropped: float | None
+
+    def met(self, value: float) -> bool:
+        return value <= self.wanted if self.bound == "at most" else value >= self.wanted
+
+
+def check(result: dict[str, Any]) -> list[Target]:
+    with TARGETS.open(encoding="utf-8", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["measure"] in MEASURES]
+    return [_target(line, list(MEASURES[line["measure"]](result))) for line in lines]
+
+
+def _target(line: dict[str, str], measured: list[tuple[str, int | None, float | None]]) -> Target:
+    def worst(suffix: str) -> float | None:
+        wanted = {name + suffix for name in line["of"].split()}
+        values = [
+            value
+            for name, tokens, value in measured
+            if name in wanted and value is not None and line["tokens"] in ("", str(tokens))
+        ]
+        return (max if line["bound"] == "at most" else min)(values, default=None)
+
+    at = f", {line['tokens']} tokens" if line["tokens"] else ""
+    return Target(line["target"] + at, line["bound"], float(line["wanted"]), worst(""), worst(DROPPED))
+
+
+def _column(part: str, name: str) -> Callable[[dict[str, Any]], Values]:
+    return lambda result: ((row["method"], row["tokens"], row[name]) for row in result[part])
+
+
+def _saved(result: dict[str, Any]) -> Values:
+    """Against the reference at as many tokens."""
+    of_reference = {row["tokens"]: row["saved_bytes"] for row in result["rows"] if row["method"] == result["reference"]}
+    for row in result["rows"]:
+        if row["tokens"] in of_reference:
+            yield row["method"], row["tokens"], row["saved_bytes"] / of_reference[row["tokens"]]
+
+
+def _resident(result: dict[str, Any]) -> Values:
+    for name, entry in result["methods"].items():
+        yield name, None, entry["resident_bytes"] / entry["base_bytes"]
+
+
+MEASURES: dict[str, Callable[[dict[str, Any]], Values]] = {
+    "step": _column("rows", "ratio"),
+    "released": _column("rows", "ratio_released"),
+    "saved": _saved,
+    "resident": _resident,
+    "linear": _column("linear", "ratio"),
+}

@@ -1,0 +1,73 @@
+"""Adapters as a part of the weights, for as long as nothing is trained."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import nn
+
+Weights = list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]]  # owner, name there, parameter, what was in it
+
+
+@contextmanager
+def merged(model: nn.Module) -> Iterator[None]:
+    """Inside, active adapters are part of the weights; afterwards every weight is bit for bit what it was.
+
+    The weights of adapted layers are in memory twice meanwhile. Where nothing can be merged, a warning says why and the
+    model stays as it is.
+    """
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    weights = _weights(layers)
+    obstacle = _obstacle(model, layers, weights) or _merge(model.base_model, layers, weights)
+    if obstacle:
+        warnings.warn(f"evaluate.merged=true: {obstacle.rstrip('.')}; nothing is merged", stacklevel=3)
+        yield
+        return
+    try:
+        yield
+    finally:
+        _restore(layers, weights)
+
+
+def _weights(layers: Sequence[BaseTunerLayer]) -> Weights:
+    return [
+        (owner, name, parameter, parameter.data)
+        for layer in layers
+        for owner in layer.get_base_layer().modules()
+        for name, parameter in owner.named_parameters(recurse=False)
+    ]
+
+
+def _obstacle(model: nn.Module, layers: Sequence[BaseTunerLayer], weights: Weights) -> str | None:
+    if not isinstance(getattr(model, "base_model", None), BaseTuner):
+        return "the model has no adapter that could be merged"
+    if any(layer.merged for layer in layers):
+        return "an adapter is merged already"
+    if not all(parameter.is_floating_point() for _, _, parameter, _ in weights):
+        return "quantised weights would be rounded anew"
+    return None
+
+
+def _merge(tuner: BaseTuner, layers: Sequence[BaseTunerLayer], weights: Weights) -> str | None:
+    """Into copies of the weights; PEFT's words where it refuses."""
+    with torch.inference_mode(False), torch.no_grad():  # what a layer keeps of this is to be trained with later
+        for _, _, parameter, data in weights:
+            parameter.data = data.clone()
+        try:
+            tuner.merge_adapter()
+        except (ValueError, NotImplementedError) as error:
+            _restore(layers, weights)
+            return str(error) or f"{type(tuner).__name__} cannot merge"
+    return None
+
+
+def _restore(layers: Sequence[BaseTunerLayer], weights: Weights) -> None:
+    with torch.inference_mode(False), torch.no_grad():
+        for layer in layers:
+            if layer.merged:
+                layer.unmerge()
+        for owner, name, parameter, data in weights:
+            setattr(owner, name, parameter)  # a layer may have put another in its place
+            parameter.data = data
