@@ -100,11 +100,13 @@ neighbours: $(READY) ## VectorFit, Spectral Adapter and the controls on the micr
 
 bench: $(READY) ## speed and memory side by side on this CPU: training steps, SVD, generation, precision; into runs/bench/
 	$(BIN)/python -m bench.block
+	$(BIN)/python -m bench.forms
 	$(BIN)/python -m bench.svd
 	$(BIN)/python -m bench.generation
 	$(BIN)/python -m bench.precision
 
 bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
+	for shape in gemma2b gemma7b llama3_8b; do $(BIN)/python -m bench.block --device cuda --dtype bfloat16 --shape $$shape || exit 1; done
 	$(BIN)/python -m bench.model
 
 manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/

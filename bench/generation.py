@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from transformers import GenerationConfig
 
 from bench import arguments, methods, report, timing
+from bench.tables import wide_console
 from harness import adapt, config, engines, merging, modalities, models
 from harness.batches import Tokens
 from harness.progress import bar
@@ -175,7 +175,7 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    console = Console()
+    console = wide_console()
     table = Table(title=f"{result['task']}, {result['model']}, {result['device']['name']}", title_justify="left")
     for name in ("method", "engine", "merged"):
         table.add_column(name, no_wrap=True)
@@ -187,7 +187,6 @@ def show(result: dict[str, Any]) -> None:
             f"{row['ratio']:.2f}", f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}",
             "" if row["check_seconds"] is None else f"{row['check_seconds']:.2f}", "yes" if row["identical"] else "no",
         )  # fmt: skip
-    console.width = max(console.width, 116)
     console.print(table)
 
 

@@ -41,17 +41,23 @@ def layers_step(
     return Step(run, reset)
 
 
-def gemms_step(gemms: Sequence[Gemm], dtype: torch.dtype, generator: torch.Generator, device: torch.device) -> Step:
-    """The products one after another, each into a new tensor; those of one shape read the same operands."""
+def gemms_step(
+    layers: Sequence[Sequence[Gemm]], dtype: torch.dtype, generator: torch.Generator, device: torch.device
+) -> Step:
+    """The products of each layer one after another, each into a new tensor.
+
+    Those of one shape read the same operands within a layer, as V^T is met again there, but not from layer to layer.
+    """
 
     def random(rows: int, columns: int) -> torch.Tensor:
         return torch.randn(rows, columns, generator=generator).to(device, dtype)
 
-    operands = {shape: (random(*shape[:2]), random(*shape[1:])) for shape in gemms}
+    operands = [{shape: (random(*shape[:2]), random(*shape[1:])) for shape in gemms} for gemms in layers]
 
     def run() -> None:
-        for shape in gemms:
-            torch.mm(*operands[shape])
+        for gemms, own in zip(layers, operands, strict=True):
+            for shape in gemms:
+                torch.mm(*own[shape])
 
     return Step(run)
 
@@ -66,7 +72,7 @@ def row(
 ) -> dict[str, Any]:  # fmt: skip
     """One entry of `linear`: medians of the seconds of all adapted layers together, and of the ratio turn by turn."""
     layers, generator, in_dtype = svft_layers(model), torch.Generator().manual_seed(seed), getattr(torch, dtype)
-    gemms = [tuple(gemm) for layer in layers for gemm in layer.gemms(tokens)]
+    gemms = [[tuple(gemm) for gemm in layer.gemms(tokens)] for layer in layers]
     steps = {
         "measured": layers_step(layers, tokens, in_dtype, generator, device),
         "gemm": gemms_step(gemms, in_dtype, generator, device),
@@ -77,6 +83,6 @@ def row(
         "tokens": tokens,
         **{f"{name}_seconds": quartiles(values)[1] for name, values in taken.items()},
         **ratio_columns(taken["measured"], taken["gemm"]),
-        "flops": flops(gemms),
+        "flops": sum(map(flops, gemms)),
         "forms": [layer.form(tokens) for layer in layers],
     }

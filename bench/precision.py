@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from rich.console import Console
 from rich.table import Table
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from tqdm import tqdm
 
 from bench import arguments, report
 from bench.methods import ROOT, own_decompositions
+from bench.tables import wide_console
 from harness import adapt, config, modalities
 from svft.decomposition import decompose
 
@@ -37,7 +37,7 @@ MATRICES = ((2048, 2048), (256, 2048), (2048, 16384))  # of Gemma-2B: Q and O, K
 BATCH = 32
 
 
-def parse(argv: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     p = arguments.parser("bench.precision", __doc__)
     p.add_argument(
         "--models", type=arguments.names(MODELS, "model"), default=",".join(MODELS), help="with commas between"
@@ -48,7 +48,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Nam
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     p.add_argument("--threads", type=int, default=2, help="of the CPU; 2")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
-    return p, p.parse_args(argv)
+    return p.parse_args(argv)
 
 
 def composed(model: str, dtype: str, *others: str):
@@ -148,7 +148,7 @@ def training(dtype: str, seeds: int, threads: int) -> Iterator[dict[str, Any]]:
 
 
 def show(result: dict[str, Any]) -> None:
-    console = Console()
+    console = wide_console()
     table = Table(title=f"At the start, against the plain model in {result['dtype']}")
     for column in ("model", "case", "logits, rms", "largest", "loss", "difference", "KL", "same argmax"):
         table.add_column(column, justify="left" if column in ("model", "case") else "right")
@@ -170,8 +170,8 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    p, a = parse(argv)
-    with arguments.one_sentence(p), own_decompositions():
+    a = parse(argv)
+    with arguments.one_sentence(), own_decompositions():
         device = arguments.set_up(a)
         result = {
             **report.header("precision", device, a.dtype),

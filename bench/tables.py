@@ -13,9 +13,14 @@ WIDTH = 124  # characters of the widest table; a narrower terminal folds its lin
 COLUMNS = ("method", "tokens", "ms", "tokens/s", "ratio", "quartiles", "/released", "saved MB", "peak MB")
 
 
-def show(result: dict[str, Any], targets: Sequence[Target] = ()) -> None:
+def wide_console() -> Console:
     console = Console()
     console.width = max(console.width, WIDTH)
+    return console
+
+
+def show(result: dict[str, Any], targets: Sequence[Target] = ()) -> None:
+    console = wide_console()
     console.print(_rows(result))
     if result["linear"]:
         console.print(_linear(result))

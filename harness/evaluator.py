@@ -1,6 +1,8 @@
 """Predictions, stored before they are scored; then every scorer over the same predictions."""
 
+import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,13 +41,20 @@ def evaluate(
     stored = run.stored_predictions(benchmark.name, split)
     if stored is None or stored["data"] != data:
         started = time.perf_counter()
-        predictions, generated = modality.predict(model, benchmark, examples, batch_size, f"{benchmark.name} {split}")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            label = f"{benchmark.name} {split}"
+            predictions, generated = modality.predict(model, benchmark, examples, batch_size, label)
+        said = sorted({str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)})
+        for sentence in said:
+            print(f"warning: {sentence}", file=sys.stderr)
         rows = [
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
             for example, prediction in zip(examples, predictions, strict=True)
         ]
         seconds = time.perf_counter() - started
         stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
+        stored |= {"warnings": said} if said else {}
         run.store_predictions(benchmark.name, split, stored)
     predictions = [row["prediction"] for row in stored["rows"]]
     golds = [row["gold"] for row in stored["rows"]]
@@ -55,6 +64,7 @@ def evaluate(
         "data": data,
         "seconds": stored["seconds"],
         "generated_tokens": stored["generated_tokens"],
+        **({"warnings": stored["warnings"]} if "warnings" in stored else {}),
         "majority": majority(examples, golds),
         "scorers": {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()},
     }

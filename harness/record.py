@@ -10,7 +10,7 @@
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
                    trained_bytes: what was saved, method: what the method's callbacks report, if it has any}
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
-                   most frequent gold answer or null, scorers: {name: Score as below}}}}
+                   most frequent gold answer or null, warnings: if there were any, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
                    no mean of verdicts}
     failure       {reason, step} or null

@@ -32,25 +32,20 @@ def product(
     C: int,
     form: str,
     d: int | None = None,
+    rows: torch.Tensor | None = None,
+    columns: torch.Tensor | None = None,
     weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """U (diag(s) + M) V^T x, in the dtype of x; plus W0 x where a weight (O, I) is given, which materialises alone can.
 
-    `index` are flat positions i C + j in M, None its diagonal, and known to be a band of d off-diagonals if d is given.
+    `index` are flat positions i C + j in M, None its diagonal, and known to be a band of d off-diagonals if d is given;
+    with `rows` and `columns` (C,) M stands for diag(rows) M diag(columns).
     U, V^T and W0 may have another dtype than x and get no gradient; x and m (fp32 or wider) do. Products are taken in
     the dtype of x; s is applied, and the gradient of m summed, in the dtype of m.
     """
     if form == "materialised":
-        return _Materialised.apply(x, m, index, U, s, Vh, C, d, weight)
-    return {"activations": _Activations, "folded": _Folded}[form].apply(x, m, index, U, s, Vh, C, d)
-
-
-def scaled(m: torch.Tensor, index: torch.Tensor | None, s: torch.Tensor, side: str) -> torch.Tensor:
-    """The coefficients of diag(1/s) M (side "rows") or M diag(1/s) (side "columns"), (N,); s is C."""
-    C = len(s)
-    if index is None:
-        return m / s
-    return m / s[index // C if side == "rows" else index % C]
+        return _Materialised.apply(x, m, index, U, s, Vh, rows, columns, C, d, weight)
+    return {"activations": _Activations, "folded": _Folded}[form].apply(x, m, index, U, s, Vh, rows, columns, C, d)
 
 
 def delta_weight(
@@ -65,43 +60,43 @@ def delta_weight(
 
 class _Activations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, C, d):
-        M, h = coupling(C, index, d), F.linear(_flat(x), _as(Vh, x))  # (T, K)
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d):
+        M, h = coupling(C, index, d, rows, columns), F.linear(_flat(x), _as(Vh, x))  # (T, K)
         ctx.shape, ctx.C, ctx.d = x.shape, C, d
-        ctx.save_for_backward(h, m, index, U, s, Vh)
+        ctx.save_for_backward(h, m, index, U, s, Vh, rows, columns)
         return _shaped(F.linear(M.times(h, m, s), _as(U, x)), x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        h, m, index, U, s, Vh = ctx.saved_tensors
-        M, g = coupling(ctx.C, index, ctx.d), _flat(dy) @ _as(U, h)  # (T, K)
+        h, m, index, U, s, Vh, rows, columns = ctx.saved_tensors
+        M, g = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy) @ _as(U, h)  # (T, K)
         dx = dm = None
         if ctx.needs_input_grad[1]:
             dm = M.gradient(g, h, m)
         if ctx.needs_input_grad[0]:
             dx = _shaped(M.times(g, m, s, transposed=True) @ _as(Vh, h), ctx.shape)
-        return dx, dm, *6 * (None,)
+        return dx, dm, *8 * (None,)
 
 
 class _Folded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, C, d):
-        M, flat = coupling(C, index, d), _flat(x)
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d):
+        M, flat = coupling(C, index, d, rows, columns), _flat(x)
         ctx.shape, ctx.C, ctx.d = x.shape, C, d
         if _is_tall(U, Vh):
             kept, y = flat, F.linear(F.linear(flat, _right(M, m, s, Vh, x.dtype)), _as(U, x))
         else:
             kept = F.linear(flat, _as(Vh, x))  # (T, K)
             y = F.linear(kept, _left(M, m, s, U, x.dtype))
-        ctx.save_for_backward(kept, m, index, U, s, Vh)
+        ctx.save_for_backward(kept, m, index, U, s, Vh, rows, columns)
         return _shaped(y, x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        kept, m, index, U, s, Vh = ctx.saved_tensors
-        M, dy, dx, dm = coupling(ctx.C, index, ctx.d), _flat(dy), None, None
+        kept, m, index, U, s, Vh, rows, columns = ctx.saved_tensors
+        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy), None, None
         if _is_tall(U, Vh):
             g = dy @ _as(U, dy)  # (T, K)
             if ctx.needs_input_grad[1]:
@@ -113,28 +108,30 @@ class _Folded(torch.autograd.Function):
                 dm = M.gradient(_as(U, dy), dy.T @ kept[:, : M.C], m)
             if ctx.needs_input_grad[0]:
                 dx = (dy @ _left(M, m, s, U, dy.dtype)) @ _as(Vh, dy)
-        return dx if dx is None else _shaped(dx, ctx.shape), dm, *6 * (None,)
+        return dx if dx is None else _shaped(dx, ctx.shape), dm, *8 * (None,)
 
 
 class _Materialised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, C, d, weight):
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d, weight):
         flat = _flat(x)
         ctx.shape, ctx.C, ctx.d = x.shape, C, d
-        ctx.save_for_backward(flat, m, index, U, s, Vh, weight)
-        return _shaped(F.linear(flat, _dense(coupling(C, index, d), m, U, s, Vh, weight, x.dtype)), x.shape)
+        ctx.save_for_backward(flat, m, index, U, s, Vh, rows, columns, weight)
+        return _shaped(
+            F.linear(flat, _dense(coupling(C, index, d, rows, columns), m, U, s, Vh, weight, x.dtype)), x.shape
+        )
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        x, m, index, U, s, Vh, weight = ctx.saved_tensors
-        M, dy, dx, dm = coupling(ctx.C, index, ctx.d), _flat(dy), None, None
+        x, m, index, U, s, Vh, rows, columns, weight = ctx.saved_tensors
+        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy), None, None
         if ctx.needs_input_grad[0]:
             dx = _shaped(dy @ _dense(M, m, U, s, Vh, weight, dy.dtype), ctx.shape)
         if ctx.needs_input_grad[1]:
             dW, U, Vh = dy.T @ x, _as(U[:, : M.C], dy), _as(Vh[: M.C], dy)
             dm = M.gradient(dW.T @ U, Vh.T, m) if _is_tall(U, Vh) else M.gradient(U, F.linear(dW, Vh), m)
-        return dx, dm, *7 * (None,)
+        return dx, dm, *9 * (None,)
 
 
 def _is_tall(U: torch.Tensor, Vh: torch.Tensor) -> bool:

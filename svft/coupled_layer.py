@@ -195,11 +195,10 @@ class CoupledLayer(BasisLayer):
     def _anchored(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         """V S^-1 M V^T x where W0 comes after it, U M S^-1 U^T x where W0 comes before."""
         C = self.directions(adapter_name)
-        after = self.spare == "U"
-        Q = self.basis_Vh[:C].T if after else self.basis_U[:, :C]
-        s, index = self.basis_s[:C], self.index(adapter_name)
-        m = arithmetic.scaled(self.coefficients(adapter_name), index, s, "rows" if after else "columns")
-        return self._product(adapter_name, x, Q, None, Q.T, m=m)
+        inverse = self.basis_s[:C].reciprocal()
+        if self.spare == "U":
+            return self._product(adapter_name, x, self.basis_Vh[:C].T, None, self.basis_Vh[:C], rows=inverse)
+        return self._product(adapter_name, x, self.basis_U[:, :C], None, self.basis_U[:, :C].T, columns=inverse)
 
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         (U, s, Vh), C = self.basis(adapter_name), self.directions(adapter_name)
@@ -207,12 +206,11 @@ class CoupledLayer(BasisLayer):
             return self._product(adapter_name, x, U, -s.index_fill(0, torch.arange(C, device=s.device), 0), Vh)
         return self._product(adapter_name, x, U[:, :C], None, Vh[:C])
 
-    def _product(self, adapter_name: str, x, U, s, Vh, m=None, weight=None) -> torch.Tensor:
-        x = x.to(self._dtype(x))
-        m = self.coefficients(adapter_name) if m is None else m
+    def _product(self, adapter_name: str, x, U, s, Vh, **others: torch.Tensor) -> torch.Tensor:
+        x, m, C = x.to(self._dtype(x)), self.coefficients(adapter_name), self.directions(adapter_name)
+        index, d = self.index(adapter_name), self.band(adapter_name)
         form = self.form(x.numel() // x.shape[-1], adapter_name, x.dtype)
-        C, index, d = self.directions(adapter_name), self.index(adapter_name), self.band(adapter_name)
-        return arithmetic.product(x, m, index, U, s, Vh, C=C, form=form, d=d, weight=weight)
+        return arithmetic.product(x, m, index, U, s, Vh, C=C, form=form, d=d, **others)
 
     def delta_weight(self, adapter_name: str) -> torch.Tensor:
         (U, s, Vh), C = self.basis(adapter_name), self.directions(adapter_name)

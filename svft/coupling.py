@@ -2,6 +2,7 @@
 
 Shapes: T vectors, K directions, C <= K = the leading directions that M couples, N = |Ω|, d off-diagonals on each side.
 Vectors are the rows of h and g (T, K). m holds the N coefficients of M, which is C x C; s (K,) adds diag(s) to it.
+With `rows` and `columns` (C,), M stands for diag(rows) M diag(columns).
 
 Both operations of a coupling serve matrices too: M V^T is `times` of the rows of V, U M that of the rows of U with M
 transposed, and the gradients of m from those of M V^T and U M are `gradient` of the same rows.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,8 @@ BLOCK = 128  # rows of M in one of the dense products that a band is cut into
 @dataclass(frozen=True)
 class Coupling(ABC):
     C: int
+    rows: torch.Tensor | None = None
+    columns: torch.Tensor | None = None
 
     @abstractmethod
     def times(
@@ -45,36 +49,46 @@ class Coupling(ABC):
             return z
         return (F.pad(z, (0, len(s) - self.C)) if len(s) > self.C else z).add_(h * s)
 
+    def _scale(self, entries: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+        """Entries of M, or of its gradient, row by row, in place."""
+        if self.rows is not None:
+            entries.mul_(self.rows[:, None])
+        return entries if columns is None else entries.mul_(columns)
+
 
 @dataclass(frozen=True)
 class Diagonal(Coupling):
     def times(self, h, m, s=None, transposed=False):
+        m = self._scaled(m)
         if s is not None:
             m = s.to(m.dtype) + F.pad(m, (0, len(s) - self.C))
         return (h * m).to(h.dtype)
 
     def gradient(self, g, h, m):
-        return (g[:, : self.C] * h[:, : self.C]).sum(0, dtype=m.dtype)
+        return self._scaled((g[:, : self.C] * h[:, : self.C]).sum(0, dtype=m.dtype))
 
     def products(self, T):
         return []
+
+    def _scaled(self, m):
+        for scale in (self.rows, self.columns):
+            m = m if scale is None else m * scale
+        return m
 
 
 @dataclass(frozen=True)
 class Scattered(Coupling):
     """Ω as flat positions i C + j; M is built dense, and coefficients on the same position add up."""
 
-    index: torch.Tensor
-
-    def dense(self, m: torch.Tensor) -> torch.Tensor:
-        return m.new_zeros(self.C**2).index_add(0, self.index, m).view(self.C, self.C)
+    index: torch.Tensor | None = None
 
     def times(self, h, m, s=None, transposed=False):
-        M, lead = self.dense(m).to(h.dtype), h[:, : self.C]
+        M = m.new_zeros(self.C**2).index_add_(0, self.index, m).view(self.C, self.C)
+        M, lead = self._scale(M, self.columns).to(h.dtype), h[:, : self.C]
         return self._plus_diagonal(lead @ M if transposed else F.linear(lead, M), h, s)
 
     def gradient(self, g, h, m):
-        dM = g[:, : self.C].T @ h[:, : self.C]
+        dM = self._scale(g[:, : self.C].T @ h[:, : self.C], self.columns)
         return dM.flatten().index_select(0, self.index).to(m.dtype)
 
     def products(self, T):
@@ -83,53 +97,88 @@ class Scattered(Coupling):
 
 @dataclass(frozen=True)
 class Banded(Coupling):
-    """Ω is |i - j| <= d: blocks of BLOCK rows of M meet no more than BLOCK + 2d entries of h."""
+    """Ω is |i - j| <= d, row by row: blocks of BLOCK rows of M meet no more than BLOCK + 2d entries of h.
 
-    index: torch.Tensor
-    d: int
+    A band is held as (C, 2d + 1), entry (i, o) being M at (i, i + o - d), or 0 where that is outside of M.
+    """
 
-    @property
-    def blocks(self) -> int:
-        return -(-self.C // BLOCK)
-
-    @property
-    def width(self) -> int:
-        return BLOCK + 2 * self.d
-
-    def _positions(self, transposed: bool) -> torch.Tensor:
-        """Of the coefficients in the blocks, laid out (blocks, BLOCK, width)."""
-        i, j = self.index // self.C, self.index % self.C
-        if transposed:
-            i, j = j, i
-        return i * self.width + j - i // BLOCK * BLOCK + self.d
-
-    def _windows(self, h: torch.Tensor) -> torch.Tensor:
-        """What each block of rows meets, (blocks, T, width)."""
-        beyond = self.blocks * BLOCK - self.C
-        return F.pad(h[:, : self.C], (self.d, self.d + beyond)).unfold(1, self.width, BLOCK).transpose(0, 1)
+    d: int = 0
 
     def times(self, h, m, s=None, transposed=False):
-        M = m.new_zeros(self.blocks * BLOCK * self.width).index_add(0, self._positions(transposed), m)
-        M = M.view(self.blocks, BLOCK, self.width).to(h.dtype)
-        z = torch.bmm(self._windows(h), M.transpose(1, 2))  # (blocks, T, BLOCK)
+        band, d, width = self._scale(self._band(m), self._columns()), self.d, 2 * self.d + 1
+        if transposed:  # the entry (i, o) is M at (i + o - d, i)
+            band = F.pad(band, (0, 0, d, d)).as_strided(band.shape, (width, width - 1), 2 * d)
+        M = m.new_zeros(self._blocks, BLOCK, BLOCK + 2 * d)
+        self._in_blocks(M).copy_(F.pad(band, (0, 0, 0, self._beyond)).view(self._blocks, BLOCK, width))
+        z = torch.bmm(self._windows(h), M.to(h.dtype).transpose(1, 2))  # (blocks, T, BLOCK)
         return self._plus_diagonal(z.transpose(0, 1).reshape(len(h), -1)[:, : self.C], h, s)
 
     def gradient(self, g, h, m):
-        g = F.pad(g[:, : self.C], (0, self.blocks * BLOCK - self.C)).view(len(g), self.blocks, BLOCK)
-        dM = torch.bmm(g.permute(1, 2, 0), self._windows(h))  # (blocks, BLOCK, width)
-        return dM.flatten().index_select(0, self._positions(False)).to(m.dtype)
+        g = F.pad(g[:, : self.C], (0, self._beyond)).view(len(g), self._blocks, BLOCK)
+        dM = torch.bmm(g.permute(1, 2, 0), self._windows(h))  # (blocks, BLOCK, BLOCK + 2d)
+        band = self._in_blocks(dM).reshape(-1, 2 * self.d + 1)[: self.C].to(m.dtype)
+        return self._coefficients(self._scale(band, self._columns()))
 
     def products(self, T):
-        return self.blocks * [(T, self.width, BLOCK)]
+        return self._blocks * [(T, BLOCK + 2 * self.d, BLOCK)]
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.C // BLOCK)
+
+    @property
+    def _beyond(self) -> int:
+        """Rows of the last block that M has not."""
+        return self._blocks * BLOCK - self.C
+
+    def _in_blocks(self, M: torch.Tensor) -> torch.Tensor:
+        """The band in contiguous blocks (blocks, BLOCK, BLOCK + 2d), as a view (blocks, BLOCK, 2d + 1)."""
+        width = BLOCK + 2 * self.d
+        return M.as_strided((len(M), BLOCK, 2 * self.d + 1), (BLOCK * width, width + 1, 1))
+
+    def _windows(self, h: torch.Tensor) -> torch.Tensor:
+        """What each block of rows meets, (blocks, T, BLOCK + 2d)."""
+        padded = F.pad(h[:, : self.C], (self.d, self.d + self._beyond))
+        return padded.unfold(1, BLOCK + 2 * self.d, BLOCK).transpose(0, 1)
+
+    def _columns(self) -> torch.Tensor | None:
+        """`columns` where they meet the band, (C, 2d + 1)."""
+        return None if self.columns is None else F.pad(self.columns, (self.d, self.d)).unfold(0, 2 * self.d + 1, 1)
+
+    def _band(self, m: torch.Tensor) -> torch.Tensor:
+        top, bottom = _corners(self.d, m.device)
+        corner = m.new_zeros(self.d * (2 * self.d + 1))
+        middle = m[len(top) : len(m) - len(bottom)]
+        ends = corner.index_copy(0, top, m[: len(top)]), corner.index_copy(0, bottom, m[len(m) - len(bottom) :])
+        return torch.cat([ends[0], middle, ends[1]]).view(self.C, 2 * self.d + 1)
+
+    def _coefficients(self, band: torch.Tensor) -> torch.Tensor:
+        top, bottom = _corners(self.d, band.device)
+        flat, ends = band.flatten(), self.d * (2 * self.d + 1)
+        middle = flat[ends : len(flat) - ends]
+        return torch.cat([flat[:ends].index_select(0, top), middle, flat[len(flat) - ends :].index_select(0, bottom)])
 
 
-def coupling(C: int, index: torch.Tensor | None, d: int | None = None) -> Coupling:
+@cache
+def _corners(d: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in the first and in the last d rows of a band, each flat, there are entries of M."""
+    i, o = torch.arange(d)[:, None], torch.arange(2 * d + 1)
+    return tuple(inside.flatten().nonzero().squeeze(1).to(device) for inside in (i + o >= d, i + o < 2 * d))
+
+
+def coupling(
+    C: int,
+    index: torch.Tensor | None,
+    d: int | None = None,
+    rows: torch.Tensor | None = None,
+    columns: torch.Tensor | None = None,
+) -> Coupling:
     """Of the positions `index` (None: the diagonal), known to be a band of d off-diagonals or not.
 
     A band is cut into blocks where that halves what a dense M computes.
     """
     if index is None:
-        return Diagonal(C)
+        return Diagonal(C, rows, columns)
     if d is not None and 2 * (BLOCK + 2 * d) <= C:
-        return Banded(C, index, d)
-    return Scattered(C, index)
+        return Banded(C, rows, columns, d)
+    return Scattered(C, rows, columns, index)

@@ -6,13 +6,14 @@ from bench import linear
 CPU = torch.device("cpu")
 
 
-def test_the_products_are_run_as_listed(monkeypatch):
-    ran = []
-    monkeypatch.setattr(torch, "mm", lambda a, b: ran.append((*a.shape, b.shape[1])))
-    listed = [(4, 3, 2), (5, 4, 3), (4, 3, 2)]
-    linear.gemms_step(listed, torch.float32, torch.Generator(), CPU).run()
-    assert ran == listed
-    assert linear.flops(listed) == 2 * (24 + 60 + 24)
+def test_the_products_are_run_as_listed_on_operands_of_each_layer(monkeypatch):
+    ran, operands = [], []
+    monkeypatch.setattr(torch, "mm", lambda a, b: (ran.append((*a.shape, b.shape[1])), operands.append(a.data_ptr())))
+    first, second = [(4, 3, 2), (5, 4, 3), (4, 3, 2)], [(4, 3, 2)]
+    linear.gemms_step([first, second], torch.float32, torch.Generator(), CPU).run()
+    assert ran == [*first, *second]
+    assert operands[0] == operands[2] != operands[3]
+    assert linear.flops(first) == 2 * (24 + 60 + 24)
 
 
 def test_the_layers_go_forward_and_backward_on_inputs_of_their_own():

@@ -4,6 +4,7 @@ import copy
 import warnings
 from contextlib import ExitStack
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 
-from harness import engines, models
+from harness import engines, evaluator, models
 from harness.adapt import adapt
 from harness.batches import longest_first
 from harness.config import instantiate
@@ -278,3 +279,20 @@ def test_the_longest_prompts_come_first_and_each_comes_once():
 def test_the_configuration_offers_the_engines_that_there_are():
     line = next(line for line in (ROOT / "conf" / "config.yaml").read_text().splitlines() if "engine:" in line)
     assert all(name in line for name in engines.ENGINES)
+
+
+def test_what_an_evaluation_warned_of_is_in_its_entry_and_on_the_terminal(capsys):
+    example = SimpleNamespace(id="0", gold="7")
+    benchmark = SimpleNamespace(
+        name="b", metric="accuracy", scorers={}, examples=lambda split: [example], fingerprint=lambda: "data"
+    )
+
+    def predict(*arguments):
+        warnings.warn("gave other tokens", UserWarning, stacklevel=2)
+        return ["7"], 1
+
+    modality = SimpleNamespace(predict=predict, gold=lambda example: example.gold)
+    run = SimpleNamespace(stored_predictions=lambda *names: None, store_predictions=lambda *names: None)
+    entry = evaluator.evaluate(run, benchmark, modality, None, "test", 1)
+    assert entry["warnings"] == ["gave other tokens"]
+    assert capsys.readouterr().err == "warning: gave other tokens\n"
