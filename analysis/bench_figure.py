@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis import plots
-from analysis.bench_tables import DROPPED, FOLDER, Bench, find
+from analysis.bench_files import DROPPED, FOLDER, Bench, find
 from analysis.frames import methods
 from harness.record import RecordError
 

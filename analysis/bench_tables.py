@@ -2,17 +2,16 @@
 
     python -m analysis.bench_tables [--runs runs] [--out analysis/output/tables]
 
-From runs/bench/<name>-<device>.json. `block` and `model` files have steps and linear layers of methods, `svd` and
-`generation` files a table of their own. A block in float32 on a CPU is held against analysis/bench_targets.csv.
+From runs/bench/<name>-<device>.json. `block` and `model` files have steps and linear layers of methods, the others a
+table of their own. A block in float32 on a CPU is held against analysis/bench_targets.csv.
 What was not measured is empty; what failed says why.
 """
 
 import argparse
-import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,48 +19,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import markup
+from analysis.bench_files import DROPPED, FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
 from harness.record import RecordError
 
-FOLDER = "bench"  # below runs/
-SCHEMA = 1
 TARGETS = Path(__file__).with_name("bench_targets.csv")
-DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
-METHOD = ["trained", "base_bytes", "resident_bytes"]
-STEP = ["tokens", "seconds", "tokens_per_second", "ratio", "ratio_low", "ratio_high", "ratio_released", "saved_bytes",
-        "peak_bytes"]  # fmt: skip
-LINEAR = ["tokens", "flops", "gemm_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high"]
-SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orthonormality", "reconstruction",
-       "reference_orthonormality", "reference_reconstruction"]  # fmt: skip
-GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One file. Frames in its order; numbers that are not there are NaN, `failed` is "" where nothing did.
-
-    methods  columns method, label, METHOD        steps      method, label, STEP, saved (against the reference), failed
-    linear   method, label, forms, LINEAR         rows       of svd and generation
-    """
-
-    name: str
-    kind: str
-    slug: str
-    values: dict[str, Any]
-    methods: pd.DataFrame
-    steps: pd.DataFrame
-    linear: pd.DataFrame
-    rows: pd.DataFrame
-
-    @property
-    def panel(self) -> str:
-        return f"{self.name.removeprefix('model-').replace('_', ' ')}, {self.values['dtype']}"
-
-    @property
-    def reference(self) -> str:
-        """The label of the method that others are compared with; its id where it was not measured."""
-        name = self.values["reference"]
-        return self.methods.set_index("method")["label"].get(name, name)
 
 
 @dataclass(frozen=True)
@@ -72,101 +34,6 @@ class Table:
     numbers: pd.DataFrame
     shown: pd.DataFrame
     notes: list[str]
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def find(runs: Path) -> dict[str, list[Bench]]:
-    """The files below runs/bench by device. Raises RecordError where one cannot be used or one is there twice."""
-    found: dict[str, list[Bench]] = {}
-    for path in sorted((runs / FOLDER).glob("*.json")):
-        bench = read(path)
-        found.setdefault(bench.slug, []).append(bench)
-    for slug, benches in found.items():
-        panels = [bench.panel for bench in benches if len(bench.steps)]
-        for panel in {panel for panel in panels if panels.count(panel) > 1}:
-            raise RecordError(f"{panel} on {slug} is twice below {runs / FOLDER}; move one away")
-    return found
-
-
-def read(path: Path) -> Bench:
-    """Raises RecordError, in one line, where the file is truncated, of another schema, or incomplete."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path} is not a readable result file: {error}") from error
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA or values.get("bench") not in KINDS:
-        raise RecordError(f"{path} is not a result file of schema {SCHEMA} and bench {', '.join(KINDS)}")
-    slug = path.stem.partition("-")[2].removeprefix(f"{values.get('model')}-")
-    if not slug:
-        raise RecordError(f"{path} is not named <name>-<device>.json")
-    try:
-        frames = dict.fromkeys(("methods", "steps", "linear", "rows"), pd.DataFrame())
-        frames |= KINDS[values["bench"]](values)
-        said(values)  # what every file must say of itself
-        if frames["methods"].empty and frames["rows"].empty:
-            raise ValueError("it has no rows")
-        return Bench(path.stem.removesuffix(f"-{slug}"), values["bench"], slug, values, **frames)
-    except KeyError as error:
-        raise RecordError(f"{path} is not complete: {error} is missing") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RecordError(f"{path} is not a result file: {error}") from error
-
-
-def _block(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    methods = _frame([{"method": name, **each} for name, each in values["methods"].items()], ["method"], METHOD)
-    methods["label"] = [_label(row) for row in methods.to_dict("records")]
-    labels = methods.set_index("method")["label"]
-    rows = [{**row, "failed": _failure(row.get("failed"))} for row in values["rows"]]
-    steps, linear = _frame(rows, ["method"], STEP), _frame(values.get("linear", []), ["method", "forms"], LINEAR)
-    places = {method: place for place, method in enumerate(labels.index)}
-    for frame in (steps, linear):
-        frame["label"] = [labels[method] for method in frame["method"]]
-    reference = steps[steps["method"] == values["reference"]].set_index("tokens")["saved_bytes"]
-    steps["saved"] = steps["saved_bytes"] / steps["tokens"].map(reference)
-    steps, linear = (
-        frame.sort_values("method", key=lambda names: names.map(places), kind="stable") for frame in (steps, linear)
-    )
-    return {"methods": methods, "steps": steps, "linear": linear}
-
-
-def _svd(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    frame = _frame(values["rows"], ["shape", "dtype"], SVD)
-    frame["shape"] = ["x".join(str(int(number)) for number in shape) for shape in frame["shape"]]
-    return {"rows": frame.assign(faster=1 / frame["ratio"])}  # ratio: ours over the reference, turn by turn
-
-
-def _generation(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    rows = [
-        {"label": row.get("method"), "merged": None, "identical": None, **row, "failed": _failure(row.get("failed"))}
-        for row in values["rows"]
-    ]
-    return {"rows": _frame(rows, ["engine", "method"], GENERATION)}
-
-
-KINDS = {"block": _block, "model": _block, "svd": _svd, "generation": _generation}
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], names: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """One line a row. Raises KeyError where a name is missing, ValueError where a number is none; null is NaN."""
-    if missing := [name for row in rows for name in names if name not in row]:
-        raise KeyError(missing[0])
-    frame = pd.DataFrame(list(rows), columns=None if rows else list(names))
-    for name in numbers:
-        frame[name] = pd.to_numeric(frame.get(name, pd.Series(math.nan, index=frame.index)))
-    return frame.reindex(columns=[*dict.fromkeys([*names, *frame])])
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    """A method's own, which also says where W0 is dropped."""
-    told = not row["method"].endswith(DROPPED) or "dropped" in row["label"]
-    return row["label"] if told else f"{row['label']}, W0 dropped"
-
-
-def _failure(said: str | bool | None) -> str:
-    """What a row says of its failure: `"failed": "out of memory"`, or true alone."""
-    return said if isinstance(said, str) else "out of memory" if said else ""
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -268,19 +135,12 @@ def tables(benches: Sequence[Bench]) -> dict[str, Table]:
         made["targets"] = Table("Targets", aims, targets_text(aims), list(_target_notes(benches)))
     if stepped:
         made |= _stepped(stepped, [said(bench.values, bench.panel) for bench in stepped])
-    for kind, title, text, more in (
-        ("svd", "Decomposition", _svd_text, ["Errors of the decomposition, in brackets those of torch.linalg.svd."]),
-        (
-            "generation",
-            "Generation",
-            _generation_text,
-            ["Against plain generate: times faster. Identical: to its text."],
-        ),
-    ):
+    for kind, (title, text, more) in OTHERS.items():
         own = [bench for bench in benches if bench.kind == kind]
         if own:
             rows = pd.concat([bench.rows for bench in own])
-            made[kind] = Table(title, rows, text(rows), [*more, *(said(bench.values) for bench in own)])
+            notes = [note for bench in own for note in more(bench)]
+            made[kind] = Table(title, rows, text(rows), [*notes, *(said(bench.values) for bench in own)])
     return made
 
 
@@ -310,18 +170,6 @@ def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
         )
         made["counted"] = Table("Measured against counted", *counts(linear), [counted, *notes])
     return made
-
-
-def said(values: Mapping[str, Any], panel: str | None = None) -> str:
-    """Where and with what a file was measured; panel: its name, which has the type already."""
-    device, threads = values["device"], values.get("threads") or values["device"].get("threads")
-    on = [device["name"], f"{threads} threads" if device["type"] == "cpu" and threads else "",
-          "" if panel else values["dtype"], f"torch {values.get('torch') or values['packages']['torch']}"]  # fmt: skip
-    commit = f"commit {values['commit'][:8]}{', changed' if values['dirty'] else ''}" if values["commit"] else ""
-    repeats = f"{values['repeats']} repeats" if values.get("repeats") else ""
-    shape = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in (values.get("shape") or {}).items())
-    words = "; ".join(filter(None, [", ".join(filter(None, on)), shape, repeats, commit]))
-    return f"{panel[0].upper()}{panel[1:]}: {words}." if panel else f"{words}."
 
 
 def _target_notes(benches: Sequence[Bench]) -> Iterator[str]:
@@ -426,8 +274,65 @@ def _generation_text(rows: pd.DataFrame) -> pd.DataFrame:
     } for row in rows.itertuples()])  # fmt: skip
 
 
+def _precision_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{
+        "Model": row.model, "Case": row.case, "Logits, rms": _short(row.logits_rms, ".1e"),
+        "Logits, largest": _short(row.logits_largest, ".1e"), "Loss": _short(row.loss, ".4f"),
+        "Difference": _short(row.loss_difference, "+.4f"), "KL": _short(row.divergence, ".1e"),
+        "Same likeliest token": f"{100 * row.agreement:.1f} %",
+    } for row in rows.itertuples()])  # fmt: skip
+
+
+def _precision_notes(bench: Bench) -> Iterator[str]:
+    yield (
+        f"Before the first step, against the plain model in {bench.values['dtype']}, on the answers' tokens. Logits: "
+        "difference over their root mean square."
+    )
+    for matrix in bench.values["matrices"]:
+        shape = " × ".join(map(str, matrix["shape"]))
+        yield (
+            f"A Gaussian matrix {shape}: rounding it to {bench.values['dtype']} moves it by {matrix['storing']:.1e} of "
+            f"its norm, the product of its rounded factors by {matrix['dropping']:.1e} more."
+        )
+    trained = pd.DataFrame(bench.values["training"])
+    for case, runs in trained.groupby("case", sort=False) if len(trained) else ():
+        ends = [sum(loss for _, loss in curve[-5:]) / len(curve[-5:]) for curve in runs["loss"]]
+        yield (
+            f"Trained, {case}: loss at the end {_range(ends, '.3f')}, validation score "
+            f"{_range([100 * score for score in runs['score']], '.1f')} (mean and range of {len(runs)} seeds)."
+        )
+
+
+def _range(values: Sequence[float], places: str) -> str:
+    return f"{sum(values) / len(values):{places}} [{min(values):{places}}, {max(values):{places}}]"
+
+
+def _forms_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{
+        "Pattern": pattern, "W0": "kept" if kept else "dropped", "Choices": len(own),
+        "The fastest": int((own["regret"] <= 0).sum()), "Within 5 %": int((own["regret"] <= 0.05).sum()),
+        "Largest regret": f"{100 * max(own['regret'].max(), 0):.1f} %",
+    } for (pattern, kept), own in rows.groupby(["pattern", "keep_weight"], sort=False)])  # fmt: skip
+
+
 def _yes(value: bool | None) -> str:
     return "" if pd.isna(value) else "yes" if value else "no"
+
+
+# Title, strings, and notes of the kinds that have one table each.
+OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[Bench], Iterable[str]]]] = {
+    "svd": (
+        "Decomposition", _svd_text, lambda _: ["Errors of the decomposition, in brackets those of torch.linalg.svd."],
+    ),
+    "forms": (
+        "Choice of the form", _forms_text,
+        lambda _: ["Regret: time of the form that the count chooses over the fastest one's, less 1; median of turns."],
+    ),
+    "generation": (
+        "Generation", _generation_text, lambda _: ["Against plain generate: times faster. Identical: to its text."],
+    ),
+    "precision": ("Precision at the start", _precision_text, _precision_notes),
+}  # fmt: skip
 
 
 def page(made: Mapping[str, Table]) -> str:

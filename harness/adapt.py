@@ -88,7 +88,7 @@ def _sentence(warning: warnings.WarningMessage) -> str:
 
 
 def count(model: nn.Module, head: Sequence[str]) -> dict[str, int]:
-    """Scalars in the adapter, in the head, and frozen; a head's frozen original is not counted twice."""
+    """Scalars in the adapter, in the head, and frozen, freed weights too; a head's frozen original counts once."""
     totals = {"adapter": 0, "head": 0, "frozen": 0}
     within = "base_model.model." if isinstance(model, PeftModel) else ""
     prefixes = tuple(f"{within}{module}." for module in head)
@@ -98,6 +98,7 @@ def count(model: nn.Module, head: Sequence[str]) -> dict[str, int]:
             totals["head" if in_head else "adapter"] += parameter.numel()
         elif not (in_head and ".original_module." in name):
             totals["frozen"] += parameter.numel()
+    totals["frozen"] += sum(getattr(module, "freed_parameters", 0) for module in model.modules())
     return totals
 
 

@@ -135,6 +135,11 @@ class BasisLayer(nn.Module, BaseTunerLayer):
             return False
         return self.get_base_layer().weight.numel() == 0 if name == "weight" else getattr(self, f"basis_{name}") is None
 
+    @property
+    def freed_parameters(self) -> int:
+        """Scalars of the base layer that are not stored, though the layer computes with them."""
+        return self.out_features * self.in_features if self.is_freed("weight") else 0
+
     def free(self) -> None:
         """Give up the spare tensor, if there is one; a weight that another module shares stays there."""
         if self.spare == "weight":

@@ -44,8 +44,12 @@ class Coupling(ABC):
     def products(self, T: int) -> list[Product]:
         """The dense products of `times`, and of `gradient` alike, up to the order of the three sizes."""
 
+    def _takes_in(self, s: torch.Tensor | None, h: torch.Tensor) -> bool:
+        """Whether diag(s) can go into M before the product: in 16 bits a small M would be lost there."""
+        return s is not None and len(s) == self.C and h.dtype.itemsize > 2
+
     def _plus_diagonal(self, z: torch.Tensor, h: torch.Tensor, s: torch.Tensor | None) -> torch.Tensor:
-        if s is None:
+        if s is None or self._takes_in(s, h):
             return z
         return (F.pad(z, (0, len(s) - self.C)) if len(s) > self.C else z).add_(h * s)
 
@@ -84,7 +88,10 @@ class Scattered(Coupling):
 
     def times(self, h, m, s=None, transposed=False):
         M = m.new_zeros(self.C**2).index_add_(0, self.index, m).view(self.C, self.C)
-        M, lead = self._scale(M, self.columns).to(h.dtype), h[:, : self.C]
+        M, lead = self._scale(M, self.columns), h[:, : self.C]
+        if self._takes_in(s, h):
+            M.diagonal().add_(s)
+        M = M.to(h.dtype)
         return self._plus_diagonal(lead @ M if transposed else F.linear(lead, M), h, s)
 
     def gradient(self, g, h, m):
@@ -106,6 +113,8 @@ class Banded(Coupling):
 
     def times(self, h, m, s=None, transposed=False):
         band, d, width = self._scale(self._band(m), self._columns()), self.d, 2 * self.d + 1
+        if self._takes_in(s, h):
+            band[:, d] += s
         if transposed:  # the entry (i, o) is M at (i + o - d, i)
             band = F.pad(band, (0, 0, d, d)).as_strided(band.shape, (width, width - 1), 2 * d)
         M = m.new_zeros(self._blocks, BLOCK, BLOCK + 2 * d)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis import bench_figure, bench_tables, plots
+from analysis import bench_figure, bench_files, bench_tables, plots
 from harness.record import RecordError
 from tests.conftest import ROOT
 
@@ -64,7 +64,7 @@ def row(values: dict, method: str, tokens: int) -> dict:
 
 
 def table(runs, name: str, device: str = CPU) -> pd.DataFrame:
-    shown = bench_tables.tables(bench_tables.find(runs)[device])[name].shown
+    shown = bench_tables.tables(bench_files.find(runs)[device])[name].shown
     return shown.set_index(shown.columns[0])
 
 
@@ -98,7 +98,7 @@ def test_without_the_decomposition_its_target_is_empty(runs):
 @pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"device": {"type": "cuda", "name": "Card"}}])
 def test_only_a_float32_block_on_a_cpu_is_held_against_the_targets(runs, change):
     changed(runs, lambda values: values.update(change))
-    made = bench_tables.tables(bench_tables.find(runs)[CPU])
+    made = bench_tables.tables(bench_files.find(runs)[CPU])
     assert "targets" not in made and "steps" in made
 
 
@@ -107,7 +107,7 @@ def test_a_block_of_another_shape_stands_beside_the_usual_one_and_is_held_agains
     changed(runs, lambda values: row(values, "svft_random", 4096).update(ratio=9.0), f"block_big-{CPU}.json")
     assert table(runs, "targets").iloc[1].tolist() == ["at most 1.3", "1.200 met", "1.250 met"]
     changed(runs, lambda values: values.update(model="Big, one block"), f"block_big-{CPU}.json")
-    names = [bench_figure.file_name(bench) for bench in bench_tables.find(runs)[CPU] if len(bench.steps)]
+    names = [bench_figure.file_name(bench) for bench in bench_files.find(runs)[CPU] if len(bench.steps)]
     assert names == [f"bench_{CPU}", f"bench_{CPU}_block_big"]
     assert [name for name in table(runs, "steps").index if "**" in name] == [
         "**block, float32**",
@@ -135,9 +135,9 @@ def test_a_ratio_of_two_medians_stands_without_quartiles_and_a_method_may_be_wit
     changed(runs, lambda values: (row(values, "svft_random", 1024).update(change), values.update(shape=None)), name)
     changed(runs, lambda values: [each.update(nothing) for each in values["methods"].values()], name)
     assert table(runs, "steps", GPU).loc["SVFT-R (d=16)"].tolist() == ["1.30"]
-    assert "two medians" in bench_tables.tables(bench_tables.find(runs)[GPU])["steps"].notes[0]
+    assert "two medians" in bench_tables.tables(bench_files.find(runs)[GPU])["steps"].notes[0]
     assert table(runs, "memory", GPU).loc["LoRA (r=32)"].tolist() == ["", "", "", "", "4 kB (1.00)"]
-    assert bench_figure.figure(bench_tables.find(runs)[GPU][0]).axes[0].lines[1].get_ydata().tolist() == [1.304]
+    assert bench_figure.figure(bench_files.find(runs)[GPU][0]).axes[0].lines[1].get_ydata().tolist() == [1.304]
 
 
 def test_tokens_per_second_are_those_of_the_file(made):
@@ -247,7 +247,7 @@ WRONG = ["schema", "kind", "no rows", "no method", "unknown method", "a word for
 def test_an_unusable_file_is_one_sentence_that_names_it(runs, name):
     changed(runs, damage(name))
     with pytest.raises(RecordError) as error:
-        bench_tables.find(runs)
+        bench_files.find(runs)
     assert BLOCK in str(error.value) and "\n" not in str(error.value)
 
 
@@ -264,14 +264,14 @@ def test_a_truncated_file_ends_the_command_before_anything_is_written(runs, tmp_
 def test_a_model_that_is_there_twice_is_refused(runs):
     shutil.copy(runs / "bench" / f"model-tiny-{GPU}.json", runs / "bench" / f"tiny-{GPU}.json")
     with pytest.raises(RecordError, match=f"tiny, bfloat16 on {GPU} is twice"):
-        bench_tables.find(runs)
+        bench_files.find(runs)
 
 
 # --- figure ----------------------------------------------------------------------------------------------------------
 
 
 def block():
-    return next(bench for bench in bench_tables.find(DATA)[CPU] if bench.kind == "block")
+    return next(bench for bench in bench_files.find(DATA)[CPU] if bench.kind == "block")
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +316,7 @@ def test_the_band_runs_from_the_lower_to_the_upper_quartile(drawn):
 
 
 def test_of_one_number_of_tokens_the_band_is_a_line():
-    (tiny,) = bench_tables.find(DATA)[GPU]
+    (tiny,) = bench_files.find(DATA)[GPU]
     (quartiles,) = bench_figure.figure(tiny).axes[0].collections
     assert quartiles.get_segments()[0].tolist() == [[1024, 1.204], [1024, 1.504]]
 
@@ -359,7 +359,7 @@ def test_the_title_says_block_device_type_and_shape():
     first, second = bench_figure.title(block()).split("\n")
     assert first == "One block (imaginary), Imaginary processor, 2 threads, float32"
     assert second == "hidden 32, intermediate 128, heads 2, kv heads 1, head dim 16, 1 layer"
-    (tiny,) = bench_tables.find(DATA)[GPU]
+    (tiny,) = bench_files.find(DATA)[GPU]
     assert bench_figure.title(tiny).startswith("tiny, Imaginary card, bfloat16\n")
 
 
@@ -383,3 +383,46 @@ def test_each_block_and_model_file_has_a_figure_and_it_is_the_same_each_time(run
     assert names == [f"bench_{GPU}{more}.{kind}" for more in ("", "_tiny") for kind in ("png", "svg")]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def other(folder, kind: str, **values) -> pd.DataFrame:
+    """The one table of a made-up file of this kind, as shown, and its notes."""
+    device = {"type": "cpu", "name": "Imaginary"}
+    said = {"schema": 1, "bench": kind, "device": device, "threads": 2, "torch": "2", "dtype": "bfloat16"}
+    (folder / "bench").mkdir()
+    (folder / "bench" / f"{kind}-cpu-imaginary.json").write_text(
+        json.dumps({**said, "commit": "0" * 40, "dirty": False, **values})
+    )
+    return bench_tables.tables(bench_files.find(folder)["cpu-imaginary"])[kind]
+
+
+def test_the_choice_of_forms_is_summed_up_by_pattern_and_by_what_becomes_of_w0(tmp_path):
+    row = {
+        "layers": "D",
+        "pattern": "plain",
+        "keep_weight": True,
+        "tokens": 256,
+        "chosen": "folded",
+        "fastest": "folded",
+    }
+    rows = [{**row, "regret": regret} for regret in (0.0, -0.01, 0.04, 0.2)]
+    made = other(tmp_path, "forms", rows=[*rows, {**row, "keep_weight": False, "regret": 0.0}])
+    assert made.shown.to_numpy().tolist() == [
+        ["plain", "kept", 4, 2, 3, "20.0 %"],
+        ["plain", "dropped", 1, 1, 1, "0.0 %"],
+    ]
+
+
+def test_precision_says_what_dropping_w0_does_to_start_matrix_and_training(tmp_path):
+    start = {"model": "micro_gemma", "case": "W0 dropped", "logits_rms": 0.0113, "logits_largest": 0.257, "loss": 3.253,
+             "loss_difference": -0.0012, "divergence": 4.7e-4, "agreement": 0.9912}  # fmt: skip
+    curves = [[[1, 9.0], *([step, 1.0 + seed] for step in range(2, 7))] for seed in (0, 1)]
+    made = other(
+        tmp_path, "precision", starts=[start], matrices=[{"shape": [4, 8], "storing": 1.66e-3, "dropping": 2.34e-3}],
+        training=[{"case": "W0 kept", "seed": n, "loss": curves[n], "score": 0.5 + n / 10} for n in (0, 1)],
+    )  # fmt: skip
+    row = ["micro_gemma", "W0 dropped", "1.1e-02", "2.6e-01", "3.2530", "-0.0012", "4.7e-04", "99.1 %"]
+    assert made.shown.to_numpy().tolist() == [row]
+    assert "A Gaussian matrix 4 × 8: rounding it to bfloat16 moves it by 1.7e-03" in made.notes[1]
+    assert "by 2.3e-03 more" in made.notes[1]
+    assert "W0 kept: loss at the end 1.500 [1.000, 2.000], validation score 55.0 [50.0, 60.0]" in made.notes[2]

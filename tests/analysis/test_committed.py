@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from analysis import comparison, errata, fusion, paper_tables, readme, tables, training_strength
+from analysis import bench_tables, comparison, errata, fusion, paper_tables, readme, tables, training_strength
 from tests.conftest import ROOT
 
 OUT = ROOT / "analysis" / "output" / "tables"
@@ -35,6 +35,14 @@ def test_the_committed_comparisons_are_what_the_committed_records_give(tmp_path,
     made = {path.name: path.read_text() for path in tmp_path.iterdir()}
     planned = (ROOT / "runs" / "experiments" / f"{name}.json").exists()
     assert made.keys() == ({f"{name}.{kind}" for kind in ("csv", "md", "tex")} if planned else set())
+    for file, text in made.items():
+        assert (OUT / file).read_text() == text, file
+
+
+def test_the_committed_benchmarks_are_what_the_committed_files_give(tmp_path):
+    bench_tables.main(["--runs", str(ROOT / "runs"), "--out", str(tmp_path)])
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert made.keys() == {path.name for path in OUT.glob("bench_*")} != set()
     for file, text in made.items():
         assert (OUT / file).read_text() == text, file
 
