@@ -28,10 +28,10 @@ def add_common(
     """`length`: the longest sequence, of which more tokens have to be a multiple."""
     p.add_argument("--tokens", type=_token_counts(length), default=tokens, help=f"with commas between; {tokens}")
     p.add_argument("--methods", type=names(METHODS, "method"), default=",".join(METHODS), help="with commas between")
-    p.add_argument("--repeats", type=_positive, default=repeats, help=f"turns that count; {repeats}")
+    p.add_argument("--repeats", type=positive, default=repeats, help=f"turns that count; {repeats}")
     p.add_argument("--warm-up", type=_count, default=warm_up, help=f"turns before those that count; {warm_up}")
     p.add_argument("--device", default=device, choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=_positive, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=positive, default=2, help="of the CPU; 2")
     p.add_argument("--seed", type=int, default=0, help="of weights and inputs; 0")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
 
@@ -51,7 +51,7 @@ def names(choices: Sequence[str], what: str) -> Callable[[str], list[str]]:
 
 def _token_counts(length: int) -> Callable[[str], list[int]]:
     def parse(text: str) -> list[int]:
-        counts = [_positive(part) for part in text.split(",")]
+        counts = [positive(part) for part in text.split(",")]
         for count in counts:
             if count > length and count % length:
                 raise argparse.ArgumentTypeError(f"{count} tokens are more than {length} and no multiple of it")
@@ -66,7 +66,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if _count(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
     return int(text)

@@ -31,12 +31,16 @@ PATTERNS = {"plain": {}, "banded": {"d": 16}, "random": {"d": 16}}
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     p = arguments.parser("bench.forms", __doc__)
-    p.add_argument("--tokens", default="256,512,1024,4096", help="with commas between")
-    p.add_argument("--repeats", type=int, default=7, help="turns that count; 7")
+    p.add_argument("--tokens", type=_counts, default="256,512,1024,4096", help="with commas between")
+    p.add_argument("--repeats", type=arguments.positive, default=7, help="turns that count; 7")
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=int, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; 2")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p.parse_args(argv)
+
+
+def _counts(text: str) -> list[int]:
+    return [arguments.positive(part) for part in text.split(",")]
 
 
 def layer(out: int, inp: int, pattern: str, kept: bool, form: str, device: torch.device) -> SvftLayer:
@@ -86,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     a = parse(argv)
     with arguments.one_sentence(), own_decompositions():
         device = arguments.set_up(a)
-        found = list(rows([int(T) for T in a.tokens.split(",")], a.repeats, device))
+        found = list(rows(a.tokens, a.repeats, device))
         show(found)
         print(f"wrote {report.write(a.out, 'forms', {**report.header('forms', device, 'float32'), 'rows': found})}")
 

@@ -42,11 +42,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument(
         "--models", type=arguments.names(MODELS, "model"), default=",".join(MODELS), help="with commas between"
     )
-    p.add_argument("--examples", type=int, default=200, help="of the validation split; 200")
+    p.add_argument("--examples", type=arguments.positive, default=200, help="of the validation split; 200")
     p.add_argument("--train", type=int, default=0, metavar="SEEDS", help="train with so many seeds too; 0")
     p.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16"))
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=int, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; 2")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p.parse_args(argv)
 

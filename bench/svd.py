@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from bench import arguments, report, timing
+from bench.tables import wide_console
 from harness.progress import bar
 from svft.decomposition import Basis, decompose
 
 SHAPES = ("2048x16384", "2048x2048")
 LARGE = "4096x14336"
+WIDTH = 150  # characters of the table
 FIRST = (300, 300)  # decomposed before anything is timed: the first calls load libraries
 REFERENCES = (torch.float32, torch.float64)
 COLUMNS = (
@@ -130,19 +131,13 @@ def _shapes(text: str) -> list[str]:
     return text.split(",")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
-    return int(text)
-
-
 def parser() -> argparse.ArgumentParser:
     p = arguments.parser("bench.svd", __doc__)
     p.add_argument("--shapes", type=_shapes, default=",".join(SHAPES), help="O x I, with commas between; %(default)s")
     p.add_argument("--large", action="store_true", help=f"{LARGE} besides")
-    p.add_argument("--repeats", type=_positive, default=3, help="turns that count; %(default)s")
+    p.add_argument("--repeats", type=arguments.positive, default=3, help="turns that count; %(default)s")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    p.add_argument("--threads", type=_positive, default=2, help="of the CPU; %(default)s")
+    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; %(default)s")
     p.add_argument("--seed", type=int, default=0, help="of the weights; %(default)s")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file; %(default)s")
     return p
@@ -150,11 +145,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     a = parser().parse_args(argv)
-    with arguments.one_sentence(parser()):
+    with arguments.one_sentence():
         device = arguments.set_up(a)
         result = measure(a, device)
         path = report.write(a.out, "svd", result)
-        Console().print(table(result))
+        wide_console(WIDTH).print(table(result))
         print(path)
 
 

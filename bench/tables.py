@@ -13,9 +13,9 @@ WIDTH = 124  # characters of the widest table; a narrower terminal folds its lin
 COLUMNS = ("method", "tokens", "ms", "tokens/s", "ratio", "quartiles", "/released", "saved MB", "peak MB")
 
 
-def wide_console() -> Console:
+def wide_console(width: int = WIDTH) -> Console:
     console = Console()
-    console.width = max(console.width, WIDTH)
+    console.width = max(console.width, width)
     return console
 
 
