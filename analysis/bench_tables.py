@@ -309,8 +309,8 @@ def _range(values: Sequence[float], places: str) -> str:
 
 def _forms_text(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
-        "Pattern": pattern, "W0": "kept" if kept else "dropped", "Choices": len(own),
-        "The fastest": int((own["regret"] <= 0).sum()), "Within 5 %": int((own["regret"] <= 0.05).sum()),
+        "Pattern": pattern, "W0": "kept" if kept else "dropped", "Choices": count(len(own)),
+        "The fastest": count((own["regret"] <= 0).sum()), "Within 5 %": count((own["regret"] <= 0.05).sum()),
         "Largest regret": f"{100 * max(own['regret'].max(), 0):.1f} %",
     } for (pattern, kept), own in rows.groupby(["pattern", "keep_weight"], sort=False)])  # fmt: skip
 
