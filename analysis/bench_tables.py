@@ -8,7 +8,6 @@ What was not measured is empty; what failed says why.
 """
 
 import argparse
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,12 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import markup
-from analysis.bench_files import DROPPED, FOLDER, LINEAR, METHOD, STEP, Bench, find, said
+from analysis import bench_targets, markup
+from analysis.bench_files import FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
 from harness.record import RecordError
-
-TARGETS = Path(__file__).with_name("bench_targets.csv")
 
 
 @dataclass(frozen=True)
@@ -36,103 +33,13 @@ class Table:
     notes: list[str]
 
 
-# --- targets ---------------------------------------------------------------------------------------------------------
-
-
-def measurements(benches: Sequence[Bench]) -> pd.DataFrame:
-    """All that a target may be about, one a line: measure, of, dropped, tokens, value, failed.
-
-    A decomposition is there twice, being the same whether W0 is kept or dropped.
-    """
-    columns = ["measure", "of", "dropped", "tokens", "value", "failed"]
-    frames = []
-    for bench in filter(_aimed_at, benches):
-        resident = bench.methods.assign(share=bench.methods["resident_bytes"] / bench.methods["base_bytes"])
-        for measure, frame, value in (
-            ("step", bench.steps, "ratio"), ("released", bench.steps, "ratio_released"),
-            ("saved", bench.steps, "saved"), ("resident", resident, "share"), ("linear", bench.linear, "ratio"),
-        ):  # fmt: skip
-            frames.append(pd.DataFrame({
-                "measure": measure, "of": frame["method"].str.removesuffix(DROPPED),
-                "dropped": frame["method"].str.endswith(DROPPED), "tokens": frame.get("tokens", math.nan),
-                "value": frame[value], "failed": frame.get("failed", ""),
-            }))  # fmt: skip
-    for rows in (bench.rows for bench in benches if bench.kind == "svd"):
-        of = rows["shape"] + "/" + rows["dtype"].str.removeprefix("torch.")
-        both = {"measure": "svd", "of": of, "tokens": math.nan, "value": rows["faster"], "failed": ""}
-        frames += [pd.DataFrame({**both, "dropped": dropped}) for dropped in (False, True)]
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
-
-
-def targets(benches: Sequence[Bench]) -> pd.DataFrame:
-    """One line a target: what is wanted, and of W0 kept and dropped the value, verdict and failure.
-
-    verdict: met, missed, or None where something that it needs was not measured or nothing is wanted.
-    """
-    measured, lines = measurements(benches), []
-    for target in pd.read_csv(TARGETS, keep_default_na=False).to_dict("records"):
-        line = {name: target[name] for name in ("target", "tokens", "bound", "wanted")}
-        for weight, dropped in (("kept", False), ("dropped", True)):
-            value, verdict, failed = _held(target, measured, dropped)
-            wanted = target["weight"] in ("either", weight)
-            line |= {weight: value, f"{weight}_verdict": verdict if wanted else None, f"{weight}_failed": failed}
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def _aimed_at(bench: Bench) -> bool:
-    """`block` is the block of the usual shape; one of another is named `block_<shape>`."""
-    return bench.name == "block" and bench.values["dtype"] == "float32" and bench.values["device"]["type"] == "cpu"
-
-
-def _held(target: Mapping[str, Any], measured: pd.DataFrame, dropped: bool) -> tuple[float | None, str | None, str]:
-    """The worst value, the verdict, and the failure that stands in its way.
-
-    Met only where every method of the target has a value at each number of tokens that the target, or else the file,
-    has; missed as soon as one value is, or one step failed.
-    """
-    measured = measured[measured["measure"] == target["measure"]]
-    if target["tokens"]:
-        measured = measured[measured["tokens"] == int(target["tokens"])]
-    methods, tokens = target["of"].split(), measured["tokens"].nunique(dropna=False)
-    own = measured[measured["of"].isin(methods) & (measured["dropped"] == dropped)]
-    values, failed = own["value"].dropna().astype(float), next(filter(None, own["failed"]), "")
-    if values.empty:
-        return None, "missed" if failed else None, failed
-    at_most = target["bound"] == "at most"
-    worst = values.max() if at_most else values.min()
-    if failed or (worst > target["wanted"] if at_most else worst < target["wanted"]):
-        return worst, "missed", failed
-    covered = own.dropna(subset="value")[["of", "tokens"]].drop_duplicates()
-    return worst, "met" if len(covered) == len(methods) * tokens else None, failed
-
-
-def targets_text(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame([{
-        "Target": row["target"] + (f", T = {row['tokens']}" if row["tokens"] else ""),
-        "Wanted": f"{row['bound']} {row['wanted']:g}",
-        "W0 kept": _verdict(row, "kept"), "W0 dropped": _verdict(row, "dropped"),
-    } for row in frame.to_dict("records")])  # fmt: skip
-
-
-def _verdict(row: Mapping[str, Any], weight: str) -> str:
-    verdict, failed = row[f"{weight}_verdict"], row[f"{weight}_failed"]
-    value = failed or ("" if pd.isna(row[weight]) else f"{row[weight]:.3f}")
-    marked = "" if pd.isna(verdict) else {"missed": "**missed**"}.get(verdict, verdict)
-    return f"{value} {marked}".strip()
-
-
-# --- tables ----------------------------------------------------------------------------------------------------------
-
-
 def tables(benches: Sequence[Bench]) -> dict[str, Table]:
     """By name, in the order of the page, those that have something to say."""
     stepped = [bench for bench in benches if len(bench.methods)]
     made = {}
-    if any(_aimed_at(bench) for bench in benches):
-        aims = targets(benches)
-        made["targets"] = Table("Targets", aims, targets_text(aims), list(_target_notes(benches)))
+    if any(bench_targets.is_aimed_at(bench) for bench in benches):
+        aims = bench_targets.targets(benches)
+        made["targets"] = Table("Targets", aims, bench_targets.targets_text(aims), list(bench_targets.notes(benches)))
     if stepped:
         made |= _stepped(stepped, [said(bench.values, bench.panel) for bench in stepped])
     for kind, (title, text, more) in OTHERS.items():
@@ -170,14 +77,6 @@ def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
         )
         made["counted"] = Table("Measured against counted", *counts(linear), [counted, *notes])
     return made
-
-
-def _target_notes(benches: Sequence[Bench]) -> Iterator[str]:
-    yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
-    yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
-    for bench in benches:
-        if _aimed_at(bench):
-            yield said(bench.values, bench.panel)
 
 
 def by_tokens(

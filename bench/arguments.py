@@ -29,7 +29,7 @@ def add_common(
     p.add_argument("--tokens", type=_token_counts(length), default=tokens, help=f"with commas between; {tokens}")
     p.add_argument("--methods", type=names(METHODS, "method"), default=",".join(METHODS), help="with commas between")
     p.add_argument("--repeats", type=positive, default=repeats, help=f"turns that count; {repeats}")
-    p.add_argument("--warm-up", type=_count, default=warm_up, help=f"turns before those that count; {warm_up}")
+    p.add_argument("--warm-up", type=count, default=warm_up, help=f"turns before those that count; {warm_up}")
     p.add_argument("--device", default=device, choices=("cpu", "cuda"))
     p.add_argument("--threads", type=positive, default=2, help="of the CPU; 2")
     p.add_argument("--seed", type=int, default=0, help="of weights and inputs; 0")
@@ -60,14 +60,14 @@ def _token_counts(length: int) -> Callable[[str], list[int]]:
     return parse
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 on")
     return int(text)
 
 
 def positive(text: str) -> int:
-    if _count(text) < 1:
+    if count(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
     return int(text)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.table import Table
 from torch import nn
@@ -70,9 +69,7 @@ def ways(model: nn.Module) -> list[Way]:
 
 
 def composed(a: argparse.Namespace, method: str) -> DictConfig:
-    config.register_resolvers()
-    with initialize_config_dir(str(methods.ROOT / "conf"), version_base="1.3"):
-        cfg = compose("config", overrides=[f"task={a.task}", f"model={a.model}", f"method={method}"])
+    cfg = methods.configuration(f"task={a.task}", f"model={a.model}", f"method={method}")
     models.complete(cfg)
     return cfg
 

@@ -51,11 +51,16 @@ METHODS = {
 }
 
 
-def composed(method: Method, model: Sequence[str], *others: str) -> DictConfig:
-    """The configuration that run.py would get: the method on a model (overrides), in the training of GSM-8K."""
+def configuration(*overrides: str) -> DictConfig:
+    """The one that run.py would get."""
     config.register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", overrides=[*model, "task=gsm8k", *method.overrides.split(), *others])
+        return compose("config", overrides=list(overrides))
+
+
+def composed(method: Method, model: Sequence[str], *others: str) -> DictConfig:
+    """The method on a model (overrides), in the training of GSM-8K."""
+    return configuration(*model, "task=gsm8k", *method.overrides.split(), *others)
 
 
 def attached(base: nn.Module, method: Method, cfg: DictConfig) -> adapt.Adapted:

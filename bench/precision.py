@@ -5,7 +5,7 @@
 Logits and loss of the adapted model at step 0, in 16 bits, against those of the plain model in the same 16 bits. The
 yardstick is the plain model in fp32: what storing its weights and activations in 16 bits had changed before. Besides,
 the distance of one matrix of Gemma-2B's sizes (Gaussian entries) to its product of rounded factors. `--train n` also
-trains each of the two with n seeds, through run.py, for the curve of the loss and the validation score (an hour).
+trains each of the two with n seeds, through run.py, for the loss curve and the validation score (minutes a seed).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from rich.table import Table
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from tqdm import tqdm
 
 from bench import arguments, report
-from bench.methods import ROOT, own_decompositions
+from bench.methods import ROOT, configuration, own_decompositions
 from bench.tables import wide_console
 from harness import adapt, config, modalities
 from svft.decomposition import decompose
@@ -43,7 +43,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--models", type=arguments.names(MODELS, "model"), default=",".join(MODELS), help="with commas between"
     )
     p.add_argument("--examples", type=arguments.positive, default=200, help="of the validation split; 200")
-    p.add_argument("--train", type=int, default=0, metavar="SEEDS", help="train with so many seeds too; 0")
+    p.add_argument("--train", type=arguments.count, default=0, metavar="SEEDS", help="train with so many seeds too; 0")
     p.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16"))
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; 2")
@@ -51,11 +51,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return p.parse_args(argv)
 
 
-def composed(model: str, dtype: str, *others: str):
-    config.register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        overrides = [f"model={model}", f"task={TASK}", f"method={METHOD}", f"model.dtype={dtype}", *others]
-        return compose("config", overrides=overrides)
+def composed(model: str, dtype: str, *others: str) -> DictConfig:
+    return configuration(f"model={model}", f"task={TASK}", f"method={METHOD}", f"model.dtype={dtype}", *others)
 
 
 def logits(model: str, dtype: str, keep_weight: bool | None, examples: int, device: torch.device) -> Iterator[Any]:

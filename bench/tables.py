@@ -87,10 +87,10 @@ def _targets(targets: Sequence[Target]) -> Table:
         table.add_row(
             target.what,
             f"{target.bound} {target.wanted:g}",
-            *(_verdict(target, v) for v in (target.kept, target.dropped)),
+            *(_verdict(target, weight) for weight in ("kept", "dropped")),
         )
     return table
 
 
-def _verdict(target: Target, value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.3f}{'' if target.met(value) else ' missed'}"
+def _verdict(target: Target, weight: str) -> str:
+    return _number(getattr(target, weight), ".3f") + (" missed" if target.is_missed(weight) else "")

@@ -1,7 +1,7 @@
 """What analysis/bench_targets.csv wants of a block, read off its result file.
 
 A column of that file each: `measure` (step, released, saved, resident, linear), `of` (methods), `tokens` (or any),
-`bound` and `wanted`. Other measures are other benchmarks'.
+`bound`, `wanted` and `weight` (kept, dropped, either). Other measures are other benchmarks'.
 """
 
 import csv
@@ -17,15 +17,21 @@ Values = Iterator[tuple[str, int | None, float | None]]  # method, tokens, value
 
 @dataclass(frozen=True)
 class Target:
-    """The worst value with W0 kept and dropped; None where nothing was measured."""
+    """The worst value with W0 kept and dropped, None where nothing was measured; `weight`: whose verdict counts."""
 
     what: str
     bound: str
     wanted: float
     kept: float | None
     dropped: float | None
+    weight: str  # kept, dropped or either
 
-    def met(self, value: float) -> bool:
+    def is_missed(self, weight: str) -> bool:
+        """Nothing is missed that is not wanted, or was not measured."""
+        value = getattr(self, weight)
+        return value is not None and self.weight in ("either", weight) and not self._met(value)
+
+    def _met(self, value: float) -> bool:
         return value <= self.wanted if self.bound == "at most" else value >= self.wanted
 
 
@@ -46,7 +52,7 @@ def _target(line: dict[str, str], measured: list[tuple[str, int | None, float | 
         return (max if line["bound"] == "at most" else min)(values, default=None)
 
     at = f", {line['tokens']} tokens" if line["tokens"] else ""
-    return Target(line["target"] + at, line["bound"], float(line["wanted"]), worst(""), worst(DROPPED))
+    return Target(line["target"] + at, line["bound"], float(line["wanted"]), worst(""), worst(DROPPED), line["weight"])
 
 
 def _column(part: str, name: str) -> Callable[[dict[str, Any]], Values]:

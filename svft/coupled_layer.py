@@ -115,11 +115,12 @@ class CoupledLayer(BasisLayer):
 
     def _cheapest(self, tokens: int, adapter_name: str, dtype: torch.dtype) -> str:
         """In 16 bits a factor with Sigma + M would lose a small M in its rounding, so M is applied to activations."""
-        counts = self.counts(adapter_name, tokens, dtype)
         chosen, least = "activations", None
         if dtype.itemsize == 2 and self.from_factors(adapter_name):
             return chosen
-        for form, count in counts.items():  # not min(..., key=...), which torch.compile cannot trace
+        for form, count in self.counts(
+            adapter_name, tokens, dtype
+        ).items():  # not min(..., key=...), which torch.compile cannot trace
             operations = cost.cost(count, torch.is_grad_enabled(), self.basis_s.device.type, dtype.itemsize)
             if least is None or operations < least:
                 chosen, least = form, operations

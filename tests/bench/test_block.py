@@ -1,6 +1,7 @@
 """A block of width 32 through the whole path: every key of the file, and counts by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -100,7 +101,12 @@ def test_targets_are_the_worst_of_their_methods_with_w0_kept_and_dropped(result)
     assert saved.dropped == rows(result)["svft_random_dropped"]["saved_bytes"] / other
     at_1024 = next(target for target in found if "random, 1024" in target.what)
     assert (at_1024.kept, at_1024.dropped) == (None, None)
-    assert (at_1024.met(at_1024.wanted), at_1024.met(at_1024.wanted + 0.01)) == (True, False)
+    assert not at_1024.is_missed("kept")
+    at, beyond = (replace(at_1024, kept=at_1024.wanted + more) for more in (0, 0.01))
+    assert (at.is_missed("kept"), beyond.is_missed("kept")) == (False, True)
+    resident = next(target for target in found if target.what.startswith("Resident"))  # wanted with W0 dropped alone
+    far = replace(resident, kept=9.0, dropped=9.0)
+    assert (far.is_missed("kept"), far.is_missed("dropped")) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""run.py as a person calls it: exit codes, sentences, sweeps."""
+"""run.py by its command line, in processes that share nothing but imports: exit codes, sentences, sweeps."""
 
 import subprocess
 
