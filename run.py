@@ -22,18 +22,26 @@ config.register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
 def main(cfg: DictConfig) -> None:
-    from transformers import set_seed
-
-    from harness import adapt, evaluator, modalities, models, plan, provenance, record, trained, trainer
-    from harness.run_folder import RunFolder
-    from harness.tracking import Tracker
+    from harness import models, plan
 
     models.complete(cfg)
-    resolved = config.resolve(cfg)
     quiet()
     if cfg.plan:
         plan.show([cfg], 1)
-        return
+    else:
+        run(cfg)
+
+
+def run(cfg: DictConfig) -> None:
+    """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
+    from transformers import set_seed
+
+    from harness import adapt, evaluator, modalities, models, provenance, record, trained, trainer
+    from harness.interruption import Stop
+    from harness.run_folder import RunFolder
+    from harness.tracking import Tracker
+
+    resolved = config.resolve(cfg)
     device = provenance.set_up(cfg.device, cfg.threads)
     trainer.check(cfg)
     task = config.instantiate(cfg.task.source)
@@ -42,12 +50,12 @@ def main(cfg: DictConfig) -> None:
     fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
     key = config.identity(cfg, fingerprints)
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
-    with RunFolder(config.run_dir(resolved, key), new) as run:
-        done = run.prepare(cfg.force)
+    with Stop() as stop, RunFolder(config.run_dir(resolved, key), new) as folder:
+        done = folder.prepare(cfg.force)
         if done and all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
-            print(f"done before: {run.summary(done)}")
+            print(f"done before: {folder.summary(done)}")
             return
-        with run.recording(done) as result:
+        with folder.recording(done) as result:
             for split in ("train", "validation"):
                 task.examples(split)  # whatever is wrong with the data shows before the model is loaded
             for benchmark, split in wanted:
@@ -58,18 +66,20 @@ def main(cfg: DictConfig) -> None:
             head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
             adapted = adapt.adapt(base, adapter, head)
             adapted.model.to(device)
-            run.begin(result, adapted, provenance.collect(device))
-            with Tracker(cfg, result, run.path) as callbacks:
-                if run.train_section() is None:
-                    callbacks = [*callbacks, *method_callbacks]
-                    train = trainer.fit(cfg, adapted.model, modality, task, head, run.checkpoint, callbacks)
-                    run.finish_training(adapted.model, train)
-                trained.load(adapted.model, run.adapter)
-                result.train = run.train_section()
+            folder.begin(result, adapted, provenance.collect(device))
+            with Tracker(cfg, result, folder.path) as callbacks:
+                if folder.train_section() is None:
+                    callbacks = [*callbacks, *method_callbacks, stop]
+                    train = trainer.fit(cfg, adapted.model, modality, task, head, folder.checkpoint, callbacks)
+                    folder.finish_training(adapted.model, train)
+                trained.load(adapted.model, folder.adapter)
+                result.train = folder.train_section()
                 for benchmark, split in wanted:
-                    entry = evaluator.evaluate(run, benchmark, modality, adapted.model, split, cfg.evaluate.batch_size)
+                    entry = evaluator.evaluate(
+                        folder, benchmark, modality, adapted.model, split, cfg.evaluate.batch_size
+                    )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
-        print(run.summary(result))
+        print(folder.summary(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """One trainer for every method and task: HF Trainer, AdamW, a learning rate for the adapter and one for the head."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +11,13 @@ from torch import nn
 from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
-from harness import memory, trained
+from harness import checkpoints, memory, trained
 from harness.evaluator import mean_score
 from harness.progress import TrainingBar
 from harness.settings import SettingError
 from tasks.base import Task
 
 VALIDATION, WATCHED = "validation", "watched"
-COMPLETE = "complete"  # written last into a checkpoint folder; without it the folder is not used
 
 
 class Diverged(Exception):
@@ -44,13 +42,6 @@ class Meter(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         return {"args": {"step_seconds": self.step_seconds, "size": self.size}, "attributes": {}}
-
-
-class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is written, since a kill can come in between."""
-
-    def on_save(self, args, state, control, **kwargs):
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class BenchTrainer(Trainer):
@@ -107,13 +98,13 @@ def fit(
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
-        callbacks=[Meter(), MarkComplete(), TrainingBar(), *callbacks],
+        callbacks=[Meter(), checkpoints.MarkComplete(), TrainingBar(), *callbacks],
         modality=modality,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     memory.reset_peak(arguments.device)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=checkpoints.last(folder))
     history = trainer.state.log_history
     reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
@@ -217,17 +208,6 @@ def optimizer(model: nn.Module, head: Sequence[str], train: DictConfig) -> torch
         betas=tuple(train.betas),
         weight_decay=train.weight_decay,
     )
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The last complete checkpoint in `folder`; incomplete ones are removed."""
-    complete = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).exists():
-            complete.append(path)
-        else:
-            shutil.rmtree(path)
-    return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
 
 
 def watched_examples(task: Task) -> Sequence[Any]:
