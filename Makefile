@@ -10,10 +10,10 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
+.PHONY: help doctor demo test test-cluster test-slow soak lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
@@ -21,6 +21,9 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+doctor: $(READY) ## is this machine ready; ARGS="experiment=table1": for what that loads, too
+	@$(BIN)/python doctor.py $(ARGS)
 
 demo: $(READY) ## the main job on the embedded default: table and Pareto plot into demo/
 	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
@@ -32,6 +35,16 @@ DEMO := runs_dir=demo/runs wandb.mode=disabled
 
 test: $(READY) ## the whole test suite, at most 8 minutes on 2 cores
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+test-cluster: $(READY) ## sweeps on a real SLURM of one node, which is installed (Debian, root) and started for it
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -rs tests/cluster
+
+test-slow: $(READY) ## the tests that take minutes: 50 steps on two devices for every method
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS)
+
+KILLS ?= 100
+soak: $(READY) ## kill -9 runs, sweeps and table builds at random moments (KILLS=100), and compare with undisturbed ones
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --kills $(KILLS)
 
 lint: $(READY) ## style and errors, without changing anything
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from harness import config, experiments, models
 from harness.counting import trained_and_memory
+from harness.disk import one_sentence
 from harness.files import write_json
 from harness.progress import bar
 from svft import patterns
@@ -97,6 +98,7 @@ def drawn_patterns() -> dict[str, dict[str, Any]]:
     }
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     parser = argparse.ArgumentParser(prog="python manifests.py", description=__doc__.split("\n")[0])

@@ -21,6 +21,7 @@ from harness import experiments
 from harness.adapt import Adapted
 from harness.config import register_resolvers
 from harness.counting import adapted_without_weights
+from harness.disk import one_sentence
 from harness.files import write_json
 
 ROOT = Path(__file__).resolve().parent
@@ -85,6 +86,7 @@ def recount(row: dict[str, str]) -> dict[str, Any]:
     return {**entry, "table": int(row["table"]), "params_computed": value}
 
 
+@one_sentence()
 def main() -> None:
     register_resolvers()
     write_json(COUNTS, [recount(row) for row in rows()])

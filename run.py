@@ -12,8 +12,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from harness import config
-from harness.command_line import failures, hints, one_sentence, quiet
+from harness import config, disk
+from harness.command_line import failures, hints, leaving_together, one_sentence, quiet
 from harness.experiments import several_runs
 
 config.register_resolvers()
@@ -34,43 +34,36 @@ def main(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from transformers import set_seed
-
-    from harness import adapt, evaluator, modalities, models, provenance, record, trained, trainer
+    from harness import adapt, distributed, evaluator, models, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
-    from harness.run_folder import RunFolder
+    from harness.shared_folder import folder_class
     from harness.tracking import Tracker
 
     resolved = config.resolve(cfg)
-    device = provenance.set_up(cfg.device, cfg.threads)
+    device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
     trainer.check(cfg)
     task = config.instantiate(cfg.task.source)
     adapter, method_callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
+    sharding.check(cfg, adapter)
     wanted = list(evaluator.wanted(cfg, task))
     fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
     key = config.identity(cfg, fingerprints)
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
-    with Stop() as stop, RunFolder(config.run_dir(resolved, key), new) as folder:
+    with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
         done = folder.prepare(cfg.force)
         if done and all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
-            print(f"done before: {folder.summary(done)}")
+            distributed.say(f"done before: {folder.summary(done)}")
             return
         with folder.recording(done) as result:
-            for split in ("train", "validation"):
-                task.examples(split)  # whatever is wrong with the data shows before the model is loaded
-            for benchmark, split in wanted:
-                benchmark.examples(split)
-            set_seed(cfg.seed)  # before the adapter is built
-            modality = modalities.choose(cfg, task)
-            base = modality.load_model()
-            head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
-            adapted = adapt.adapt(base, adapter, head)
-            adapted.model.to(device)
+            modality, head, adapted = distributed.agreed(lambda: load(cfg, task, adapter, wanted, device))
             folder.begin(result, adapted, provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
                 if folder.train_section() is None:
                     callbacks = [*callbacks, *method_callbacks, stop]
                     train = trainer.fit(cfg, adapted.model, modality, task, head, folder.checkpoint, callbacks)
+                    adapted.model = sharding.unsharded(
+                        adapted.model, lambda: load(cfg, task, adapter, wanted, device)[-1].model
+                    )
                     folder.finish_training(adapted.model, train)
                 trained.load(adapted.model, folder.adapter)
                 result.train = folder.train_section()
@@ -79,11 +72,30 @@ def run(cfg: DictConfig) -> None:
                         folder, benchmark, modality, adapted.model, split, cfg.evaluate.batch_size
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
-        print(folder.summary(result))
+        distributed.say(folder.summary(result))
+
+
+def load(cfg: DictConfig, task, adapter, wanted, device):
+    """The modality, the names of the head's modules, and the adapted model on its device."""
+    from transformers import set_seed
+
+    from harness import adapt, modalities
+
+    for split in ("train", "validation"):
+        task.examples(split)  # whatever is wrong with the data shows before the model is loaded
+    for benchmark, split in wanted:
+        benchmark.examples(split)
+    set_seed(cfg.seed)  # before the adapter is built
+    modality = modalities.choose(cfg, task)
+    base = modality.load_model()
+    head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
+    adapted = adapt.adapt(base, adapter, head)
+    adapted.model.to(device)
+    return modality, head, adapted
 
 
 if __name__ == "__main__":
     sys.argv[1:] = several_runs(sys.argv[1:])
-    with hints():
+    with hints(), disk.one_sentence(), leaving_together():
         main()
     sys.exit(1 if failures else 0)

@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis import plots
 from analysis.bench_files import DROPPED, FOLDER, Bench, find
 from analysis.frames import methods
+from harness.disk import one_sentence
 from harness.record import RecordError
 
 SVFT = {"plain": ("#F2A36B", "v"), "banded": (plots.LOOKS["SVFT"][0], "s"), "random": ("#8C2D04", "o")}  # one hue
@@ -182,6 +183,7 @@ def failures(bench: Bench) -> str | None:
     return f"Not drawn: {'; '.join(said)}." if said else None
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.bench_figure", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -20,6 +20,8 @@ import pandas as pd
 from analysis import bench_targets, markup
 from analysis.bench_files import FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
+from harness.disk import one_sentence
+from harness.files import write_text
 from harness.record import RecordError
 
 
@@ -236,9 +238,11 @@ OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[B
 
 def page(made: Mapping[str, Table]) -> str:
     """All tables of a device below each other."""
-    return "\n".join(f"### {table.title}\n\n{markup.markdown(table.shown, table.notes)}" for table in made.values())
+    tables_of_it = ((markup.md(table.title), markup.markdown(table.shown, table.notes)) for table in made.values())
+    return "\n".join(f"### {title}\n\n{text}" for title, text in tables_of_it)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.bench_tables", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
@@ -253,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for slug, own in made.items():
         for name, table in own.items():
             write(options.out, f"bench_{slug}_{name}", table.numbers, table.shown, table.notes)
-        (options.out / f"bench_{slug}.md").write_text(page(own), encoding="utf-8")
+        write_text(options.out / f"bench_{slug}.md", page(own))
         print(f"{options.out}/bench_{slug}.md, and its tables one by one: {', '.join(own)}")
 
 

@@ -21,6 +21,7 @@ from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
 from harness import record
+from harness.disk import one_sentence
 from harness.record import Record
 
 COLUMNS = [
@@ -188,6 +189,7 @@ def _named(rows: pd.DataFrame) -> str:
     return ", ".join(f"{model} {label}" for model, label in zip(rows["model"], rows["label"], strict=True))
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.comparison", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

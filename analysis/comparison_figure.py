@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from analysis import comparison, labels, plots
 from analysis.frames import methods
 from harness import record
+from harness.disk import one_sentence
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +50,7 @@ def figure(numbers: pd.DataFrame) -> Figure:
     return whole
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.comparison_figure", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -13,6 +13,8 @@ import pandas as pd
 
 from analysis import checks_claims, checks_counts, checks_scores, markup, params
 from analysis.findings import Finding
+from harness.disk import one_sentence
+from harness.files import write_text
 
 OUT = Path("analysis", "output")
 # Kind -> severity, heading, what the columns "printed" and "computed" are. In the order of the page.
@@ -87,6 +89,7 @@ def _right(made: Sequence[Finding]) -> list[str]:
     return [f"## Checked and right: {len(right)}", "\n".join(lines), "### Claims that hold", "\n".join(said)]
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.errata", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the recounts (default: runs)")
@@ -95,10 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (options.runs / params.COUNTS).exists():
         sys.exit(f"no {options.runs / params.COUNTS}; `python recount.py` makes it")
     made = findings(options.runs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "errata.md").write_text(page(made), encoding="utf-8")
+    write_text(options.out / "errata.md", page(made))
     frame = pd.DataFrame([{"severity": KINDS[f.kind][0], **asdict(f)} for f in made])
-    frame.to_csv(options.out / "errata.csv", index=False, lineterminator="\n")
+    write_text(options.out / "errata.csv", markup.csv(frame))
     print(f"{options.out}/errata.{{md,csv}}")
 
 

@@ -8,6 +8,7 @@ from analysis.frames import untrained
 from harness.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
+LONGEST_REASON = 500  # characters of an exception's message
 
 
 def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broken: list[str]) -> Iterator[str]:
@@ -113,4 +114,6 @@ def _ending(run) -> str:
         return f"whose record says {run.status!r}"
     failure = run.failure or {}
     step = "" if failure.get("step") is None else f" at step {failure['step']}"
-    return f"failed{step}: {str(failure.get('reason', 'no reason recorded')).rstrip('.')}"
+    reason = str(failure.get("reason", "no reason recorded"))
+    reason = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
+    return f"failed{step}: {reason.rstrip('.')}"

@@ -20,6 +20,7 @@ from analysis.paper_notes import record_notes
 from analysis.paper_tables import estimate, seeds_said
 from analysis.tables import OUT, count, percent, write
 from harness import record
+from harness.disk import one_sentence
 
 NAME = "fusion"
 AVERAGE = "Average"  # of the tasks, over the seeds that have all
@@ -137,6 +138,7 @@ def notes(experiment: paper.Experiment, frame: pd.DataFrame) -> Iterator[str]:
     yield from record_notes(experiment)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.fusion", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -24,6 +24,7 @@ from analysis import labels, plots
 from analysis.frames import methods
 from analysis.paper import Experiment, experiments
 from harness import record
+from harness.disk import one_sentence
 
 TYPES = ("QV", "QKV", "UD", "QKVUD", "QKVUDOG")  # the order of Figure 4's legend
 TYPE_COLOURS = dict(zip(TYPES, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))
@@ -217,6 +218,7 @@ def _handles(frame: pd.DataFrame, by_layers: bool) -> list[Line2D]:
     ]
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.paper_figures", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -17,6 +17,8 @@ from analysis.paper import SVFT, Experiment, experiments
 from analysis.paper_notes import notes
 from analysis.tables import OUT, count, percent
 from harness import record
+from harness.disk import one_sentence
+from harness.files import write_text
 
 MARKS = {"inside noise": "=", "higher": ">", "lower": "<"}
 
@@ -100,16 +102,16 @@ def caption(experiment: Experiment) -> str:
 
 
 def write(experiment: Experiment, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     shown, below, title = text(experiment), list(notes(experiment)), caption(experiment)
     numbers = experiment.cells.astype({"items": "Int64", "params": "Int64", "table": "Int64"})
-    numbers.to_csv(folder / f"{experiment.name}.csv", index=False, lineterminator="\n")
-    markdown = f"**{title}**\n\n{markup.markdown(shown, below)}"
-    (folder / f"{experiment.name}.md").write_text(markdown, encoding="utf-8")
+    write_text(folder / f"{experiment.name}.csv", markup.csv(numbers))
+    markdown = f"**{markup.md(title)}**\n\n{markup.markdown(shown, below)}"
+    write_text(folder / f"{experiment.name}.md", markdown)
     latex = f"\\textbf{{{markup.tex(title)}}}\\par\n{markup.latex(shown, below)}"
-    (folder / f"{experiment.name}.tex").write_text(latex, encoding="utf-8")
+    write_text(folder / f"{experiment.name}.tex", latex)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.paper_tables", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

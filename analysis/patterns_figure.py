@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis import plots
+from harness.disk import one_sentence
 
 PATTERNS = Path("experiments", "patterns.json")  # below runs/
 NAME = "patterns"
@@ -70,6 +71,7 @@ def _grid(ax: Axes, grid: np.ndarray, title: str) -> None:
     ax.set_title(title, fontsize=10)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.patterns_figure", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -11,6 +11,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -23,6 +24,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from analysis import labels
 from analysis.frames import methods
 from analysis.tables import Results, results
+from harness.disk import one_sentence
+from harness.files import write_bytes
 from harness.record import RecordError
 
 OUT = Path("analysis", "output", "figures")
@@ -190,11 +193,13 @@ def _drawable(result: Results) -> bool:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """SVG and PNG, without a date: the same records give the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+        drawn = BytesIO()
+        figure.savefig(drawn, format=ending, metadata=metadata)
+        write_bytes(folder / f"{name}.{ending}", drawn.getvalue())
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.plots", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

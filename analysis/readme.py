@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.tables import OUT
+from harness.disk import one_sentence
+from harness.files import write_text
 
 BLOCK = re.compile(r"(<!-- table:(?P<name>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -29,6 +31,7 @@ def filled(text: str, tables: Path) -> str:
     return BLOCK.sub(block, text)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.readme", description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the text differs")
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.readme} is not what the tables say; `python -m analysis.readme` writes it", file=sys.stderr)
         return 1
     if not options.check:
-        options.readme.write_text(new, encoding="utf-8")
+        write_text(options.readme, new)
     return 0
 
 

@@ -19,6 +19,8 @@ import pandas as pd
 
 from analysis.frames import ordered, scores_frame, untrained
 from analysis.tables import OUT, write
+from harness.disk import one_sentence
+from harness.files import write_text
 from harness.record import Record, find
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
@@ -105,6 +107,7 @@ def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str)
     return "".join(lines)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__.split("\n")[0])
     parser.add_argument("--family", required=True, help="as the task's yaml says: names the file of picks")
@@ -126,8 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write(options.out, f"search_{task}_{options.model}", numbers, shown, notes)
         picks[task] = recipe(frame)
     path = options.recipes / f"{options.family}-{options.model}.yaml"
-    options.recipes.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml(picks, options.family, options.model), encoding="utf-8")
+    write_text(path, yaml(picks, options.family, options.model))
     print(path)
 
 

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure, SubFigure
 from analysis import paper, plots
 from analysis.training_strength import LETTERS, NAME, last, read, spreads, strengths
 from harness import record
+from harness.disk import one_sentence
 
 PRINTED = "vectorfit_training_strength.csv"  # in analysis/reference
 KINDS = [
@@ -110,6 +111,7 @@ def printed_figure(values: pd.DataFrame) -> Figure:
     return whole
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.strength_figure", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -17,6 +17,8 @@ from analysis import markup, params, stats
 from analysis.footnotes import AVERAGE, budget_note, footnotes, said
 from analysis.frames import ordered, runs_frame, scores_frame
 from harness import record
+from harness.disk import one_sentence
+from harness.files import write_text
 
 OUT = Path("analysis", "output", "tables")
 ENOUGH = 3  # seeds of a row that a table of several seeds shows
@@ -234,12 +236,12 @@ def size(number: float) -> str:
 
 
 def write(folder: Path, name: str, numbers: pd.DataFrame, shown: pd.DataFrame, notes: Sequence[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    (folder / f"{name}.md").write_text(markup.markdown(shown, notes), encoding="utf-8")
-    (folder / f"{name}.tex").write_text(markup.latex(shown, notes), encoding="utf-8")
+    write_text(folder / f"{name}.csv", markup.csv(numbers))
+    write_text(folder / f"{name}.md", markup.markdown(shown, notes))
+    write_text(folder / f"{name}.tex", markup.latex(shown, notes))
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.tables", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
@@ -257,8 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.print:
             markup.terminal(result.title, shown, result.notes)
         else:
-            write(options.out, f"{result.task}_{result.model}", wide(result), shown, result.notes)
-            print(f"{options.out}/{result.task}_{result.model}.{{csv,md,tex}}")
+            name = markup.file_name(f"{result.task}_{result.model}")
+            write(options.out, name, wide(result), shown, result.notes)
+            print(f"{options.out}/{name}.{{csv,md,tex}}")
     if options.print:
         return
     if not (options.runs / params.COUNTS).exists():

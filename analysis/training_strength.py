@@ -21,6 +21,7 @@ from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
 from harness import record
+from harness.disk import one_sentence
 from harness.record import Record
 
 NAME = "vectorfit_strength"
@@ -157,6 +158,7 @@ def read(runs: Path) -> paper.Experiment | None:
     return next((each for each in found if each.name == NAME), None)
 
 
+@one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.training_strength", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")

@@ -15,6 +15,7 @@ import torch
 from bench import arguments, linear, methods, report, shapes, tables, targets, timing
 from bench.methods import REFERENCE, RELEASED
 from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
+from harness.disk import one_sentence
 from harness.progress import bar
 
 DEFAULT_SHAPE = "gemma_small"
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
     with arguments.one_sentence():

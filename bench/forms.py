@@ -22,6 +22,7 @@ from bench.linear import layers_step
 from bench.methods import own_decompositions
 from bench.tables import wide_console
 from bench.timing import interleaved, quartiles, ratios
+from harness.disk import one_sentence
 from svft import SvftConfig, SvftLayer
 from svft.cost import FORMS
 
@@ -86,6 +87,7 @@ def show(found: list[dict[str, Any]]) -> None:
     )
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     a = parse(argv)
     with arguments.one_sentence(), own_decompositions():

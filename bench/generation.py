@@ -27,6 +27,7 @@ from bench import arguments, methods, report, timing
 from bench.tables import wide_console
 from harness import adapt, config, engines, merging, modalities, models
 from harness.batches import Tokens
+from harness.disk import one_sentence
 from harness.progress import bar
 
 SIZE = 0.005  # standard deviation of what is added to an adapter's coefficients
@@ -206,6 +207,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
     with arguments.one_sentence():

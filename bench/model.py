@@ -24,6 +24,7 @@ from transformers import PretrainedConfig
 from bench import arguments, memory, methods, report, shapes, tables, timing, training
 from bench.methods import LETTERS, METHODS, REFERENCE, RELEASED, ROOT
 from bench.training import Training
+from harness.disk import one_sentence
 from harness.progress import bar
 
 FAILED = "out of memory"
@@ -209,6 +210,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
     with arguments.one_sentence():

@@ -29,6 +29,7 @@ from bench import arguments, report
 from bench.methods import ROOT, configuration, own_decompositions
 from bench.tables import wide_console
 from harness import adapt, config, modalities
+from harness.disk import one_sentence
 from svft.decomposition import decompose
 
 MODELS, TASK, METHOD = ("micro_gemma", "micro_pythia"), "micro_gsm", "svft_random"
@@ -166,6 +167,7 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"{row['case']}, seed {row['seed']}: loss {sum(last) / len(last):.4f}, score {row['score']:.3f}")
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     a = parse(argv)
     with arguments.one_sentence(), own_decompositions():

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from bench import arguments, report, timing
 from bench.tables import wide_console
+from harness.disk import one_sentence
 from harness.progress import bar
 from svft.decomposition import Basis, decompose
 
@@ -143,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@one_sentence()
 def main(argv: Sequence[str] | None = None) -> None:
     a = parser().parse_args(argv)
     with arguments.one_sentence():

@@ -7,13 +7,15 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from harness import disk
+from harness.settings import meant
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -30,17 +32,35 @@ def one_sentence(function: Callable[[DictConfig], None]) -> Callable[[DictConfig
     def wrapped(cfg: DictConfig) -> None:
         try:
             function(cfg)
-        except OmegaConfBaseException as error:
-            _report(_without_wrapping(error))
         except Exception as error:
-            if not _is_users(error):
-                raise
-            _report(error)
+            fail(error)
 
     return wrapped
 
 
+def fail(error: Exception) -> None:
+    """Tell what is the user's to mend, so that the program goes on and ends with exit code 1; raise anything else."""
+    from harness import distributed
+
+    said = sentence(error)
+    if said is None:
+        raise error
+    failures.append(said)
+    if distributed.is_main():  # all processes of a run have the same to say
+        print(f"error: {said}", file=sys.stderr, flush=True)
+
+
+def sentence(error: Exception) -> str | None:
+    """What to tell the user; None of a bug."""
+    if isinstance(error, OmegaConfBaseException):
+        return " ".join(_without_wrapping(error).split())
+    if disk.refuses(error):
+        return disk.sentence(error)
+    return " ".join(str(error).split()) if _is_users(error) else None
+
+
 def _is_users(error: Exception) -> bool:
+    from harness.files import Damaged
     from harness.models import ModelError
     from harness.record import RecordError
     from harness.roles import RoleError
@@ -49,7 +69,8 @@ def _is_users(error: Exception) -> bool:
     from harness.trainer import Diverged
     from tasks.base import DataError
 
-    return isinstance(error, ModelError | RecordError | RoleError | Busy | SettingError | Diverged | DataError)
+    users = (Damaged, ModelError, RecordError, RoleError, Busy, SettingError, Diverged, DataError)
+    return isinstance(error, users)
 
 
 def _without_wrapping(error: OmegaConfBaseException) -> str:
@@ -62,15 +83,26 @@ def _without_wrapping(error: OmegaConfBaseException) -> str:
     return message.split(" raised while resolving interpolation: ")[-1]
 
 
-def _report(error: object) -> None:
-    sentence = " ".join(str(error).split())
-    failures.append(sentence)
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
+@contextmanager
+def leaving_together() -> Iterator[None]:
+    """Around a program that may be one of several processes. After an error nobody waits for the others."""
+    from harness import disk
+
+    try:
+        yield
+    except Exception as error:
+        if disk.refuses(error) and os.environ.get("RANK", "0") != "0":
+            sys.exit(1)  # rank 0 tells of it
+        raise
+    if "torch" in sys.modules:
+        from harness import distributed
+
+        distributed.leave()
 
 
 @contextmanager
 def hints() -> Iterator[None]:
-    """After Hydra has refused a key, name the keys that are there (Hydra itself names the choices of a group)."""
+    """After Hydra has refused a key or a choice, name what is there and near (Hydra itself names a group's choices)."""
     try:
         yield
     except SystemExit as stop:
@@ -80,10 +112,13 @@ def hints() -> Iterator[None]:
 
 
 def _hint(arguments: list[str]) -> None:
-    dotted = [a.lstrip("+~").split("=")[0] for a in arguments if "=" in a and not a.startswith("-")]
+    # A key with + before it is new by intention.
+    dotted = [a.lstrip("~").split("=")[0] for a in arguments if "=" in a and not a.startswith(("-", "+"))]
     groups = [
         a for a in arguments if a.split("=")[0] in {p.name for p in CONF.iterdir() if p.is_dir()} and "," not in a
     ]
+    for group, _, choice in (argument.partition("=") for argument in groups):
+        _name_near_choice(group, choice)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -95,17 +130,21 @@ def _hint(arguments: list[str]) -> None:
             _name_keys(cfg, key)
 
 
+def _name_near_choice(group: str, choice: str) -> None:
+    choices = [path.stem for path in (CONF / group).glob("*.yaml")]
+    if choice not in choices and (near := meant(choice, choices)):
+        print(f"error: there is no {group} {choice!r}{near}", file=sys.stderr)
+
+
 def _name_keys(cfg: DictConfig, key: str) -> None:
     """Print the keys of the deepest part of `key` that exists, unless all of it does."""
     node, path = cfg, []
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return
-        if part not in node:
-            near = get_close_matches(part, list(node), n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
+        if part not in list(node):  # `in node` is false of a value that is still to be given
             where = ".".join(path) or "the top level"
-            print(f"error: there is no {key!r}; {where} has {', '.join(node)}{meant}", file=sys.stderr)
+            print(f"error: there is no {key!r}; {where} has {', '.join(node)}{meant(part, node)}", file=sys.stderr)
             return
         node = OmegaConf.select(node, part, throw_on_missing=False)
         path.append(part)
@@ -122,3 +161,4 @@ def quiet() -> None:
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # accelerate's own way of asking for it

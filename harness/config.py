@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from harness import roles
-from harness.settings import SettingError
+from harness import limits, roles
+from harness.settings import SettingError, meant
 from tasks.base import DataError
 
 # Keys that change no number of the record, and the seed, which has a folder of its own. Where published data lie is
@@ -51,7 +52,16 @@ def instantiate(node: DictConfig) -> Any:
         if isinstance(error.__cause__, DataError):
             raise error.__cause__ from None
         cause = error.__cause__ or error
-        raise SettingError(f"{node._target_}: {str(cause).splitlines()[0]}") from error
+        raise SettingError(f"{node._target_}: {_unknown_setting(node) or str(cause).splitlines()[0]}") from error
+
+
+def _unknown_setting(node: DictConfig) -> str | None:
+    """A sentence for the first setting that the constructor does not take."""
+    takes = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values()):
+        return None
+    unknown = next((name for name in node if name not in takes and not name.startswith("_")), None)
+    return unknown and f"there is no {unknown!r}; it has {', '.join(takes)}{meant(unknown, takes)}"
 
 
 def callbacks(method: DictConfig) -> list[Any]:
@@ -60,8 +70,13 @@ def callbacks(method: DictConfig) -> list[Any]:
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """Every interpolation replaced by its value; raises MissingMandatoryValue or InterpolationResolutionError."""
-    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    """Every interpolation replaced by its value, and every value one that can be (see harness/limits.py).
+
+    Raises MissingMandatoryValue, InterpolationResolutionError or SettingError.
+    """
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    limits.check(resolved)
+    return resolved
 
 
 def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> str:

@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
 
+from harness.disk import one_sentence
 from harness.models import ModelError, local_folder
 
 PICKLES = "pytorch_model*.bin"
@@ -72,6 +73,7 @@ def _fetched(checkpoint: str, revision: str) -> Path:
         raise ModelError(f"{checkpoint!r} is no folder and could not be fetched from the hub") from error
 
 
+@one_sentence()
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.convert", description=__doc__.partition("\n")[0])
     parser.add_argument("checkpoint", help="a folder or a hub id")

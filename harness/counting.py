@@ -57,6 +57,25 @@ def butterfly_extension(state: str) -> Iterator[None]:
         boft_layer.get_fbd_cuda, layer.block_butterfly_perm, layer.perm2mat = kept
 
 
+@contextmanager
+def butterfly_kernel_without_values() -> Iterator[None]:
+    """Put operators of torch in the place of the extension's kernel, which has none for the meta device."""
+    kept = boft_layer.FastBlockDiag
+    boft_layer.FastBlockDiag = _BlockDiagonal
+    try:
+        yield
+    finally:
+        boft_layer.FastBlockDiag = kept
+
+
+class _BlockDiagonal:
+    @staticmethod
+    def apply(blocks: torch.Tensor) -> torch.Tensor:
+        """(n, D, H, H) to (n, D H, D H)."""
+        n, D, H, _ = blocks.shape
+        return torch.diag_embed(blocks.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2).reshape(n, D * H, D * H)
+
+
 def adapted_without_weights(cfg: DictConfig, extension: str) -> Adapted:
     """The model of `cfg` with its method attached, on the meta device, the base in its stated dtype."""
     model = models.build(with_architecture(cfg.model), num_labels=NUM_LABELS if cfg.model.head else None)

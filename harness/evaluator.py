@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
+from harness import distributed
 from harness.record import summarise, summarise_corpus
 from harness.run_folder import RunFolder
 from harness.settings import SettingError
@@ -18,6 +19,10 @@ from tasks.base import Benchmark, CorpusScorer, Scorer, Task
 
 def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
     """Each benchmark and split that `cfg.evaluate` asks for and that the task has. Raises SettingError."""
+    there = dict.fromkeys(split for benchmark in task.benchmarks.values() for split in benchmark.splits)
+    for split in cfg.evaluate.splits:
+        if split not in there:
+            raise SettingError(f"evaluate.splits: task {task.name} has {', '.join(there)}, not {split!r}")
     names = list(task.benchmarks) if cfg.evaluate.benchmarks is None else list(cfg.evaluate.benchmarks)
     for name in names:
         if name not in task.benchmarks:
@@ -41,12 +46,8 @@ def evaluate(
     stored = run.stored_predictions(benchmark.name, split)
     if stored is None or stored["data"] != data:
         started = time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            label = f"{benchmark.name} {split}"
-            predictions, generated = modality.predict(model, benchmark, examples, batch_size, label)
-        said = sorted({str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)})
-        for sentence in said:
+        predictions, generated, said = predict(benchmark, modality, model, examples, batch_size, split)
+        for sentence in said if distributed.is_main() else ():
             print(f"warning: {sentence}", file=sys.stderr)
         rows = [
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
@@ -68,6 +69,23 @@ def evaluate(
         "majority": majority(examples, golds),
         "scorers": {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()},
     }
+
+
+def predict(
+    benchmark: Benchmark, modality, model: nn.Module, examples: Sequence[Any], batch_size: int, split: str
+) -> tuple[list[Any], int, list[str]]:
+    """Predictions in the order of `examples`, each rank making a share; tokens generated; sentences of warnings."""
+    mine = distributed.shares(examples)
+
+    def share() -> tuple[Sequence[Any], int]:
+        return modality.predict(model, benchmark, mine, batch_size, f"{benchmark.name} {split}") if mine else ([], 0)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        made = distributed.gather(distributed.agreed(share))
+    said = {str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)}
+    said = sorted(set().union(*distributed.gather(said)))
+    return distributed.whole([predictions for predictions, _ in made]), sum(tokens for _, tokens in made), said
 
 
 def score(scorer: Scorer | CorpusScorer, predictions: Sequence[Any], golds: Sequence[Any]) -> dict[str, Any]:

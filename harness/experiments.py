@@ -71,8 +71,13 @@ def runs(experiment: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def several_runs(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with `--multirun` where an experiment is asked for, since it is always several runs."""
-    asked = any(argument.startswith(f"{CHOICE}=") for argument in arguments)
+    """Command-line arguments with `--multirun` where an experiment is asked for, since it is always several runs.
+
+    Raises SettingError where more than one is asked for: what is given besides could be meant for either.
+    """
+    asked = [argument for argument in arguments if argument.startswith(f"{CHOICE}=")]
+    if len(asked) > 1 or "," in "".join(asked):
+        raise SettingError(f"{' '.join(asked)}: one experiment at a time")
     multirun = {"-m", "--multirun", "--cfg", "-c", "--help", "-h"} & set(arguments)
     return ["--multirun", *arguments] if asked and not multirun else list(arguments)
 

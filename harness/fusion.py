@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
-from safetensors.torch import load_file
 from torch import nn
 
 from harness import record, trained
+from harness.files import Damaged
 from harness.settings import SettingError
+from harness.stored import Stored
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
 
@@ -57,7 +58,7 @@ class Fusion:
     def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
         """The model with the fused adapter, frozen; on the meta device, where nothing can be read, without it.
 
-        Raises ValueError where a part's adapter or the head is missing.
+        Raises ValueError where a part's adapter is damaged or missing, and where the head is missing.
         """
         if next(model.parameters()).is_meta:
             return model.requires_grad_(False)
@@ -73,7 +74,7 @@ class Fusion:
             adapted.add_adapter(task, configs[task])
         heads = {}
         for task, folder in adapters.items():
-            tensors = load_file(str(folder / trained.PEFT_WEIGHTS))
+            tensors = trained.tensors(folder / trained.PEFT_WEIGHTS)
             heads[task] = {name: tensors.pop(name) for name in list(tensors) if _in(name, head)}
             set_peft_model_state_dict(adapted, tensors, adapter_name=task)
         adapted.load_state_dict(heads.get(self.task, {}), strict=False)
@@ -85,11 +86,17 @@ class Fusion:
         return adapted.requires_grad_(False)
 
     def _adapter(self, task: str) -> Path:
-        folder = self.run(task) / "adapter"
+        run = self.run(task)
+        stored = Stored(run, record.read(run / record.FILE))
+        folder = stored.adapter
         if not (folder / trained.PEFT_WEIGHTS).exists():
             raise ValueError(
                 f"{folder} is not there: that run is done, but its adapter was not kept; force=true trains it again"
             )
+        try:
+            stored.train_section()
+        except Damaged as error:
+            raise ValueError(f"{error}; force=true trains that run again") from error
         return folder
 
     def _names(self) -> str:

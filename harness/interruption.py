@@ -10,6 +10,8 @@ from typing import Self
 
 from transformers import TrainerCallback
 
+from harness import distributed
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
@@ -47,6 +49,7 @@ class Stop(TrainerCallback):
         self.training = True
 
     def on_step_end(self, args, state, control, **kwargs):
+        self.asked = distributed.first(self.asked)  # of all ranks, so that they stop after the same step
         if self.asked:
             control.should_save = control.should_training_stop = True
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,7 @@ import transformers
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from omegaconf import DictConfig, OmegaConf, open_dict
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
@@ -142,10 +145,28 @@ def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module
     else:
         auto = _auto_class(cfg, kind)
         options = {} if num_labels is None else {"num_labels": num_labels, "ignore_mismatched_sizes": True}
-        model = _from_checkpoint(cfg, auto, dtype=dtype, use_safetensors=True, **options)
+        model, info = _from_checkpoint(
+            cfg, auto, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+        _refuse_other_weights(cfg, info)
     roles.check(model, cfg.roles, cfg.blocks, cfg.name)
     model.name_or_path = model.config._name_or_path = cfg.checkpoint  # no path of this machine in an adapter file
     return model
+
+
+def _refuse_other_weights(cfg: DictConfig, info: Mapping[str, Iterable[Any]]) -> None:
+    """Raise ModelError where the checkpoint has no weights, or other ones, for a layer that a role letter names.
+
+    transformers draws what is missing at random: right for a head, which is new, and for nothing that is adapted.
+    """
+    adapted = re.compile(roles.path_pattern(cfg.roles, "".join(cfg.roles), cfg.name))
+    absent = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    for name in sorted(absent):
+        if adapted.fullmatch(name.rpartition(".")[0]):
+            raise ModelError(
+                f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no {name} of the shape that its config.json "
+                "states: weights and config.json are of different models"
+            )
 
 
 def _from_library(library: ModuleType, cfg: DictConfig, num_labels: int | None, dtype: torch.dtype) -> nn.Module:
@@ -157,13 +178,28 @@ def _from_library(library: ModuleType, cfg: DictConfig, num_labels: int | None, 
 
 def load_tokenizer(cfg: DictConfig):
     tokenizer = _from_checkpoint(cfg, transformers.AutoTokenizer)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds none
+        raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no tokenizer; add tokenizer.json")
     if tokenizer.pad_token is None:  # the attention mask and the labels hide it; no embedding is added
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
+def _folder(cfg: DictConfig) -> Path | None:
+    """As `local_folder`. Raises ModelError where the checkpoint can only be a folder, and is none."""
+    folder, path = local_folder(cfg.checkpoint), Path(cfg.checkpoint).expanduser()
+    if folder is None and (path.is_absolute() or path.exists() or len(path.parts) > 2 or path.parts[0] == ".."):
+        raise ModelError(
+            f"there is no folder {cfg.checkpoint!r}; model.checkpoint of model {cfg.name} is one with config.json, "
+            "*.safetensors and the tokenizer's files, or a model of the hub"
+        )
+    return folder
+
+
 def _from_checkpoint(cfg: DictConfig, auto, **options):
-    folder = local_folder(cfg.checkpoint)
+    folder = _folder(cfg)
+    if folder is not None and not (folder / "config.json").is_file():
+        raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no config.json; {_remedy(cfg)}")
     try:
         if folder is not None:
             return auto.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **options)
@@ -172,11 +208,19 @@ def _from_checkpoint(cfg: DictConfig, auto, **options):
         if "named model.safetensors" in str(error):
             raise _only_pickles(cfg) from error
         raise _unreachable(cfg, error) from error
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "ignore_mismatched_sizes" not in str(error):
+            raise
+        reason = "they are truncated or damaged" if isinstance(error, SafetensorError) else "their shapes are others"
+        raise ModelError(
+            f"the weights of checkpoint {cfg.checkpoint!r} of model {cfg.name} are not those that its config.json "
+            f"states: {reason}; {_remedy(cfg)}"
+        ) from error
 
 
 def _file(cfg: DictConfig, name: str) -> Path | None:
     """A file of the checkpoint, fetched if need be; None where the checkpoint has no such file. Raises ModelError."""
-    folder = local_folder(cfg.checkpoint)
+    folder = _folder(cfg)
     if folder is not None:
         return folder / name if (folder / name).is_file() else None
     try:
@@ -204,18 +248,26 @@ def _preprocessor(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _only_pickles(cfg: DictConfig) -> ModelError:
+    here = local_folder(cfg.checkpoint) is not None
     return ModelError(
-        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no safetensors at revision {cfg.revision}, and pickles "
-        f"are not loaded; `python -m harness.convert {cfg.checkpoint} OUT` converts it (then model.checkpoint=OUT), "
-        "or take a pull request of the hub that holds them: model.revision=refs/pr/N"
+        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no safetensors"
+        f"{'' if here else f' at revision {cfg.revision}'}, and pickles are not loaded; "
+        f"`python -m harness.convert {cfg.checkpoint} OUT` converts it (then model.checkpoint=OUT)"
+        + ("" if here else ", or take a pull request of the hub that holds them: model.revision=refs/pr/N")
     )
 
 
 def _unreachable(cfg: DictConfig, error: Exception) -> ModelError:
     return ModelError(
-        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({_first_line(error)}); fetch it "
-        f"with `hf download {cfg.checkpoint} --revision {cfg.revision}`, or name a folder: model.checkpoint=PATH"
+        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({_first_line(error)}); {_remedy(cfg)}"
     )
+
+
+def _remedy(cfg: DictConfig) -> str:
+    if local_folder(cfg.checkpoint) is not None:
+        return "name another folder, or a model of the hub: model.checkpoint=PATH"
+    fetch = f"hf download {cfg.checkpoint} --revision {cfg.revision}"
+    return f"fetch it with `{fetch}`, or name a folder: model.checkpoint=PATH"
 
 
 def _first_line(error: Exception) -> str:

@@ -5,12 +5,14 @@ import sys
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from harness import distributed
+
 
 def bar(total: int, description: str, initial: int = 0) -> tqdm:
     interactive = sys.stderr.isatty()
     return tqdm(
         total=total, desc=description, initial=initial, mininterval=0.1 if interactive else 15,
-        dynamic_ncols=interactive, leave=True, file=sys.stderr,
+        dynamic_ncols=interactive, leave=True, file=sys.stderr, disable=not distributed.is_main(),
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def set_up(wanted: str, threads: int | None) -> torch.device:
 
 
 def collect(device: torch.device) -> dict[str, Any]:
-    return {"code": _code(), "packages": _packages(), "device": describe(device)}
+    return {"code": code(), "packages": _packages(), "device": describe(device)}
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _packages() -> dict[str, str | None]:
     return found
 
 
-def _code() -> dict[str, Any]:
+def code() -> dict[str, Any]:
     """Commit, and whether tracked files differ from it; nulls outside a git checkout."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!runs", ":!analysis/output")

@@ -1,6 +1,7 @@
 """The record of a run: one JSON file, the only thing that tables and figures read.
 
-    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, scores, failure}
+    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, scores, failure, files,
+     sha256}
 
     run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
                   labels that tables print
@@ -14,21 +15,24 @@
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
                    no mean of verdicts}
     failure       {reason, step} or null
+    files         {path in the folder of the run: SHA-256} of adapter/ and of the predictions behind the scores
+    sha256        the seal, see harness/files.py; a record of schema 1 has neither it nor `files`
 
 Every rate is in [0, 1], every correlation in [-1, 1], every time in seconds, every size in bytes.
 """
 
-import json
 import math
 import os
 import random
+import re
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-SCHEMA = 1
+from harness.files import SEALED, UNSEALED, Damaged, read_sealed, write_sealed
+
 FILE = "record.json"
 RESAMPLES = 200
 
@@ -51,8 +55,9 @@ class Record:
     train: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
+    files: dict[str, str] = field(default_factory=dict)
     status: Status = "running"
-    schema: int = SCHEMA
+    schema: int = SEALED
 
     @property
     def num_trainable_params(self) -> int:
@@ -89,24 +94,56 @@ def summarise_corpus(
     }
 
 
+def write(path: Path, value: Record) -> None:
+    value.schema = SEALED
+    write_sealed(path, asdict(value))
+
+
 def read(path: Path) -> Record:
-    """The record in file `path`. Raises RecordError where it is truncated, of another schema, or incomplete."""
+    """The record in file `path`. Raises RecordError where it is damaged, incomplete, or lies in another run's folder.
+
+    A record of schema 1 has no seal: of damage to it, only what breaks its form is found.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path} is not a readable record: {error}") from error
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise RecordError(f"{path} is not a record of schema {SCHEMA}")
+        values = read_sealed(path)
+    except (Damaged, OSError) as error:
+        reason = error.reason if isinstance(error, Damaged) else error.strerror
+        raise RecordError(f"{path} is not a readable record: {reason}") from error
+    if values.get("schema") not in (UNSEALED, SEALED):
+        raise RecordError(f"{path} is not a record: it has no schema")
     try:
-        return Record(**values)
+        found = Record(**values)
     except TypeError as error:
-        raise RecordError(f"{path} is not a record of schema {SCHEMA}: {error}") from error
+        raise RecordError(f"{path} is not a record of schema {values['schema']}: {error}") from error
+    if problem := _problem(found) or _misplaced(found, path):
+        raise RecordError(f"{path} is not a record of this run: {problem}")
+    return found
+
+
+def _problem(value: Record) -> str | None:
+    """What is wrong with the form of a record."""
+    if value.status not in get_args(Status):
+        return f"its status is {value.status!r}, which is not one of {', '.join(get_args(Status))}"
+    sections = [each.name for each in fields(Record) if each.name not in ("key", "failure", "status", "schema")]
+    wrong = [name for name in sections if not isinstance(getattr(value, name), dict)]
+    return f"its section {wrong[0]} is not an object" if wrong else None
+
+
+def _misplaced(value: Record, path: Path) -> str | None:
+    """Why this is not the record of the folder that it is in, where folders are called <variant>-<key>/seed=<seed>."""
+    seed, key = re.fullmatch(r"seed=(\d+)", path.parent.name), re.search("-([0-9a-f]{8})$", path.parent.parent.name)
+    if seed and str(value.run.get("seed")) != seed[1]:
+        return f"it is of seed {value.run.get('seed')}"
+    if seed and key and value.key[:8] != key[1]:
+        return f"it is of the key {value.key[:8]}"
+    return None
 
 
 def find(runs: Path) -> tuple[list[Record], list[str]]:
     """All readable records below `runs`, and a sentence for each file that is not one."""
     records, broken = [], []
-    folders = (Path(folder) for folder, _, files in os.walk(runs) if FILE in files)  # bears runs that go on meanwhile
+    walked = os.walk(runs)  # bears runs that go on meanwhile
+    folders = (Path(folder) for folder, inner, names in walked if FILE in names or FILE in inner)
     for path in sorted(folder / FILE for folder in folders):
         try:
             records.append(read(path))

@@ -12,6 +12,10 @@ class RoleError(ValueError):
 
 def path_pattern(roles: Mapping[str, str], letters: str, model_name: str) -> str:
     """Regular expression for the full module paths of `letters`; `*` in a role stands for one component (the block)."""
+    if not isinstance(letters, str):  # as method.targets=null or a number
+        raise RoleError(f"{letters!r} are no role letters; those of {model_name} are {', '.join(roles)}, as in QV")
+    if twice := next((letter for letter in letters if letters.count(letter) > 1), None):
+        raise RoleError(f"role letter {twice!r} is twice in {letters!r}; once is enough")
     unknown = [letter for letter in letters if letter not in roles]
     if unknown or not letters:
         named = ", ".join(repr(letter) for letter in unknown) or "''"

@@ -1,28 +1,29 @@
 """The folder of one run: who holds it, what is already there, and how it is left.
 
-config.yaml          resolved configuration, written before anything is loaded
-checkpoint/          while training: what an interrupted run resumes from
-adapter/             what was trained, with train.json (the record's `train` section)
-predictions/         one JSON a benchmark and split; scores are computed from these
+config.yaml          resolved configuration, written before anything is loaded; for people to read, not for programs
+checkpoint/          while training: what an interrupted run resumes from; see harness/checkpoints.py
+adapter/             what was trained, with train.json (the record's `train` section); see harness/stored.py
+predictions/         one JSON a benchmark and split; scores are computed from these; see harness/stored.py
 record.json          written last; see harness/record.py
 """
 
-import fcntl
-import json
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from torch import nn
 
-from harness import files, record, trained
+from harness import disk, files, lock, record
 from harness.adapt import Adapted
-from harness.record import Record
+from harness.files import Damaged
+from harness.lock import Lock
+from harness.record import Record, RecordError
 from harness.settings import SettingError
+from harness.stored import Stored
 
 
 class Busy(Exception):
@@ -35,15 +36,16 @@ class RunFolder:
     def __init__(self, path: Path, new_record: Record):
         self.path = path
         self.new_record = new_record
-        self.checkpoint, self.adapter, self.predictions = path / "checkpoint", path / "adapter", path / "predictions"
+        self.stored = Stored(path, new_record)
+        self.checkpoint, self.adapter = path / "checkpoint", self.stored.adapter
         self.record_path = path / record.FILE
 
     def prepare(self, force: bool) -> Record | None:
         """The finished record that is there, if any; else the configuration is written and the run may begin or resume.
 
-        A failed run begins anew. Raises RecordError for an unreadable record, which is the user's to move away.
+        A failed run begins anew. Raises RecordError for a damaged record, which is the user's to move away.
         """
-        found = record.read(self.record_path) if self.record_path.exists() and not force else None
+        found = None if force else self._found()
         if found is not None and found.status == "done":
             return found
         if force or (found is not None and found.status == "failed"):
@@ -51,24 +53,37 @@ class RunFolder:
         files.write_text(self.path / "config.yaml", yaml.safe_dump(self.new_record.config, sort_keys=False))
         return None
 
+    def _found(self) -> Record | None:
+        if not self.record_path.exists():
+            return None
+        try:
+            return record.read(self.record_path)
+        except RecordError as error:
+            raise RecordError(
+                f"{error}; without it the run goes on from what else is in its folder, so move it away, or begin anew "
+                "with force=true"
+            ) from error
+
     @contextmanager
     def recording(self, done: Record | None) -> Iterator[Record]:
         """The record to fill in; written when the block ends, as done, or as failed with the reason.
 
-        A run that fails before `begin` was not a run: nothing of it stays. Raises SettingError where a finished run
-        lost its adapter: another training would be mixed with predictions of the first.
+        A run that fails before `begin` was not a run: nothing of it stays. One that the disk stops stays `running`: the
+        same command goes on with it. Raises SettingError where a finished run lost its adapter, and RecordError where
+        that is damaged: another training would be mixed with predictions of the first.
         """
+        result = done or self.new_record
+        self.stored = Stored(self.path, result)
         if done is not None and self.train_section() is None:
             raise SettingError(
                 f"{self.path} is done, but its adapter is not there, so nothing can be added to its scores; "
                 "force=true trains it again and replaces the record"
             )
-        result = done or self.new_record
         self.began = done is not None
         try:
             yield result
         except Exception as error:
-            if self.began and done is None:
+            if self.began and done is None and not disk.refuses(error):
                 result.status = "failed"
                 reason = " ".join(str(error).split()) or type(error).__name__
                 result.failure = {"reason": reason, "step": getattr(error, "step", None)}
@@ -95,22 +110,21 @@ class RunFolder:
         self._write(result)
 
     def __enter__(self) -> Self:
-        self.created = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with disk.writing(self.path):
+                self._lock = Lock(self.path)
         except BlockingIOError:
-            self._lock.close()
             raise Busy(f"another process is running {self.path}; its record will be there when it is done") from None
-        files.remove_leftovers(self.path)
+        if self._lock.works:
+            files.remove_leftovers(self.path)
+        self.created = all(path.name == lock.NAME for path in self.path.iterdir())
         return self
 
     def __exit__(self, *exception) -> None:
-        self._lock.close()
+        self._lock.release()
 
     def _write(self, value: Record) -> None:
-        files.write_json(self.record_path, asdict(value))
+        record.write(self.record_path, value)
 
     def _discard(self) -> None:
         """Leave nothing of a run that never began: the folder goes, and parents that it leaves empty."""
@@ -120,42 +134,50 @@ class RunFolder:
         for parent in self.path.parents[:5]:
             if not parent.is_dir() or any(parent.iterdir()):
                 break
-            parent.rmdir()
+            with suppress(OSError):  # another run has just begun in it
+                parent.rmdir()
 
     def _clear(self) -> None:
         """Remove what an earlier run left, all but the lock."""
         for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != ".lock":
-                path.unlink()
+            if path.name != lock.NAME:
+                files.remove(path)
 
     def finish_training(self, model: nn.Module, train: dict[str, Any]) -> None:
-        """Write adapter/ whole, weights and numbers together; then drop the checkpoints."""
-
-        def fill(folder: Path) -> None:
-            trained.save(model, folder)
-            (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-            train["trained_bytes"] = files.folder_bytes(folder)
-            files.write_json(folder / "train.json", train)
-
-        files.write_folder(self.adapter, fill)
-        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        """Write adapter/, then drop the checkpoints."""
+        self.stored.write_adapter(model, train)
+        files.remove(self.checkpoint)
 
     def train_section(self) -> dict[str, Any] | None:
-        """The `train` section of a finished training, or None."""
-        path = self.adapter / "train.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        """The `train` section of a finished training, or None; a damaged adapter is dropped, to be trained again.
+
+        Raises RecordError where the run is done: its scores are those of that adapter.
+        """
+        try:
+            return self.stored.train_section()
+        except Damaged as error:
+            if self.stored.record.status == "done":
+                raise RecordError(
+                    f"{error}; that run is done, so nothing can be added to its scores; force=true trains it again and "
+                    "replaces the record"
+                ) from error
+            self._drop(error, self.adapter, "the run is trained again")
+            return None
 
     def stored_predictions(self, benchmark: str, split: str) -> dict[str, Any] | None:
-        path = self._predictions_path(benchmark, split)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        """What was stored, or None; damaged predictions are dropped, to be made again."""
+        try:
+            return self.stored.read_predictions(benchmark, split)
+        except Damaged as error:
+            self._drop(error, error.path, "these predictions are made again")
+            return None
 
     def store_predictions(self, benchmark: str, split: str, values: dict[str, Any]) -> None:
-        files.write_json(self._predictions_path(benchmark, split), values)
+        self.stored.write_predictions(benchmark, split, values)
 
-    def _predictions_path(self, benchmark: str, split: str) -> Path:
-        return self.predictions / f"{benchmark}-{split}.json"
+    def _drop(self, error: Damaged, path: Path, consequence: str) -> None:
+        print(f"warning: {error}; {consequence}", file=sys.stderr)
+        files.remove(path)
 
     def summary(self, value: Record) -> str:
         """One line for the terminal."""

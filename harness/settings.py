@@ -1,5 +1,14 @@
 """Settings that no group of the configuration can check by itself."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class SettingError(ValueError):
     """A value of the configuration that cannot be used; one sentence naming the key and what it may be."""
+
+
+def meant(name: str, choices: Iterable[str]) -> str:
+    """The end of a sentence that has named the choices; empty where none of them is near."""
+    near = get_close_matches(name, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

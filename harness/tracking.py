@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 from transformers import TrainerCallback
 
+from harness import distributed
 from harness.record import Record
 
 _HOST = "api.wandb.ai"
@@ -38,7 +39,7 @@ class Tracker:
     def __init__(self, cfg: DictConfig, record: Record, folder: Path):
         self.record = record
         self.run = None
-        if mode(cfg.wandb.mode) == "disabled":
+        if mode(cfg.wandb.mode) == "disabled" or not distributed.is_main():
             return
         import wandb
 

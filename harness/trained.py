@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import torch
 from peft import PeftModel, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from harness.files import Damaged
 
 WEIGHTS = "trained.safetensors"
 PEFT_WEIGHTS = "adapter_model.safetensors"
@@ -20,11 +24,23 @@ def save(model: nn.Module, folder: Path) -> None:
 
 
 def load(model: nn.Module, folder: Path) -> None:
-    """Into a model that was adapted in the same way. Raises KeyError where a trained tensor is missing."""
+    """Into a model that was adapted in the same way. Raises Damaged where the tensors are not those of this model."""
     if isinstance(model, PeftModel):
-        set_peft_model_state_dict(model, load_file(str(folder / PEFT_WEIGHTS)))
+        result = set_peft_model_state_dict(model, tensors(folder / PEFT_WEIGHTS))
+        if result.unexpected_keys:
+            raise Damaged(folder / PEFT_WEIGHTS, f"this model has no {result.unexpected_keys[0]}")
         return
-    tensors = load_file(str(folder / WEIGHTS))
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.data.copy_(tensors[name])
+    found = tensors(folder / WEIGHTS)
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for name, parameter in wanted.items():
+        if name not in found or found[name].shape != parameter.shape:
+            raise Damaged(folder / WEIGHTS, f"{name} is not in it, or has another shape than in this model")
+        parameter.data.copy_(found[name])
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Of a safetensors file. Raises Damaged where it is truncated, or its header is not one."""
+    try:
+        return load_file(str(path))
+    except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
+        raise Damaged(path, str(error)) from error

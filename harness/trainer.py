@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
+from transformers.trainer_utils import EvalLoopOutput
 
-from harness import checkpoints, memory, trained
+from harness import checkpoints, disk, distributed, memory, sharding, shares, trained
 from harness.evaluator import mean_score
+from harness.generation import IGNORED
 from harness.progress import TrainingBar
 from harness.settings import SettingError
 from tasks.base import Task
@@ -21,7 +26,9 @@ VALIDATION, WATCHED = "validation", "watched"
 
 
 class Diverged(Exception):
-    """The loss is not finite."""
+    """The loss is not finite, on one rank or more."""
+
+    agreed = True  # see harness/distributed.py
 
     def __init__(self, step: int):
         super().__init__(f"the loss is not a finite number at step {step}")
@@ -29,7 +36,7 @@ class Diverged(Exception):
 
 
 class Meter(TrainerCallback, ExportableState):
-    """Seconds inside optimiser steps, and tokens (or images) trained on; both survive an interruption."""
+    """Seconds inside optimiser steps, and tokens (or images) trained on by all ranks; both survive an interruption."""
 
     def __init__(self, step_seconds: float = 0.0, size: int = 0):
         self.step_seconds, self.size = step_seconds, size
@@ -45,34 +52,153 @@ class Meter(TrainerCallback, ExportableState):
 
 
 class BenchTrainer(Trainer):
-    """HF's Trainer, which stops at a loss that is not finite and writes only what is trained."""
+    """HF's Trainer, which stops at a loss that is not finite and writes only what is trained.
+
+    On several ranks it goes through the micro-batches that one process would have, so that the losses are the same.
+    """
 
     def __init__(self, *args, modality, **kwargs):
         super().__init__(*args, **kwargs)
         self.modality = modality
+        self.unseen_size = self.unseen_errors = 0  # since the last optimiser step
+        self.weight = 1.0  # of this rank's micro-batch in the loss
+        self.sharded = sharding.is_sharded(self.model)
+        self.is_distributed_loading_by_transformers = self.sharded  # what they call a model that is sharded already
 
     @property
     def meter(self) -> Meter:
         """Looked up each time: resuming puts a new one, with the earlier counts, in the place of the first."""
         return next(c for c in self.callback_handler.callbacks if isinstance(c, Meter))
 
+    def get_train_dataloader(self):
+        if distributed.size() == 1:
+            return super().get_train_dataloader()
+        return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self.args.data_seed)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """Where the loss is a mean of the means of micro-batches, those of all ranks have equal weights."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.weight = 1.0
+        if distributed.size() > 1 and not self.model_accepts_loss_kwargs:
+            real = sum(shares.FILLER not in batch for batch in batches)
+            self.weight = len(batches) * distributed.size() / distributed.total([real], device)[0]
+        return batches, items
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        counted = [
+            {**b, "labels": b["labels"].new_full((1, 1), IGNORED)} if shares.FILLER in b else b for b in batch_samples
+        ]
+        return super()._get_num_items_in_batch(counted, device)
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        return loss * self.weight if model.training else loss
+
     def training_step(self, model, inputs, num_items_in_batch=None):
-        self.meter.size += int(self.modality.size(inputs))
+        inputs = dict(inputs)
+        if inputs.pop(shares.FILLER, False):
+            self.weight = 0.0
+        else:
+            self.unseen_size += int(self.modality.size(inputs))
         loss = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
-            raise Diverged(self.state.global_step + 1)
+        self.unseen_errors += int(not torch.isfinite(loss))
+        if self.accelerator.sync_gradients:
+            self._meet()
         return loss
+
+    def _meet(self) -> None:
+        """Count the step's examples on all ranks. Raises Diverged on all where the loss of one is not finite."""
+        size, errors = distributed.total([self.unseen_size, self.unseen_errors], self.args.device)
+        self.meter.size += int(size)
+        self.unseen_size = self.unseen_errors = 0
+        if errors:
+            raise Diverged(self.state.global_step + 1)
+
+    def _save_checkpoint(self, model, trial):
+        with disk.writing(Path(self.args.output_dir)):
+            super()._save_checkpoint(model, trial)
+        distributed.barrier()  # what all ranks write is there before the checkpoint is marked as complete
 
     def _save(self, output_dir=None, state_dict=None):
         folder = Path(output_dir or self.args.output_dir)
+        if self.sharded:
+            sharding.save(self.model, folder)
+        if self.sharded or not self.args.should_save:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         trained.save(self.accelerator.unwrap_model(self.model), folder)
 
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ):
+        """On several ranks each takes every size-th batch; losses and logits are those of one process.
+
+        A sharded model needs all ranks in each forward pass: there each of them takes every batch.
+        """
+        if distributed.size() == 1:
+            return super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        rows, size = dataloader.dataset, self.args.eval_batch_size
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        together, self.args.average_tokens_across_devices = self.args.average_tokens_across_devices, False
+        self.model.eval()
+        mine = [
+            (
+                len(batch),
+                *self._on_cpu(
+                    self.prediction_step(self.model, self.data_collator(batch), prediction_loss_only, ignore_keys)
+                ),
+            )
+            for batch in (batches if self.sharded else distributed.shares(batches))
+        ]
+        self.args.average_tokens_across_devices = together
+        counts, losses, logits, labels = zip(
+            *(mine if self.sharded else distributed.whole(distributed.gather(mine))), strict=True
+        )
+        metrics = {}
+        if self.compute_metrics is not None:
+            logits, labels = np.concatenate(logits), np.concatenate(labels)
+            metrics = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
+        metrics["loss"] = float(np.average(losses, weights=counts))
+        named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=named, num_samples=len(rows))
+
+    @staticmethod
+    def _on_cpu(outputs):
+        """NumPy knows no bf16."""
+        wide = [v.float() if v is not None and v.is_floating_point() else v for v in outputs]
+        return [None if values is None else values.cpu().numpy() for values in wide]
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.sharded:
+            sharding.save_optimizer(self.optimizer, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.sharded:
+            sharding.shard_optimizer(self.optimizer)
+
+    def _defer_fsdp_gradient_reduction(self):
+        """Not deferred: gradients that wait for the last micro-batch would be whole on every rank."""
+        return nullcontext()
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        norm = super()._get_grad_norm(model, grad_norm)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        trained.load(self.accelerator.unwrap_model(model or self.model), Path(resume_from_checkpoint))
+        self._load(resume_from_checkpoint)
 
     def _load_best_model(self):
-        trained.load(self.accelerator.unwrap_model(self.model), Path(self.state.best_model_checkpoint))
+        self._load(self.state.best_model_checkpoint)
+
+    def _load(self, checkpoint: str) -> None:
+        if self.sharded:
+            sharding.load(self.model, Path(checkpoint))
+        else:
+            trained.load(self.accelerator.unwrap_model(self.model), Path(checkpoint))
 
 
 def fit(
@@ -89,11 +215,15 @@ def fit(
     watched = watched_examples(task)
     checked = {VALIDATION: task.examples("validation"), **({WATCHED: watched} if watched else {})}
     arguments = training_arguments(cfg, folder)
-    selects = arguments.load_best_model_at_end
+    rows, selects = modality.rows(task.examples("train")), arguments.load_best_model_at_end
+    if sharding.asked(cfg):
+        sharding.shard(model)
+    elif distributed.size() > 1:
+        arguments.ddp_find_unused_parameters = has_unused(model, modality.collate(rows[:1]), arguments)
     trainer = BenchTrainer(
         model=model,
         args=arguments,
-        train_dataset=modality.rows(task.examples("train")),
+        train_dataset=rows,
         eval_dataset={name: modality.rows(e) for name, e in checked.items()} if selects else None,
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
@@ -104,7 +234,9 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     memory.reset_peak(arguments.device)
-    trainer.train(resume_from_checkpoint=checkpoints.last(folder))
+    if distributed.rank():
+        torch.manual_seed(cfg.seed + distributed.rank())  # dropout's masks, which would be the same on all ranks
+    trainer.train(resume_from_checkpoint=distributed.from_main(lambda: checkpoints.last(folder)))
     history = trainer.state.log_history
     reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
@@ -113,11 +245,25 @@ def fit(
         "validation": _checks(history, VALIDATION),
         "watched": _checks(history, WATCHED),
         "best_step": trainer.state.best_global_step if selects else None,
-        "step_seconds": trainer.meter.step_seconds,
+        "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
         "size": trainer.meter.size,
-        "peak_bytes": memory.peak_bytes(arguments.device),
+        "peak_bytes": _largest(distributed.gather(memory.peak_bytes(arguments.device))),
         **({"method": {name: value for report in reports for name, value in report.items()}} if reports else {}),
     }
+
+
+def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> bool:
+    """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
+    with torch.random.fork_rng(), torch.autocast(arguments.device.type, torch.bfloat16, arguments.bf16):
+        model.train()(**{name: tensor.to(arguments.device) for name, tensor in batch.items()}).loss.backward()
+    unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    model.zero_grad()
+    return unused
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    """Of one device: whether it is enough is what the number is for."""
+    return None if None in values else max(values)
 
 
 def untrained() -> dict[str, Any]:
@@ -134,8 +280,7 @@ def check(cfg: DictConfig) -> None:
 
 def accumulation(train: DictConfig) -> int:
     """Micro-batches per optimiser step. Raises SettingError where the batch does not divide into them."""
-    devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    together = train.micro_batch_size * devices
+    together = train.micro_batch_size * distributed.size()
     if train.batch_size % together:
         raise SettingError(
             f"train.batch_size={train.batch_size} is not a multiple of {together} (train.micro_batch_size x devices)"
@@ -165,7 +310,6 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         logging_nan_inf_filter=False,
         save_strategy=when,
         save_steps=best["every"] if best and best["every"] else t.checkpoint_every,
-        save_total_limit=2,
         eval_strategy=when if best else "no",
         eval_steps=best["every"] if best else None,
         load_best_model_at_end=bool(best),
@@ -174,6 +318,7 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_broadcast_buffers=False,  # they do not change, and singular vectors are as large as the model
         use_cpu=cfg.device == "cpu" or not torch.cuda.is_available(),
         disable_tqdm=True,
         report_to=[],

@@ -3,6 +3,7 @@
 Hydra takes sweepers from the package `hydra_plugins` alone.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from harness.experiments import CHOICE, expand, read
+from harness.settings import SettingError
 
 
 class ExperimentSweeper(BasicSweeper):
     """Hydra's own sweeper, where `experiment=<name>` stands for the overrides of each of its runs.
 
     What else is on the command line is applied to every run, sweeps included; seeds are the experiment's unless given.
-    With `plan=true` the runs are listed and none is started.
+    With `plan=true`, or `plan=<device>`, the runs are listed and none is started.
     """
 
     def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
@@ -37,14 +39,18 @@ class ExperimentSweeper(BasicSweeper):
         """Left out: each run says by itself what is wrong with it, and composing hundreds twice takes minutes."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        if not {"plan=true", "plan=True"} & set(arguments):
+        plans = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("plan=")]
+        if not plans or plans[-1] == "false":
             return super().sweep(arguments)
         from harness import plan
 
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
-        return plan.show((self._composed(job) for job in jobs), len(jobs))
+        try:
+            return plan.show((self._composed(job) for job in jobs), len(jobs))
+        except SettingError as error:  # a device that is none
+            sys.exit(f"error: {error}")
 
     def _composed(self, job: Sequence[str]) -> DictConfig:
         """The configuration of one run, without Hydra's own part."""

@@ -1,26 +1,32 @@
 """One SVD per base weight and machine: bases on disk, found again by the content of the weight.
 
-$SVFT_CACHE_DIR (default ~/.cache/svft; "off" disables) holds `<key>.safetensors`, written whole (temporary file, fsync,
-rename) by the one process that holds the lock on `<key>.lock`; the kernel frees the lock of a process that died.
+$SVFT_CACHE_DIR (default ~/.cache/svft; "off" disables) holds `<key>.safetensors`. An entry is whole or absent (written
+to a temporary file, flushed, then renamed): reading takes no lock. The lock on `<key>.lock` makes one process compute
+while the others wait; the kernel frees it when its process dies. A disk that is full, read-only or without locks costs
+time: that is logged, not warned of, since it says nothing of the model whose record lists the warnings.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
-import warnings
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .decomposition import Basis
 
 ALGORITHM = "svd-float64-peeled-largest-entry-of-u-positive-2"  # part of the key: to change whenever `decompose` does
+REMEDY = "set SVFT_CACHE_DIR to a writable folder with space, or to 'off'"
 
 
 def cached(weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Basis:
@@ -28,32 +34,16 @@ def cached(weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Ba
     setting = os.environ.get("SVFT_CACHE_DIR", "~/.cache/svft")
     if setting == "off":
         return compute(weight)
-    folder = Path(setting).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        key = content_key(weight)
-        with _locked(folder / f"{key}.lock"):
-            return _read_or_compute(folder / f"{key}.safetensors", weight, compute)
-    except OSError as error:
-        warnings.warn(
-            f"no SVD cache in {folder} ({error}); set SVFT_CACHE_DIR to a writable folder or to 'off'", stacklevel=2
-        )
-        return compute(weight)
-
-
-def _read_or_compute(path: Path, weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Basis:
-    if path.exists():
-        try:
-            return _read(path).to(weight.device)
-        except (SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(f"the cached SVD {path} is damaged ({error}) and is computed again", stacklevel=2)
-            path.unlink()
-    basis = compute(weight)
-    try:
-        _write(path, basis)
-    except (SafetensorError, OSError) as error:
-        warnings.warn(f"the SVD could not be written to {path} ({error})", stacklevel=2)
-    return basis
+    path = Path(setting).expanduser() / f"{content_key(weight)}.safetensors"
+    basis = _read(path)
+    if basis is None:
+        with _locked(path.with_suffix(".lock")) as writable:
+            basis = _read(path)  # whoever held the lock has written it
+            if basis is None:
+                basis = compute(weight)
+                if writable:
+                    _write(path, basis)
+    return basis.to(weight.device)
 
 
 def content_key(weight: torch.Tensor) -> str:
@@ -68,26 +58,75 @@ def _digest(label: str, tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Basis:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in Basis._fields}
-        if (file.metadata() or {}).get("sha256") != _digest("basis", tensors):
-            raise ValueError("its checksum does not match")
+def _read(path: Path) -> Basis | None:
+    """The entry on the CPU; None where there is none, or (with a warning) where it cannot be used."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in Basis._fields}
+            if (file.metadata() or {}).get("sha256") != _digest("basis", tensors):
+                raise ValueError("its checksum does not match")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _say(f"the SVD cache {path.parent} cannot be read ({error.strerror or error}); {REMEDY}")
+        return None
+    except (SafetensorError, KeyError, ValueError) as error:
+        _say(f"the cached SVD {path} is damaged ({error}) and is computed again")
+        return None
     # Copies: a mapped file is not aligned as torch aligns its own memory, and products then differ in the last bits.
     return Basis(**{name: tensor.clone() for name, tensor in tensors.items()})
 
 
 def _write(path: Path, basis: Basis) -> None:
-    temporary = path.with_suffix(".tmp")  # one writer at a time: the lock is held
+    # A name that no other process uses: where there are no locks, several may write the same entry at once.
+    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
     tensors = {name: tensor.cpu() for name, tensor in basis._asdict().items()}
-    save_file(tensors, temporary, metadata={"sha256": _digest("basis", tensors)})
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(save(tensors, metadata={"sha256": _digest("basis", tensors)}))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        _say(f"SVDs cannot be written to {path.parent} ({error.strerror}) and are not kept; {REMEDY}")
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # it is gone, or another user's, or the disk is the trouble; it harms no one
+        path.unlink()
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with open(path, "a") as file:
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the lock, or go on without one. Gives whether the folder can be written at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        _say(f"no SVD cache in {path.parent} ({error.strerror}); {REMEDY}")
+        yield False
+        return
+    with file:
+        if _lock(file, path.parent):
+            for left in path.parent.glob(f"{path.stem}.*.tmp"):  # of processes that were killed
+                _remove(left)
+        yield True
+
+
+def _lock(file: TextIO, folder: Path) -> bool:
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    except OSError as error:
+        _say(
+            f"{folder} has no file locks ({error.strerror}), so processes that start together may compute the same SVD "
+            "twice; set SVFT_CACHE_DIR to a folder on a disk of this machine"
+        )
+        return False
+    return True
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Once: a model has hundreds of layers."""
+    logging.getLogger(__name__).warning(sentence)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tasks import prompts
 from tasks.base import Benchmark, DataError, ItemScore, Scorer, SplitName, TextExample
-from tasks.scoring import UNPARSED
+from tasks.scoring import UNPARSED, of_bounded_text
 from tasks.sources import Table
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5")
@@ -65,7 +65,12 @@ def legacy(prediction: Mapping[str, str], gold: str) -> ItemScore:
 
     An option that is echoed counts as an answer, and "answer11" as answer1.
     """
-    response, _, _ = prediction["text"].partition("### Response:")
+    return _first_label(prediction["text"], gold)
+
+
+@of_bounded_text
+def _first_label(text: str, gold: str) -> ItemScore:
+    response, _, _ = text.partition("### Response:")
     found = re.search("|".join(family(gold)), response)
     return UNPARSED if found is None else ItemScore(correct=found.group() == gold)
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from tasks.base import Benchmark, DataError, ItemScore, Scorer, SplitName, TextExample
 from tasks.math_word import GSM8K_TEST
-from tasks.scoring import UNPARSED
+from tasks.scoring import UNPARSED, of_bounded_text
 from tasks.sources import HubFile, Table
 
 GSM8K_TRAIN = HubFile(GSM8K_TEST.repo_id, "main/train-00000-of-00001.parquet", GSM8K_TEST.revision)
@@ -58,12 +58,14 @@ _FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 _FULL_STOP = re.compile(r"\.$")
 
 
+@of_bounded_text
 def strict_match(text: str, gold: str) -> ItemScore:
     """The number after the first "#### ", against gold by letters: "18.00" is not "18"."""
     found = _STRICT.search(text)
     return _verdict(found[1], gold) if found else UNPARSED
 
 
+@of_bounded_text
 def flexible_extract(text: str, gold: str) -> ItemScore:
     """The last run of digits and "$.,", against gold by letters. A "..." after the number is such a run: no answer."""
     found = _FLEXIBLE.findall(text)

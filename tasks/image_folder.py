@@ -47,7 +47,7 @@ class ImageFolder(OwnBenchmark):
         validation_per_class: int | None,
         data_seed: int,
     ) -> None:
-        if not (0 < test_fraction < 1 and 0 < validation_fraction < 1):
+        if not all(isinstance(part, float) and 0 < part < 1 for part in (test_fraction, validation_fraction)):
             raise ValueError(
                 f"test_fraction and validation_fraction lie between 0 and 1, not {test_fraction}, {validation_fraction}"
             )
@@ -132,7 +132,7 @@ class ImageFolder(OwnBenchmark):
         if not train:
             count = len(drawn["train"])
             raise DataError(
-                f"class {name!r} has {count} images to train on, and other splits take all of them: add some"
+                f"class {name!r} has {count} images to train on, and other splits take all of them: add some to {self.root}"
             )
         return drawn | {
             "train": train[: self.train_per_class],

@@ -11,7 +11,7 @@ from functools import cache
 
 from tasks.base import ItemScore
 from tasks.isolation import NoAnswer, Worker
-from tasks.scoring import LONGEST_ANSWER, MARKER, STRICT_MARKER, UNPARSED
+from tasks.scoring import LONGEST_ANSWER, MARKER, STRICT_MARKER, UNPARSED, of_bounded_text
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[^{}]")
@@ -56,6 +56,7 @@ def _group(text: str) -> str:
 # --- legacy: MetaMath's extraction, Hendrycks' equivalence ---
 
 
+@of_bounded_text
 def math_legacy(text: str, gold: str) -> ItemScore:
     r"""What follows the last marker, up to a full stop that ends a line, is equivalent to the gold as a string."""
     _, marker, answer = text.rpartition(MARKER)
@@ -146,20 +147,22 @@ def _with_fraction_for_slash(text: str) -> str:
 CPU_SECONDS = 2  # an answer that sympy has not compared by then is seldom one that it ever compares
 MEMORY_BYTES = 2 * 1024**3
 
-_OPENING = re.compile(r"(?:\\[\[(]|[\s:*$])*")
+_OPENING = re.compile(r"(?:\\[\[(]|[\s:*$])*+")  # possessive: nothing is kept to step back to
 _DOLLAR = re.compile(r"\\?\$|\\[)\]]")
 _SENTENCE_END = re.compile(r"[.?](?!\S)")
 _PERCENT = re.compile(r"\s*\\?%$")
 _TYPOGRAPHY = re.compile(r"\s+|\\[!,:; ]|\\(?:left|right)(?![a-zA-Z])|[dt](?=frac)|\.$")
 
 
+@of_bounded_text
 def math_strict(text: str, gold: str) -> ItemScore:
     r"""The answer after the last marker has the value of the gold.
 
     Marker: "answer is", "answer:", "####" or "\boxed{". The answer is the group in the box, or else the first line with
     text after the marker, up to a full stop. Equal but for spaces and the like is right, also where math-verify cannot
     read the gold; for the rest math-verify decides. An answer that it cannot read, or not within CPU_SECONDS and
-    MEMORY_BYTES, counts as none. The unit and "%" beside a number are disregarded, as in MATH's own golds.
+    MEMORY_BYTES, counts as none. Each such answer costs its time and a new process, half a second: 5,000 of them would
+    take three and a half hours. The unit and "%" beside a number are disregarded, as in MATH's own golds.
     """
     answer = _strict_answer(text)
     if not answer or len(answer) > LONGEST_ANSWER:

@@ -69,6 +69,8 @@ class RowFile:
             records = list(READERS[path.suffix](path))
         except (ValueError, csv.Error, pyarrow.ArrowException) as error:
             reason = str(error).partition("\n")[0]
+            if isinstance(error, UnicodeDecodeError):
+                reason += "; save it as UTF-8"
             raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
         if not records:
             raise DataError(f"{path} has no rows")

@@ -10,11 +10,9 @@ import math
 import random
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
-
-from scipy import stats
 
 from tasks.base import (
     ClassExample,
@@ -26,31 +24,18 @@ from tasks.base import (
     SplitName,
     TextExample,
 )
+from tasks.metrics import pearson, spearman
 from tasks.own_files import Row, RowFile
-from tasks.scoring import exact_class, gsm8k_legacy, gsm8k_strict
+from tasks.scoring import exact_class, gsm8k_legacy, gsm8k_strict, of_bounded_text
 
 # --- scorers ---
 
 
+@of_bounded_text
 def exact_text(text: str, gold: str) -> ItemScore:
     """Equal but for case and surrounding space; an empty text is no answer."""
     answer = text.strip().casefold()
     return ItemScore(correct=answer == gold.strip().casefold(), parsed=bool(answer))
-
-
-def pearson(predictions: Sequence[float], golds: Sequence[float]) -> float:
-    return _correlation(stats.pearsonr, predictions, golds)
-
-
-def spearman(predictions: Sequence[float], golds: Sequence[float]) -> float:
-    return _correlation(stats.spearmanr, predictions, golds)
-
-
-def _correlation(measure: Callable, predictions: Sequence[float], golds: Sequence[float]) -> float:
-    """0 where either side is constant: it says nothing of the other, and the coefficient is not defined."""
-    if len(set(predictions)) < 2 or len(set(golds)) < 2:
-        return 0.0
-    return float(measure(predictions, golds).statistic)
 
 
 GENERATION_SCORERS: dict[str, Scorer] = {
@@ -84,8 +69,8 @@ class OwnText(OwnBenchmark, ABC):
         name: str,
     ) -> None:
         for key, share in (("validation_share", validation_share), ("test_share", test_share)):
-            if not 0 < share < 1:
-                raise ValueError(f"{key} is a share of the training rows between 0 and 1, not {share}")
+            if not (isinstance(share, float) and 0 < share < 1):
+                raise ValueError(f"{key} is a share of the training rows between 0 and 1, not {share!r}")
         self.name = name
         self.data_seed = data_seed
         self._files = {"train": RowFile(train)}
@@ -115,7 +100,10 @@ class OwnText(OwnBenchmark, ABC):
             size = max(1, round(share * len(everything)))
             held[split], order = order[:size], order[size:]
         if not order:
-            raise DataError(f"{self._files['train']} has {len(everything)} rows: too few to hold out {self._shares}")
+            raise DataError(
+                f"{self._files['train']} has {len(everything)} rows: too few to hold out {self._shares}; add rows, or "
+                "name files: task.source.validation=FILE task.source.test=FILE"
+            )
         chosen = {**rows, **held, "train": order}
         return {
             split: [
@@ -153,6 +141,9 @@ class OwnGeneration(OwnText):
         **files: Any,
     ) -> None:
         super().__init__(name=name, **files)
+        for key, value in (("scorers", scorers), ("stop", stop)):
+            if isinstance(value, str):
+                raise ValueError(f"{key} is a list, as [{value}], not {value!r}")
         unknown = [scorer for scorer in scorers if scorer not in GENERATION_SCORERS]
         if unknown or not scorers:
             raise ValueError(f"scorers are one or more of {', '.join(GENERATION_SCORERS)}, not {list(scorers)}")
@@ -185,11 +176,19 @@ class OwnGeneration(OwnText):
 def template(prompt: str | Sequence[str]) -> list[tuple[str, str | None]]:
     """[(literal text, the column after it or None)]; columns alone are put each on a line of its own.
 
-    Raises ValueError where the text has an unbalanced brace ("{{" is a brace).
+    Raises ValueError where the text has an unbalanced brace ("{{" is a brace), and where no column is named.
     """
+    columns = [prompt] if isinstance(prompt, str) else list(prompt)
     if isinstance(prompt, str) and "{" in prompt:
-        return [(literal, column) for literal, column, _, _ in string.Formatter().parse(prompt)]
-    columns = [prompt] if isinstance(prompt, str) else prompt
+        try:
+            parts = [(literal, column) for literal, column, _, _ in string.Formatter().parse(prompt)]
+        except ValueError as error:
+            raise ValueError(f"prompt={prompt!r} has a brace without its other ({error}); '{{{{' is a brace") from error
+        columns = [column for _, column in parts if column is not None]
+    if not all(columns) or not columns:
+        raise ValueError(f"prompt={prompt!r} names no column; it is one, a list of some, or a text with {{column}}")
+    if isinstance(prompt, str) and "{" in prompt:
+        return parts
     return [("\n" * (number > 0), column) for number, column in enumerate(columns)] + [("\n", None)]
 
 

@@ -2,18 +2,31 @@
 
 `gsm8k_legacy` answers as MetaMath's `eval_gsm8k.py` does (arXiv:2309.12284), so that scores compare with the paper's;
 it rounds (17.6 passes for 18), stops at the second thousands separator, and needs its marker to the letter.
-`gsm8k_strict` reads the same text exactly. Both run in time linear in the text.
+`gsm8k_strict` reads the same text exactly. Both run in time linear in the text, and read none beyond LONGEST_TEXT.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import wraps
 
 from tasks.base import ItemScore
 
 MARKER = "The answer is: "
 
 UNPARSED = ItemScore(correct=False, parsed=False)
+
+LONGEST_TEXT = 2**20  # characters: what 2,048 tokens of 512 each would spell. No honest answer comes near.
+
+
+def of_bounded_text(scorer: Callable[[str, str], ItemScore]) -> Callable[[str, str], ItemScore]:
+    """`scorer`, to which a longer text than LONGEST_TEXT is an empty one."""
+
+    @wraps(scorer)
+    def bounded(text: str, gold: str) -> ItemScore:
+        return scorer(text if len(text) <= LONGEST_TEXT else "", gold)
+
+    return bounded
 
 
 def exact_class(prediction: int, gold: int) -> ItemScore:
@@ -32,6 +45,7 @@ def cut_at_stop(text: str, stops: Iterable[str]) -> str:
 _LEGACY_NUMBER = re.compile(r"[\-+]?\d*[\.,/]?\d+")
 
 
+@of_bounded_text
 def gsm8k_legacy(text: str, gold: str) -> ItemScore:
     """First number after the last marker, rounded to an integer (halves to even), against an integer gold."""
     expected = float(int(gold.replace(",", "")))
@@ -80,6 +94,7 @@ _NUMBER = re.compile(
 )
 
 
+@of_bounded_text
 def gsm8k_strict(text: str, gold: str) -> ItemScore:
     """The one number after the last marker, as an exact fraction, against an exact gold.
 

@@ -10,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -22,8 +23,9 @@ forked = multiprocessing.get_context("forkserver")
 forked.set_forkserver_preload(list(IMPORTED))
 
 
-def _run(arguments: tuple[str, ...], cwd: Path, output: Path) -> None:
+def _run(arguments: tuple[str, ...], cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
     os.chdir(cwd)
+    os.environ.update(environment)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(output / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)
@@ -33,11 +35,14 @@ def _run(arguments: tuple[str, ...], cwd: Path, output: Path) -> None:
 
 
 class Program:
-    """`python run.py <arguments>`, started in folder `cwd`; to be used in a `with`, whose end kills it."""
+    """`python run.py <arguments>`, started in folder `cwd`; to be used in a `with`, whose end kills it.
 
-    def __init__(self, *arguments: str, cwd: Path = ROOT) -> None:
+    environment: variables besides those that were set when the first program was started.
+    """
+
+    def __init__(self, *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> None:
         self._output = tempfile.TemporaryDirectory()
-        self._process = forked.Process(target=_run, args=(arguments, cwd, Path(self._output.name)))
+        self._process = forked.Process(target=_run, args=(arguments, cwd, Path(self._output.name), environment or {}))
         self._process.start()
 
     def __enter__(self) -> "Program":

@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "tasks": set(),
     "harness": {"tasks"},
     "bench": {"svft", "harness"},
-    "analysis": {"harness.record"},
+    "cluster": {"tasks", "harness", "run"},
+    "analysis": {"harness.record", "harness.files", "harness.disk"},
     "assets": {"tasks"},
 }
 ROOMS = {*MAY_IMPORT, "run", "recount", "tests"}

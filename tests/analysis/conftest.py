@@ -1,13 +1,13 @@
 """Records made by hand, written as a run writes them."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from harness.files import write_sealed
 from harness.record import FILE, Record
 
 
@@ -45,8 +45,8 @@ def add(tmp_path: Path) -> Callable[..., Path]:
         )  # fmt: skip
         values = {**asdict(record), **changes}
         path = tmp_path / "runs" / "toy" / "tiny" / method / f"v-{key[:8]}" / f"seed={seed}" / FILE
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(values), encoding="utf-8")
+        assert not path.exists()
+        write_sealed(path, values)
         return path
 
     return write

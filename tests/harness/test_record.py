@@ -5,6 +5,7 @@ import math
 import pytest
 
 from harness import files, record
+from harness.disk import DiskError
 
 
 def test_the_standard_error_is_binomial():
@@ -52,7 +53,7 @@ def test_a_folder_that_could_not_be_filled_leaves_the_old_one(tmp_path):
         files.write_text(folder / "weights", "new")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DiskError, match="disk full"):
         files.write_folder(tmp_path / "adapter", fill)
     assert (tmp_path / "adapter" / "weights").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["adapter"]

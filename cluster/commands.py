@@ -1,0 +1,132 @@
+"""The commands of `python -m cluster`, but for submit. Each returns the exit code."""
+
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster import slurm, states, sweep
+from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
+from harness import files, record
+
+COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
+WIDTH = 140  # of a table that goes to a file
+
+
+def status(options: Namespace) -> int:
+    """1 where a run failed."""
+    if options.name is None:
+        return _overview(options.folder)
+    found = states.of(sweep.read(options.folder.resolve() / options.name))
+    table = Table(title=options.name, header_style="bold")
+    for name in ("Run", "Job", "State", ""):
+        table.add_column(name, no_wrap=name in ("Job", "State"), overflow="fold")
+    for state in found:
+        colour = COLOURS[state.name]
+        table.add_row(
+            state.run.label,
+            state.run.job or "",
+            f"[{colour}]{state.name}[/]" if colour else state.name,
+            _plain(state.detail),
+        )
+    console = _console()
+    console.print(table)
+    console.print(_counts(found))
+    if any(state.name in (FAILED, CANCELLED) for state in found):
+        console.print(f"queue them again: python -m cluster retry {options.name}", style="dim")
+    return int(any(state.name == FAILED for state in found))
+
+
+def _overview(folder: Path) -> int:
+    """Every sweep in a line."""
+    there = [sweep.read(path) for path in sweep.folders(folder.resolve())]
+    if not there:
+        print(f"no sweep has been submitted ({folder}): python -m cluster submit experiment=...")
+    for one in there:
+        print(f"{one.name}: {_counts(states.of(one))}")
+    return 0
+
+
+def retry(options: Namespace) -> int:
+    """Failed and cancelled runs, with the configurations that were frozen then."""
+    from cluster import submission
+
+    with sweep.locked(options.folder):
+        there = sweep.read(options.folder.resolve() / options.name)
+        again = [state.run for state in states.of(there) if state.name in (FAILED, CANCELLED)]
+        if again:
+            submission.queue(there, again, there.settings)
+    print(f"sweep {there.name}: {len(again)} submitted again")
+    return 0
+
+
+def cancel(options: Namespace) -> int:
+    with sweep.locked(options.folder):
+        there = sweep.read(options.folder.resolve() / options.name)
+        active = [state.run for state in states.of(there) if state.name in (QUEUED, RUNNING)]
+        for run in active:
+            run.cancelled = True
+        there.write()
+        slurm.cancel([run.job for run in active if run.job])
+    print(f"sweep {there.name}: {len(active)} cancelled; their checkpoints stay")
+    return 0
+
+
+def collect(options: Namespace) -> int:
+    """The scores of what is done, and what is missing; 1 where something is. `--into` copies the records."""
+    there = sweep.read(options.folder.resolve() / options.name)
+    found = states.of(there)
+    done = [state.run for state in found if state.name == DONE]
+    table = Table(title=options.name, header_style="bold")
+    for name in ("Run", "Scores"):
+        table.add_column(name, overflow="fold")
+    for run in done:
+        path, value = run.find_record()
+        table.add_row(run.label, _scores(value))
+        if options.into:
+            _copy(path.parent, options.into / Path(*path.parent.parts[-5:]))
+    console = _console()
+    console.print(table)
+    missing = [state for state in found if state.name != DONE]
+    for state in missing:
+        print(f"missing: {state.run.label}: {state.name}{f', {state.detail}' if state.detail else ''}", file=sys.stderr)
+    console.print(
+        f"{len(done)} of {len(found)} runs are done"
+        + (f"; their records are in {options.into}" if options.into else "")
+    )
+    return int(bool(missing))
+
+
+def _scores(value: record.Record) -> str:
+    """By benchmark, of the test split where there is one."""
+    lines = []
+    for benchmark, splits in value.scores.items():
+        split = "test" if "test" in splits else next(iter(splits))
+        scores = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
+        lines.append(f"{benchmark}: {scores}{'' if split == 'test' else f' ({split})'}")
+    return "\n".join(lines)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A run's folder, whole or not at all; a run that is there already stays as it is."""
+    if (target / record.FILE).exists():
+        return
+    files.write_folder(target, lambda partial: shutil.copytree(
+        source, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint", ".lock", "wandb")
+    ))  # fmt: skip
+
+
+def _counts(found: list[states.State]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in states.count(found).items())
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def _plain(text: str) -> str:
+    """Without rich's markup."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,105 @@
+"""Handing runs over to SLURM, each only once."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from cluster import slurm, sweep
+from cluster.job import Job, work
+from cluster.sweep import Run, Sweep
+from harness import config, evaluator, models, provenance
+from harness.progress import bar
+from harness.settings import SettingError
+from tasks.base import DataError
+
+OWN = ("folder", "name", "wait", "requeue_limit")  # settings that are ours; submitit knows the others
+
+
+@dataclass
+class Submitted:
+    """What became of the runs that were asked for."""
+
+    sweep: Sweep
+    new: dict[str, tuple[Run, DictConfig]] = field(default_factory=dict)
+    done: dict[str, Run] = field(default_factory=dict)
+    queued: dict[str, Run] = field(default_factory=dict)
+    refused: list[Exception] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counts = {
+            "submitted": self.new,
+            "done before": self.done,
+            "in the queue already": self.queued,
+            "refused": self.refused,
+        }
+        said = ", ".join(f"{len(runs)} {how}" for how, runs in counts.items() if runs) or "no runs"
+        return f"sweep {self.sweep.name}: {said}"
+
+
+def submit(configurations: Iterable[DictConfig], number: int, settings: dict[str, Any]) -> Submitted:
+    """Freeze the configurations and queue those that are neither done nor in the queue under any name.
+
+    Raises SettingError and SlurmError; a configuration that cannot be resolved is left out, with the reason.
+    """
+    slurm.check()
+    folder = Path(settings["folder"]).resolve() / settings["name"]
+    with sweep.locked(folder.parent):
+        there = sweep.read(folder) if (folder / sweep.FILE).exists() else Sweep(folder, os.getcwd())
+        if there.cwd != os.getcwd():
+            raise SettingError(
+                f"sweep {there.name} was submitted from {there.cwd}; go there, or give another hydra.launcher.name"
+            )
+        active = sweep.active(folder.parent)
+        result = Submitted(there)
+        with bar(number, "freezing") as progress:
+            for cfg in configurations:
+                _sort(cfg, result, active)
+                progress.update()
+        for run, cfg in result.new.values():
+            there.take(run, cfg)
+        queue(there, [run for run, _ in result.new.values()], settings)
+    return result
+
+
+def _sort(cfg: DictConfig, result: Submitted, active: set[str]) -> None:
+    try:
+        models.complete(cfg)
+        run = result.sweep.describe(cfg, _wanted(cfg))
+    except (models.ModelError, SettingError, OmegaConfBaseException) as error:
+        result.refused.append(error)
+        return
+    if run.key in active:
+        result.queued[run.key] = run
+    elif run.is_done() and not cfg.force:
+        result.done[run.key] = run
+    else:
+        result.new.setdefault(run.key, (run, cfg))
+
+
+def _wanted(cfg: DictConfig) -> list[list[str]]:
+    """Benchmarks and splits that the run is to score; none where the data are not at hand to say so."""
+    try:
+        task = config.instantiate(cfg.task.source)
+    except DataError:
+        return []
+    return [[benchmark.name, split] for benchmark, split in evaluator.wanted(cfg, task)]
+
+
+def queue(there: Sweep, runs: Sequence[Run], settings: dict[str, Any]) -> None:
+    """Give each run a job, in arrays; the sweep's file knows of a job as soon as SLURM does."""
+    commit = provenance.code()["commit"]
+    there.settings = dict(settings)
+    there.write()
+    for chunk in (runs[start : start + slurm.ARRAY_LIMIT] for start in range(0, len(runs), slurm.ARRAY_LIMIT)):
+        jobs = [Job(run.frozen, settings["requeue_limit"], commit, again=bool(run.jobs)) for run in chunk]
+        options = {key: value for key, value in settings.items() if key not in OWN}
+        ids = slurm.submit(work, jobs, folder=there.log, name=there.name, cwd=there.cwd, settings=options)
+        for run, job in zip(chunk, ids, strict=True):
+            run.jobs.append(job)
+            run.cancelled = False
+        there.write()

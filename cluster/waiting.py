@@ -1,0 +1,33 @@
+"""Waiting at the terminal until the runs of a sweep are done."""
+
+import time
+
+from cluster import slurm, states
+from cluster.submission import Submitted
+from harness.command_line import fail
+from harness.progress import bar
+from harness.settings import SettingError
+
+SECONDS = 5  # between two questions to SLURM
+
+
+class RunFailed(SettingError):
+    """A run of the sweep failed; the message names it and says why."""
+
+
+def wait(submitted: Submitted) -> None:
+    """Until none of the runs is in the queue; then each failure is told. Ctrl-C leaves the jobs where they are."""
+    runs = [*(run for run, _ in submitted.new.values()), *submitted.queued.values()]
+    try:
+        with bar(len(runs), submitted.sweep.name) as progress:
+            while waiting := slurm.in_queue([run.job for run in runs if run.job]):
+                progress.update(len(runs) - len(waiting) - progress.n)
+                time.sleep(SECONDS)
+            progress.update(len(runs) - progress.n)
+    except KeyboardInterrupt:
+        print(f"\nthe jobs go on; follow them: python -m cluster status {submitted.sweep.name}")
+        return
+    asked = {run.key for run in runs}
+    for state in states.of(submitted.sweep):
+        if state.run.key in asked and state.name != states.DONE:
+            fail(RunFailed(f"{state.run.label}: {state.name}{f', {state.detail}' if state.detail else ''}"))

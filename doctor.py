@@ -1,0 +1,100 @@
+"""Is this machine ready? One page: what is well, what to know, what to mend and how. Nothing is started or fetched.
+
+python doctor.py                                  the machine
+python doctor.py experiment=table1                and what the runs of a table load
+python doctor.py model=gemma2b task=gsm8k         and what one run loads
+python doctor.py --json                           for programs
+
+Ends with 0 where there is no problem, with 1 elsewhere.
+"""
+
+import argparse
+import json
+import sys
+import textwrap
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.text import Text
+
+from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software
+from harness.doctor import Finding, Section
+from harness.settings import SettingError
+
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+INDENT = 11  # columns before a sentence
+OF_NEEDS = 60  # seconds
+
+Page = dict[str, list[Finding]]
+
+
+def examined(overrides: list[str]) -> Page:
+    """Sections by their titles. Raises what a wrong override raises."""
+    cfgs = doctor_needs.configurations(overrides)
+    runs, missing = Path(cfgs[0].runs_dir), doctor_needs.missing_bytes(cfgs) if overrides else 0
+    disks = [
+        partial(doctor_machine.disk, name, folder, missing if name == "hub's cache" else 0)
+        for name, folder in doctor_machine.places(runs)
+    ]
+    m, p, s = doctor_machine, doctor_software, doctor_services
+    sections = [
+        Section("Software", (p.python, p.packages, m.code, m.encoding)),
+        Section("Devices", (m.processor, m.gpus, m.compiler, m.shared_memory, m.limits)),
+        Section("Disks", disks),
+        Section("Services", (s.hub, s.token, s.wandb, s.slurm)),
+    ]
+    page = {section.title: doctor.examine(section) for section in sections}
+    needs = Section(
+        f"What {' '.join(overrides) or 'the default run'} loads",
+        (partial(doctor_needs.checkpoints, cfgs), partial(doctor_needs.data, cfgs)),
+    )
+    return page | {needs.title: doctor.examine(needs, OF_NEEDS)}
+
+
+def show(page: Page, console: Console) -> None:
+    for title, findings in page.items():
+        console.print(Text(f"\n{title}", style="bold"))
+        for finding in findings:
+            first, *others = textwrap.wrap(finding.what, max(console.width - INDENT, 40), break_on_hyphens=False)
+            console.print(Text.assemble("  ", (f"{finding.verdict:<9}", STYLES[finding.verdict]), first))
+            for line in others:
+                console.print(Text(" " * INDENT + line))
+            if finding.remedy:  # in one piece, however long, to be copied
+                console.print(Text(" " * INDENT + f"-> {finding.remedy}", style="cyan"), soft_wrap=True)
+    counts = Counter(finding.verdict for findings in page.values() for finding in findings)
+    console.print(Text(f"\n{counts['ok']} ok, {counts['note']} to know, {counts['problem']} to mend"))
+
+
+def as_json(page: Page) -> str:
+    findings = [{"section": title, **vars(finding)} for title, found in page.items() for finding in found]
+    return json.dumps({"problems": problems(page), "findings": findings}, indent=1)
+
+
+def problems(page: Page) -> int:
+    return sum(finding.verdict == "problem" for findings in page.values() for finding in findings)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as of run.py: experiment=NAME, or the choices of one run")
+    parser.add_argument("--json", action="store_true", help="findings for programs")
+    a = parser.parse_args()
+    config.register_resolvers()
+    try:
+        page = examined(a.overrides)
+    except (HydraException, OmegaConfBaseException, SettingError) as error:
+        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
+    if a.json:
+        print(as_json(page))
+    else:
+        show(page, Console(highlight=False))
+    return 1 if problems(page) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

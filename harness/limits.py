@@ -1,0 +1,129 @@
+"""What values of the configuration can be: one table, looked at before anything is loaded or written.
+
+What is said of a value by who uses it is not said here: an adapter's settings, a task's, and what fits together.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.settings import SettingError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`words` end the sentence "... is not"."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_selection(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return isinstance(value, bool)
+    by, every = value.get("by", "loss"), value.get("every")
+    return value.keys() <= {"by", "every"} and by in ("loss", "score") and or_null(whole(1)).fits(every)
+
+
+def number(low: float, *, itself: bool = True) -> Kind:
+    """From `low` on, which itself is among them or not."""
+    words = f"a finite number, {low} or more" if itself else f"a finite number above {low}"
+    return Kind(words, lambda value: _is_number(value) and (value >= low if itself else value > low))
+
+
+def whole(low: int, high: float = math.inf) -> Kind:
+    words = f"a whole number, {low} or more" if high == math.inf else f"a whole number from {low} to {high}"
+    return Kind(words, lambda value: _is_number(value) and isinstance(value, int) and low <= value <= high)
+
+
+def one_of(*choices: str) -> Kind:
+    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+def list_of(words: str, kind: Kind) -> Kind:
+    """One or more."""
+    return Kind(words, lambda values: isinstance(values, list) and values != [] and all(map(kind.fits, values)))
+
+
+def or_null(kind: Kind) -> Kind:
+    return Kind(f"{kind.words}, or null", lambda value: value is None or kind.fits(value))
+
+
+NAME = Kind("a name", lambda value: isinstance(value, str) and value != "")
+YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
+FOLDER = Kind(
+    "a name that a folder can have: some letters, no / and no dot at the start",
+    lambda value: isinstance(value, str) and re.fullmatch(r"[^./\0][^/\0]*", value) is not None,
+)
+BETAS = Kind(
+    "two numbers from 0 to below 1, as [0.9, 0.999]",
+    lambda value: isinstance(value, list) and len(value) == 2 and all(_is_number(b) and 0 <= b < 1 for b in value),
+)
+# Those of transformers.SchedulerType that need no settings of their own.
+SCHEDULES = (
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+)  # fmt: skip
+SELECTION = Kind("true, false, or {by: loss or score, every: so many steps}", _is_selection)
+
+KINDS: Mapping[str, Kind] = {
+    "seed": whole(0, 2**32 - 1),  # what NumPy takes
+    "threads": or_null(whole(1)),
+    "runs_dir": Kind("the name of a folder", NAME.fits),
+    "force": YES_OR_NO,
+    "plan": Kind("true, false or a device", lambda value: YES_OR_NO.fits(value) or NAME.fits(value)),
+    "evaluate.batch_size": whole(1),
+    "evaluate.splits": list_of("a list of one or more names, as [validation, test]", NAME),
+    "evaluate.benchmarks": or_null(list_of("a list of one or more names, as [gsm8k]", NAME)),
+    "evaluate.merged": YES_OR_NO,
+    "wandb.mode": one_of("auto", "online", "offline", "disabled"),
+    "train.lr": number(0),
+    "train.head_lr": number(0),
+    "train.weight_decay": number(0),
+    "train.betas": BETAS,
+    "train.max_grad_norm": or_null(number(0)),
+    "train.schedule": one_of(*SCHEDULES),
+    "train.warmup_ratio": number(0),
+    "train.epochs": number(0, itself=False),
+    "train.max_steps": or_null(whole(1)),
+    "train.batch_size": whole(1),
+    "train.micro_batch_size": whole(1),
+    "train.max_length": whole(1),
+    "train.precision": one_of("fp32", "bf16"),
+    "train.select_best": SELECTION,
+    "train.checkpoint_every": whole(1),
+    "train.log_every": whole(1),
+    "model.name": FOLDER,
+    "task.name": FOLDER,
+    "task.data_seed": whole(0, 2**32 - 1),
+    "method.lr": number(0),
+    "method.name": FOLDER,
+    "method.variant": FOLDER,
+}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise SettingError for the first value of a resolved configuration that cannot be. Sections may be missing."""
+    for key, kind in KINDS.items():
+        section, leaf = config, key
+        if "." in key:
+            name, leaf = key.split(".")
+            section = config.get(name) or {}
+        if leaf in section and not kind.fits(section[leaf]):
+            raise SettingError(f"{key}={shown(section[leaf])} is not {kind.words}")
+
+
+def shown(value: Any) -> str:
+    """As it would be typed."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shown(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return str(value)

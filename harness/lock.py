@@ -1,0 +1,59 @@
+"""One process at a time in a folder. The kernel frees the lock of a process that died, however it died."""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+NAME = ".lock"
+TRIES = 1000  # each lost to another process that removed the folder in that moment
+
+
+class Lock:
+    """Held from here until `release`; the folder is made.
+
+    `works` is False where the disk has no locks: a warning says so, and another process may be in the folder too.
+    Raises BlockingIOError where another process holds the lock, and OSError where the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        for attempt in range(TRIES):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._file = (folder / NAME).open("a")
+            except (FileNotFoundError, FileExistsError):  # it is there, and is gone a moment later
+                if attempt == TRIES - 1:
+                    raise
+                continue
+            self.works = _lock(self._file, folder)
+            if _is_at(self._file, folder / NAME):
+                return
+            self._file.close()
+        raise BlockingIOError(f"{folder} comes and goes")
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def _lock(file: TextIO, folder: Path) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError as error:
+        print(
+            f"warning: {folder} has no file locks ({error.strerror}); do not start the same run twice at a time",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether `path` is this file still: who held the lock before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,135 @@
+"""The folder of a run on several devices: rank 0 alone writes, and all ranks go by what it finds there."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from torch import nn
+
+from harness import disk, distributed
+from harness.adapt import Adapted
+from harness.command_line import sentence
+from harness.distributed import from_main
+from harness.record import Record
+from harness.run_folder import RunFolder
+
+
+class Ended(SystemExit):
+    """This process can do no other run: the ranks are no longer in step. The record is as it should be."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+class Elsewhere(Exception):
+    """Another rank failed, and told this."""
+
+
+def folder_class() -> type[RunFolder]:
+    return SharedFolder if distributed.size() > 1 else RunFolder
+
+
+class SharedFolder(RunFolder):
+    def __enter__(self) -> Self:
+        from_main(_silent(super().__enter__))
+        self.in_step = True
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        """An error of this rank alone is told here, and ends the process: the others are not where this one is."""
+        if distributed.is_main():
+            super().__exit__(kind, error, trace)
+        if not isinstance(error, Exception) or distributed.is_agreed(error):
+            return
+        if not isinstance(error, Elsewhere):
+            _tell(error)
+        raise Ended from error
+
+    def prepare(self, force: bool) -> Record | None:
+        return from_main(lambda: super(SharedFolder, self).prepare(force))
+
+    @contextmanager
+    def recording(self, done: Record | None) -> Iterator[Record]:
+        """An error that not all ranks have gets into the record too, by the words of the rank that has it.
+
+        Where another rank is gone and has told nothing, as after a kill, the record stays `running`.
+        """
+        entered = False
+        try:
+            with super().recording(done) as result:
+                entered = True
+                try:
+                    yield result
+                except Exception as error:
+                    if distributed.is_agreed(error):
+                        raise
+                    self.in_step = False
+                    raise _explained(error) from error
+                except BaseException:
+                    self.in_step = False
+                    raise
+        except Exception as error:
+            if not entered:  # all ranks were told the same by rank 0
+                error.agreed = True
+            raise
+
+    def begin(self, result: Record, adapted: Adapted, provenance: dict[str, Any]) -> None:
+        device = {**provenance["device"], "count": distributed.size()}
+        super().begin(result, adapted, {**provenance, "device": device})
+
+    def finish_training(self, model: nn.Module, train: dict[str, Any]) -> None:
+        from_main(lambda: super(SharedFolder, self).finish_training(model, train))
+
+    def train_section(self) -> dict[str, Any] | None:
+        return from_main(super().train_section)
+
+    def stored_predictions(self, benchmark: str, split: str) -> dict[str, Any] | None:
+        return from_main(lambda: super(SharedFolder, self).stored_predictions(benchmark, split))
+
+    def store_predictions(self, benchmark: str, split: str, values: dict[str, Any]) -> None:
+        from_main(lambda: super(SharedFolder, self).store_predictions(benchmark, split, values))
+
+    def _write(self, value: Record) -> None:
+        if self.in_step:
+            from_main(lambda: super(SharedFolder, self)._write(value))
+        elif distributed.is_main():
+            super()._write(value)
+
+    def _discard(self) -> None:
+        if distributed.is_main():
+            super()._discard()
+
+
+def _silent(function: Callable[[], Any]) -> Callable[[], None]:
+    def called() -> None:
+        function()
+
+    return called
+
+
+def _tell(error: Exception) -> None:
+    said = disk.sentence(error) if disk.refuses(error) else sentence(error)
+    if said is None:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {said}", file=sys.stderr, flush=True)
+
+
+def _explained(error: Exception) -> BaseException:
+    """What is to be raised for an error of this rank. The other ranks learn of it by what is told."""
+    told = distributed.told_failure()
+    if told is not None:
+        return Elsewhere(told) if told else Ended()
+    if distributed.is_lost_connection(error):
+        if distributed.is_main():
+            print(
+                "error: another process of this run has ended; the same command goes on from the last checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
+        return Ended()
+    reason = "" if disk.refuses(error) else " ".join(str(error).split()) or type(error).__name__
+    distributed.tell_failure(reason)  # nothing where the same command may go on with the run
+    return error

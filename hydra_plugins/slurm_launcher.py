@@ -1,0 +1,55 @@
+"""`hydra/launcher=slurm`: the runs of a sweep as jobs, with their configurations as they are now.
+
+Hydra takes launchers from the package `hydra_plugins` alone. Its own launcher for SLURM composes a configuration when
+the job starts, from files that may have been edited since, and a run that fails there is COMPLETED for SLURM.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from harness.experiments import CHOICE
+
+
+class SlurmLauncher(Launcher):
+    """Submits the runs, and waits until they are done unless `wait` is false."""
+
+    def __init__(self, **settings: Any):
+        self.settings = {
+            name: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for name, v in settings.items()
+        }
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from cluster import submission, waiting
+        from harness.command_line import fail
+
+        settings = {**self.settings, "name": self.settings["name"] or self._experiment() or "runs"}
+        try:
+            submitted = submission.submit(map(self._composed, job_overrides), len(job_overrides), settings)
+        except Exception as error:
+            fail(error)
+            return []
+        for error in submitted.refused:
+            fail(error)
+        print(submitted)
+        if settings["wait"]:
+            waiting.wait(submitted)
+        else:
+            print(f"follow them: python -m cluster status {submitted.sweep.name}")
+        return []
+
+    def _experiment(self) -> str | None:
+        asked = [o for o in self.config.hydra.overrides.task if o.startswith(f"{CHOICE}=")]
+        return asked[-1].partition("=")[2] if asked else None
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of one run, without Hydra's own part."""
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])

@@ -1,0 +1,236 @@
+"""Sweeps on a real SLURM: what was submitted is run once, as it was then, and survives what a cluster does to jobs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster import slurm, states, sweep
+from cluster.__main__ import main
+from harness import record
+from tests import processes
+from tests.conftest import ROOT, TINY
+from tests.harness.test_interruption import adapter, predictions, read, there_is, without_clocks
+
+pytestmark = pytest.mark.cluster
+
+COMMON = (*TINY, "wandb.mode=disabled", "threads=1", "train.log_every=1", "evaluate.benchmarks=[micro_gsm]")
+LONG = ("method=svft_banded", "method.adapter.d=2", "train.max_steps=60", "train.checkpoint_every=5")  # some seconds
+JOB = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1")
+ROOMS = ("conf", "svft", "baselines", "tasks", "harness", "cluster", "hydra_plugins", "assets")
+
+
+class Desk:
+    """A folder of runs and one of sweeps, and the commands that a person gives."""
+
+    def __init__(self, folder: Path, capsys) -> None:
+        self.runs, self.sweeps, self.capsys = folder / "runs", folder / "sweeps", capsys
+
+    def submit(self, *overrides: str, wait: bool = False, code: int = 0) -> subprocess.CompletedProcess:
+        done = processes.call("-m", *COMMON, *JOB, f"runs_dir={self.runs}", f"hydra.launcher.folder={self.sweeps}",
+                              f"hydra.launcher.wait={wait}", *overrides)  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done
+
+    def say(self, command: str, name: str = "runs", *more: str) -> tuple[int, str]:
+        """Exit code and output of `python -m cluster <command> <name>`."""
+        self.capsys.readouterr()
+        code = main([command, name, "--folder", str(self.sweeps), *more])
+        said = self.capsys.readouterr()
+        return code, said.out + said.err
+
+    def states(self, name: str = "runs") -> list[str]:
+        return [state.name for state in states.of(sweep.read(self.sweeps / name))]
+
+    def jobs(self, name: str = "runs") -> list[str]:
+        return [run.job for run in sweep.read(self.sweeps / name).runs.values()]
+
+    def log(self, job: str, name: str = "runs") -> str:
+        return (self.sweeps / name / "log" / f"{job}_0_log.out").read_text()
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, [p.read_text()[-2000:] for p in self.sweeps.rglob("*_log.out")]
+            time.sleep(0.2)
+
+    def wait_for_the_end(self, name: str = "runs") -> None:
+        self.wait_until(lambda: not slurm.in_queue(self.jobs(name)))
+
+    def wait_for_a_checkpoint(self) -> None:
+        self.wait_until(lambda: there_is(self.runs, "checkpoint/checkpoint-5/complete"))
+
+
+@pytest.fixture
+def desk(tmp_path, capsys) -> Desk:
+    return Desk(tmp_path, capsys)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """The runs folder of the long run, left alone."""
+    runs = tmp_path_factory.mktemp("alone")
+    done = processes.call(*COMMON, *LONG, f"runs_dir={runs}")
+    assert done.returncode == 0, done.stderr
+    return runs
+
+
+def assert_as_if_left_alone(runs: Path, alone: Path) -> None:
+    assert read(runs).status == "done"
+    assert without_clocks(read(runs)) == without_clocks(read(alone))
+    assert predictions(runs) == predictions(alone)
+    assert adapter(runs) == adapter(alone)
+
+
+def test_the_launcher_waits_for_its_runs_and_tells_a_failure(desk):
+    done = desk.submit("method=svft_plain", "train.lr=0.001,1e30", "seed=3", wait=True, code=1)
+    assert "sweep runs: 2 submitted" in done.stdout
+    assert done.stderr.count("error:") == 1
+    assert "seed 3: failed, the loss is not a finite number at step" in done.stderr
+    assert sorted(record.read(path).status for path in desk.runs.rglob("record.json")) == ["done", "failed"]
+
+
+def test_submitting_returns_at_once_and_runs_nothing_twice(desk):
+    asked = ("method=none,lora",)
+    desk.submit(*asked, "hydra.launcher.additional_parameters={hold:true}")
+    assert desk.states() == ["queued", "queued"]
+    assert "sweep runs: 2 in the queue already" in desk.submit(*asked).stdout
+    assert "sweep other: 2 in the queue already" in desk.submit(*asked, "hydra.launcher.name=other").stdout
+    subprocess.run(["scontrol", "release", *desk.jobs()], check=True)
+    desk.wait_for_the_end()
+    assert desk.states() == ["done", "done"]
+    assert "sweep runs: 2 done before" in desk.submit(*asked).stdout
+    kept = desk.runs.parent / "kept"
+    code, said = desk.say("collect", "runs", "--into", str(kept))
+    assert code == 0
+    assert "2 of 2 runs are done" in said
+    assert records(kept) == records(desk.runs)
+    assert len(records(kept)) == 2
+
+
+def records(runs: Path) -> dict[Path, bytes]:
+    return {path.relative_to(runs): path.read_bytes() for path in runs.rglob("record.json")}
+
+
+def test_an_edit_while_a_job_waits_changes_nothing_of_it(tmp_path):
+    checkout, runs = tmp_path / "checkout", tmp_path / "runs"
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, checkout / room)
+    shutil.copy(ROOT / "run.py", checkout)
+    command = [sys.executable, "run.py", "-m", *COMMON, *JOB, f"runs_dir={runs}", "hydra.launcher.wait=false",
+               "method=lora", "hydra.launcher.additional_parameters={hold:true}"]  # fmt: skip
+    subprocess.run([*command, "seed=0,1"], cwd=checkout, check=True)
+    lora = checkout / "conf" / "method" / "lora.yaml"
+    lora.write_text(lora.read_text().replace("r: 8", "r: 2"))
+    there = sweep.read(checkout / "sweeps" / "runs")
+    first, second = there.runs.values()
+    Path(second.frozen.path).write_text(Path(second.frozen.path).read_text().replace("r: 8", "r: 3"))
+    subprocess.run(["scontrol", "release", first.job, second.job], check=True)
+    while slurm.in_queue([first.job, second.job]):
+        time.sleep(0.2)
+    assert read(runs).config["method"]["adapter"]["r"] == 8
+    assert slurm.ended(first.job) == "COMPLETED"
+    assert slurm.ended(second.job) == "FAILED, exit code 1"
+    done, failed = states.of(there)
+    assert (done.name, failed.name) == ("done", "failed")
+    assert "is not what was submitted; submit the run again" in failed.detail
+
+
+def test_a_failed_run_is_failed_for_slurm_and_is_told_and_retried(desk):
+    desk.submit("method=lora", "train.lr=1e30")
+    desk.wait_for_the_end()
+    [job] = desk.jobs()
+    assert slurm.ended(job) == "FAILED, exit code 1"
+    code, said = desk.say("status")
+    assert code == 1
+    assert "the loss is not a finite number at step" in " ".join(said.split())
+    assert desk.say("collect")[0] == 1
+    assert "1 submitted again" in desk.say("retry")[1]
+    desk.wait_for_the_end()
+    assert desk.jobs() != [job]
+    assert desk.states() == ["failed"]
+
+
+def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_ends_as_if_left_alone(desk, alone):
+    desk.submit(*LONG)
+    desk.wait_for_a_checkpoint()
+    [job] = desk.jobs()
+    subprocess.run(["scancel", "--signal=TERM", job], check=True)
+    desk.wait_until(lambda: "stopped by SIGTERM" in desk.log(job))
+    desk.wait_for_the_end()
+    assert desk.states() == ["done"]
+    assert_as_if_left_alone(desk.runs, alone)
+
+
+def test_a_run_that_slurm_puts_back_into_the_queue_ends_as_if_left_alone(desk, alone):
+    desk.submit(*LONG)
+    desk.wait_for_a_checkpoint()
+    [job] = desk.jobs()
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    desk.wait_until(lambda: "stopped by SIGTERM" in desk.log(job))
+    desk.wait_for_the_end()
+    assert desk.log(job).count(states.ATTEMPT) == 2
+    assert_as_if_left_alone(desk.runs, alone)
+
+
+def test_a_time_limit_that_is_too_short_is_survived(desk):
+    """SLURM looks at limits twice a minute, so its warning comes after 25 s to 55 s of a minute."""
+    desk.submit(*LONG, "train.max_steps=100000", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=5",
+                "hydra.launcher.requeue_limit=1")  # fmt: skip
+    [job] = desk.jobs()
+    desk.wait_for_the_end()
+    assert "stopped by SIGUSR2; the run goes on from here" in desk.log(job)
+    assert desk.log(job).count(states.ATTEMPT) == 2
+    steps = [int(path.parent.name.partition("-")[2]) for path in desk.runs.rglob("checkpoint-*/complete")]
+    assert max(steps) % 5, "the last checkpoint is one that was asked for, after whatever step"
+    [state] = states.of(sweep.read(desk.sweeps / "runs"))
+    assert (state.name, state.detail) == ("failed", "SIGUSR2 after going back into the queue 1 times")
+
+
+def test_a_run_whose_process_was_killed_is_retried_and_ends_as_if_left_alone(desk, alone):
+    desk.submit(*LONG)
+    desk.wait_for_a_checkpoint()
+    [job] = desk.jobs()
+    os.kill(process_of(job), signal.SIGKILL)
+    desk.wait_for_the_end()
+    assert slurm.ended(job) == "FAILED, SIGKILL"
+    [state] = states.of(sweep.read(desk.sweeps / "runs"))
+    assert (state.name, state.detail) == ("failed", "its job ended as FAILED, SIGKILL")
+    desk.say("retry")
+    desk.wait_for_the_end()
+    assert_as_if_left_alone(desk.runs, alone)
+
+
+def test_a_cancelled_run_stays_cancelled_until_it_is_retried(desk, alone):
+    desk.submit(*LONG)
+    desk.wait_for_a_checkpoint()
+    [job] = desk.jobs()
+    assert states.of(sweep.read(desk.sweeps / "runs"))[0].detail.startswith("training ")
+    assert "1 cancelled" in desk.say("cancel")[1]
+    desk.wait_for_the_end()
+    assert desk.states() == ["cancelled"]
+    assert desk.log(job).count(states.ATTEMPT) == 1
+    desk.say("retry")
+    desk.wait_for_the_end()
+    assert_as_if_left_alone(desk.runs, alone)
+
+
+def process_of(job: str) -> int:
+    """The Python process of a running job on this machine."""
+    facts = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=True).stdout
+    raw = next(word.partition("=")[2] for word in facts.split() if word.startswith("JobId="))
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = ((path / name).read_bytes() for name in ("cmdline", "environ"))
+        except OSError:
+            continue
+        ours = b"submitit.core._submit" in command and not command.startswith(b"srun")
+        if ours and f"SLURM_JOB_ID={raw}\0".encode() in environment:
+            return int(path.name)
+    raise AssertionError(f"no process of job {job}")

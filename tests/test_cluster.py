@@ -1,0 +1,159 @@
+"""The parts of cluster/ that need no SLURM; tests/cluster/ has one."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from cluster import slurm, states, submission, sweep
+from cluster.__main__ import main
+from cluster.frozen import freeze, thaw
+from harness import config, files, record
+from harness.settings import SettingError
+
+SETTINGS = {"name": "runs", "wait": False, "requeue_limit": 3}
+
+
+@pytest.fixture
+def queue(monkeypatch, tmp_path) -> dict[str, tuple[str, str]]:
+    """What squeue says, instead of a SLURM; what is submitted is pending."""
+    jobs: dict[str, tuple[str, str]] = {}
+
+    def submit(function, arguments, **options) -> list[str]:
+        new = [f"{len(jobs)}_{index}" for index, _ in enumerate(arguments)]
+        jobs.update(dict.fromkeys(new, ("PENDING", "Resources")))
+        return new
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm, "check", lambda: None)
+    monkeypatch.setattr(slurm, "submit", submit)
+    monkeypatch.setattr(slurm, "in_queue", lambda asked: {job: jobs[job] for job in asked if job in jobs})
+    monkeypatch.setattr(slurm, "ended", lambda job: "")
+    return jobs
+
+
+def submit(cfgs, **settings) -> submission.Submitted:
+    return submission.submit(cfgs, len(cfgs), {**SETTINGS, "folder": "sweeps", **settings})
+
+
+def test_a_frozen_configuration_has_the_identity_of_the_composed_one(composed, tmp_path):
+    cfg = composed("method=svft_random", "seed=3", "runs_dir=there")
+    thawed = thaw(freeze(cfg, tmp_path / "run.yaml"))
+    assert config.identity(thawed) == config.identity(cfg)
+    assert config.resolve(thawed) == config.resolve(cfg)
+    with pytest.raises(Exception, match="not in struct"):
+        thawed.sede = 1
+
+
+def test_a_frozen_configuration_that_was_edited_or_lost_is_refused(composed, tmp_path):
+    frozen = freeze(composed("method=lora"), tmp_path / "run.yaml")
+    path = Path(frozen.path)
+    path.write_text(path.read_text().replace("seed: 0", "seed: 1", 1))
+    with pytest.raises(SettingError, match="is not what was submitted"):
+        thaw(frozen)
+    path.unlink()
+    with pytest.raises(SettingError, match="cannot be read"):
+        thaw(frozen)
+
+
+def test_a_frozen_configuration_that_the_code_resolves_otherwise_is_refused(composed, tmp_path, monkeypatch):
+    frozen = freeze(composed("method=lora"), tmp_path / "run.yaml")
+    OmegaConf.register_new_resolver("targets", lambda letters: "other", replace=True)
+    try:
+        with pytest.raises(SettingError, match="so the code has changed"):
+            thaw(frozen)
+    finally:
+        config.register_resolvers()
+
+
+def test_a_run_that_is_in_the_queue_under_any_name_is_not_submitted_again(composed, queue):
+    lora, plain = composed("method=lora"), composed("method=svft_plain")
+    assert str(submit([lora, lora])) == "sweep runs: 1 submitted"
+    assert str(submit([lora, plain])) == "sweep runs: 1 submitted, 1 in the queue already"
+    assert str(submit([plain], name="other")) == "sweep other: 1 in the queue already"
+    queue.clear()
+    assert str(submit([plain], name="other")) == "sweep other: 1 submitted"
+
+
+def test_another_seed_folder_or_setting_is_another_run(composed, queue):
+    cfgs = [composed("method=lora", *more) for more in ((), ("seed=1",), ("runs_dir=b",), ("train.lr=0.5",))]
+    assert str(submit(cfgs)) == "sweep runs: 4 submitted"
+
+
+def record_of(run: sweep.Run, status: str, scores: dict, failure: dict | None = None) -> None:
+    value = record.Record("0" * 64, {"identity": run.identity, "seed": run.seed}, {}, {}, scores=scores)
+    value.status, value.failure = status, failure
+    value.schema = 1
+    files.write_json(Path(run.where) / "v-00000000" / f"seed={run.seed}" / record.FILE, asdict(value))
+
+
+def test_a_run_is_done_with_all_its_scores_and_is_then_not_submitted(composed, queue):
+    cfg = composed("method=lora", "evaluate.benchmarks=[micro_gsm]")
+    run, _ = submit([cfg]).new.popitem()[1]
+    queue.clear()
+    record_of(run, "done", {"micro_gsm": {"validation": {}}})
+    assert not run.is_done()
+    assert str(submit([cfg])) == "sweep runs: 1 submitted"
+    queue.clear()
+    record_of(run, "done", {"micro_gsm": {"validation": {}, "test": {}}})
+    assert run.is_done()
+    assert str(submit([cfg])) == "sweep runs: 1 done before"
+
+
+def test_what_cannot_be_composed_is_refused_and_the_others_are_submitted(composed, queue):
+    wrong = composed("method=lora", "method.targets=XYZ")
+    submitted = submit([wrong, composed("method=lora")])
+    assert str(submitted) == "sweep runs: 1 submitted, 1 refused"
+    assert "X" in str(submitted.refused[0])
+
+
+def test_states_come_from_the_queue_the_record_and_the_log(composed, queue):
+    cfgs = [composed("method=lora", f"seed={seed}", "evaluate.benchmarks=[]") for seed in range(6)]
+    there = submit(cfgs).sweep
+    _waiting, running, done, diverged, died, cancelled = there.runs.values()
+    there.log.mkdir()
+    log_of(there, running).write_text(
+        f"INFO {states.ATTEMPT}job_id=1)\nerror: an earlier attempt\nINFO {states.ATTEMPT}job_id=1)\nchatter\n"
+        "training:   0%|          | 0/40 [00:00<?, ?it/s]\rtraining:  30%|███       | 12/40 [00:05<00:11, loss=2.1]"
+    )
+    queue[running.job] = ("RUNNING", "None")
+    for run in (done, diverged, died, cancelled):
+        del queue[run.job]
+    record_of(done, "done", {})
+    record_of(diverged, "failed", {}, {"reason": "the loss is not a finite number at step 7", "step": 7})
+    log_of(there, died).write_text(f"{states.ATTEMPT}job_id=1)\nerror: a disk is full\nsrun: error: task 0: Exited\n")
+    cancelled.cancelled = True
+    assert [(state.name, state.detail) for state in states.of(there)] == [
+        ("queued", "Resources"), ("running", "training 12/40"), ("done", ""),
+        ("failed", "the loss is not a finite number at step 7"), ("failed", "a disk is full"), ("cancelled", ""),
+    ]  # fmt: skip
+
+
+def log_of(there: sweep.Sweep, run: sweep.Run) -> Path:
+    return there.log / f"{run.job}_0_log.out"
+
+
+def test_a_sweep_is_read_back_as_it_was_written(composed, queue):
+    there = submit([composed("method=lora"), composed("method=svft_plain", "seed=2")]).sweep
+    assert sweep.read(there.folder) == there
+
+
+def test_what_is_wrong_with_a_sweep_is_said_in_a_sentence(composed, queue, capsys):
+    submit([composed("method=lora")])
+    assert main(["status", "nope"]) == 1
+    assert "there is no sweep 'nope'" in capsys.readouterr().err
+    path = Path("sweeps/runs") / sweep.FILE
+    for text in ("", "{", "[]", json.dumps({"schema": 1}), path.read_text()[:-20]):
+        path.write_text(text)
+        assert main(["status", "runs"]) == 1
+        assert "is damaged" in capsys.readouterr().err
+
+
+def test_without_slurm_there_is_a_sentence(composed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SettingError, match="there is no SLURM here"):
+        submit([composed("method=lora")])
+    assert not list(tmp_path.iterdir())
