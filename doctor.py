@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software
+from harness.command_line import hint
 from harness.doctor import Finding, Section
 from harness.settings import SettingError
 
@@ -88,6 +89,8 @@ def main() -> int:
         page = examined(a.overrides)
     except (HydraException, OmegaConfBaseException, SettingError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+        if not isinstance(error, SettingError):
+            hint(a.overrides)
         return 1
     if a.json:
         print(as_json(page))

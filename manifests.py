@@ -22,6 +22,7 @@ from harness.counting import trained_and_memory
 from harness.disk import one_sentence
 from harness.files import write_json
 from harness.progress import bar
+from harness.settings import no_choice
 from svft import patterns
 
 ROOT = Path(__file__).resolve().parent
@@ -106,7 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder (default: {OUT})")
     options = parser.parse_args(arguments)
     config.register_resolvers()
-    names = options.names or [name for name in experiments.names() if "columns" in experiments.read(name)]
+    tables = [name for name in experiments.names() if "columns" in experiments.read(name)]
+    for name in options.names:
+        if name not in tables:
+            parser.error(no_choice("table or figure", name, tables))
+    names = options.names or tables
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), bar(len(names), "composing") as progress:
         for name in names:
             write_json(options.out / f"{name}.json", manifest(name))

@@ -8,8 +8,9 @@ count needs a reading, analysis/reference/param_readings.csv states it: `count` 
 `butterfly_extension` (is PEFT's CUDA extension there?), `counted` (what is) and `reading` (in words).
 """
 
+import argparse
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def recount(row: dict[str, str]) -> dict[str, Any]:
 
 
 @one_sentence()
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="python recount.py", description=__doc__.split("\n")[0]).parse_args(arguments)
     register_resolvers()
     write_json(COUNTS, [recount(row) for row in rows()])
     print(f"{COUNTS}: {len(rows())} rows")

@@ -81,10 +81,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
     from harness import adapt, modalities
 
-    for split in ("train", "validation"):
-        task.examples(split)  # whatever is wrong with the data shows before the model is loaded
-    for benchmark, split in wanted:
-        benchmark.examples(split)
+    modalities.look(task, wanted)  # whatever is wrong with the data shows before the model is loaded
     set_seed(cfg.seed)  # before the adapter is built
     modality = modalities.choose(cfg, task)
     base = modality.load_model()

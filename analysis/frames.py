@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.markup import plain
 from harness.record import Record
 
 METHODS = Path(__file__).with_name("methods.csv")
@@ -57,9 +58,10 @@ def untrained(record: Record) -> bool:
 def _run(record: Record) -> dict[str, Any]:
     run, train = record.run, record.train or {}
     return {
-        **{name: run[name] for name in ("task", "model", "method", "label", "seed")},
-        "task_label": run.get("task_label", run["task"]),
-        "model_label": run.get("model_label", run["model"]),
+        **{name: run[name] for name in ("task", "model", "method", "seed")},
+        "label": plain(run["label"]),
+        "task_label": plain(run.get("task_label", run["task"])),
+        "model_label": plain(run.get("model_label", run["model"])),
         "key": record.key,
         "status": record.status,
         "failure": record.failure,

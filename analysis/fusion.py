@@ -144,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
     options = parser.parse_args(arguments)
+    if not options.runs.is_dir():
+        parser.error(f"there is no folder {options.runs}; --runs names the one with records")
     try:
         found = paper.experiments(options.runs, record.find(options.runs)[0])
     except record.RecordError as error:

@@ -248,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
     parser.add_argument("--print", action="store_true", help="show the tables in the terminal; write nothing")
     options = parser.parse_args(arguments)
+    if not options.runs.is_dir():
+        parser.error(f"there is no folder {options.runs}; --runs names the one with records")
     try:
         found = results(options.runs)
     except record.RecordError as error:

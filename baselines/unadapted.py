@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -12,6 +13,8 @@ from torch import nn
 @dataclass(frozen=True)
 class FullFineTuning:
     """Every parameter of the base model and its head."""
+
+    can_be_sharded: ClassVar[bool] = True
 
     def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
         return model.requires_grad_(True)

@@ -21,13 +21,16 @@ KEPT = 2  # checkpoints, the best on validation data among them
 
 
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is written, since a kill can come in between."""
+    """Marks a checkpoint once all of it is written, since a kill can come in between; then drops all but `kept`."""
+
+    def __init__(self, kept: int = KEPT):
+        self.kept = kept
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             mark(Path(args.output_dir) / f"checkpoint-{state.global_step}")
             # By step, and after the mark: the Trainer itself goes by the clock, which may have been set back.
-            rotate_checkpoints(args.output_dir, KEPT, state.best_model_checkpoint)
+            rotate_checkpoints(args.output_dir, self.kept, state.best_model_checkpoint)
 
 
 def mark(checkpoint: Path) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from harness import disk
-from harness.settings import meant
+from harness.settings import meant, no_choice
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -60,6 +60,7 @@ def sentence(error: Exception) -> str | None:
 
 
 def _is_users(error: Exception) -> bool:
+    from harness.evaluator import NotFinite
     from harness.files import Damaged
     from harness.models import ModelError
     from harness.record import RecordError
@@ -69,7 +70,7 @@ def _is_users(error: Exception) -> bool:
     from harness.trainer import Diverged
     from tasks.base import DataError
 
-    users = (Damaged, ModelError, RecordError, RoleError, Busy, SettingError, Diverged, DataError)
+    users = (Damaged, ModelError, RecordError, RoleError, Busy, SettingError, Diverged, NotFinite, DataError)
     return isinstance(error, users)
 
 
@@ -102,23 +103,24 @@ def leaving_together() -> Iterator[None]:
 
 @contextmanager
 def hints() -> Iterator[None]:
-    """After Hydra has refused a key or a choice, name what is there and near (Hydra itself names a group's choices)."""
+    """After Hydra has refused a key or a choice, name those that are there."""
     try:
         yield
     except SystemExit as stop:
         if stop.code:
-            _hint(sys.argv[1:])
+            hint(sys.argv[1:])
         raise
 
 
-def _hint(arguments: list[str]) -> None:
+def hint(arguments: list[str]) -> None:
+    """Print a sentence for each choice of a group, and each key, that is not there."""
     # A key with + before it is new by intention.
     dotted = [a.lstrip("~").split("=")[0] for a in arguments if "=" in a and not a.startswith(("-", "+"))]
     groups = [
         a for a in arguments if a.split("=")[0] in {p.name for p in CONF.iterdir() if p.is_dir()} and "," not in a
     ]
     for group, _, choice in (argument.partition("=") for argument in groups):
-        _name_near_choice(group, choice)
+        _name_choices(group, choice)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -130,10 +132,10 @@ def _hint(arguments: list[str]) -> None:
             _name_keys(cfg, key)
 
 
-def _name_near_choice(group: str, choice: str) -> None:
-    choices = [path.stem for path in (CONF / group).glob("*.yaml")]
-    if choice not in choices and (near := meant(choice, choices)):
-        print(f"error: there is no {group} {choice!r}{near}", file=sys.stderr)
+def _name_choices(group: str, choice: str) -> None:
+    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    if choice not in (*choices, "null"):
+        print(f"error: {no_choice(group, choice, choices)}", file=sys.stderr)
 
 
 def _name_keys(cfg: DictConfig, key: str) -> None:
@@ -158,6 +160,7 @@ def quiet() -> None:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # what it logs as an error it raises as well
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", message=".*pin_memory.*")

@@ -1,5 +1,6 @@
 """Predictions, stored before they are scored; then every scorer over the same predictions."""
 
+import math
 import sys
 import time
 import warnings
@@ -15,6 +16,10 @@ from harness.record import summarise, summarise_corpus
 from harness.run_folder import RunFolder
 from harness.settings import SettingError
 from tasks.base import Benchmark, CorpusScorer, Scorer, Task
+
+
+class NotFinite(Exception):
+    """The model predicts something that is not a number, as after a training that diverged."""
 
 
 def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
@@ -47,6 +52,8 @@ def evaluate(
     if stored is None or stored["data"] != data:
         started = time.perf_counter()
         predictions, generated, said = predict(benchmark, modality, model, examples, batch_size, split)
+        if any(isinstance(prediction, float) and not math.isfinite(prediction) for prediction in predictions):
+            raise NotFinite(f"a prediction for {benchmark.name} {split} is not a finite number")
         for sentence in said if distributed.is_main() else ():
             print(f"warning: {sentence}", file=sys.stderr)
         rows = [

@@ -5,6 +5,7 @@ set, a column which task and benchmark fill it; every pair is a *cell*, and cell
 Each run is composed as if its overrides had been typed, so it is found again under any other experiment that has it.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,7 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from harness.settings import SettingError
+from harness.settings import SettingError, no_choice
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CHOICE = "experiment"
@@ -35,7 +36,7 @@ def read(name: str) -> dict[str, Any]:
     """conf/experiment/<name>.yaml. Raises SettingError naming those that are there."""
     path = CONF / CHOICE / f"{name}.yaml"
     if not path.is_file():
-        raise SettingError(f"there is no experiment {name!r}; there are {', '.join(names())}")
+        raise SettingError(no_choice(CHOICE, name, names()))
     return OmegaConf.to_container(OmegaConf.load(path))
 
 
@@ -73,11 +74,11 @@ def runs(experiment: dict[str, Any]) -> list[tuple[str, ...]]:
 def several_runs(arguments: Sequence[str]) -> list[str]:
     """Command-line arguments with `--multirun` where an experiment is asked for, since it is always several runs.
 
-    Raises SettingError where more than one is asked for: what is given besides could be meant for either.
+    Ends the program where more than one is asked for: what is given besides could be meant for either.
     """
     asked = [argument for argument in arguments if argument.startswith(f"{CHOICE}=")]
     if len(asked) > 1 or "," in "".join(asked):
-        raise SettingError(f"{' '.join(asked)}: one experiment at a time")
+        sys.exit(f"error: {' '.join(asked)}: one experiment at a time")
     multirun = {"-m", "--multirun", "--cfg", "-c", "--help", "-h"} & set(arguments)
     return ["--multirun", *arguments] if asked and not multirun else list(arguments)
 

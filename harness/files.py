@@ -59,10 +59,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
-def write_jsonl(path: Path, rows: list[dict]) -> None:
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
 def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
     content = json.loads(json.dumps({**values, "schema": SEALED}, allow_nan=False))  # as it will be read
     write_json(path, {**content, "sha256": _seal(content)})
@@ -158,7 +154,14 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Drop the temporary files of processes that were killed in `folder`; only for who holds its lock."""
+    """Drop the temporary files of processes that were killed in `folder`; only for who holds its lock.
+
+    What was moved aside and not yet replaced goes back to its place.
+    """
+    for path in list(folder.rglob(".*.old")):
+        name = path.name.removeprefix(".").rsplit(".", 2)[0]
+        if not path.with_name(name).exists():
+            os.replace(path, path.with_name(name))
     for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.old")]:
         remove(path)
 

@@ -32,6 +32,8 @@ class Fusion:
     ) -> None:  # fmt: skip
         if mode not in MODES:
             raise ValueError(f"mode={mode!r} is not one of {', '.join(MODES)}")
+        if not isinstance(parts, Mapping) or not parts:
+            raise ValueError(f"parts={parts!r} is not {{task: variant of the run whose adapter takes part, ...}}")
         self.runs_dir, self.model, self.seed, self.task = Path(runs_dir), model, seed, task
         self.of, self.mode, self.combination, self.parts = of, mode, combination, dict(parts)
 

@@ -5,8 +5,9 @@ What is said of a value by who uses it is not said here: an adapter's settings, 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.settings import SettingError
@@ -71,6 +72,7 @@ SCHEDULES = (
 )  # fmt: skip
 SELECTION = Kind("true, false, or {by: loss or score, every: so many steps}", _is_selection)
 
+# By key; * is a part of a name.
 KINDS: Mapping[str, Kind] = {
     "seed": whole(0, 2**32 - 1),  # what NumPy takes
     "threads": or_null(whole(1)),
@@ -101,21 +103,34 @@ KINDS: Mapping[str, Kind] = {
     "model.name": FOLDER,
     "task.name": FOLDER,
     "task.data_seed": whole(0, 2**32 - 1),
+    "task.max_new_tokens": whole(1),
+    "task.source.max_new_tokens.*": whole(1),
+    "task.source.*_size": whole(0),
+    "task.source.*_per_class": or_null(whole(1)),
+    "task.source.limit": or_null(whole(1)),
     "method.lr": number(0),
+    "method.adapter.r": whole(1),
+    "method.adapter.*_r": whole(1),
     "method.name": FOLDER,
     "method.variant": FOLDER,
 }
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raise SettingError for the first value of a resolved configuration that cannot be. Sections may be missing."""
-    for key, kind in KINDS.items():
-        section, leaf = config, key
-        if "." in key:
-            name, leaf = key.split(".")
-            section = config.get(name) or {}
-        if leaf in section and not kind.fits(section[leaf]):
-            raise SettingError(f"{key}={shown(section[leaf])} is not {kind.words}")
+    """Raise SettingError for the first value of a resolved configuration that cannot be."""
+    for key, value in _walk(config):
+        kind = next((kind for pattern, kind in KINDS.items() if fnmatchcase(key, pattern)), None)
+        if kind is not None and not kind.fits(value):
+            raise SettingError(f"{key}={shown(value)} is not {kind.words}")
+
+
+def _walk(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its key, sections left out but for those that are values."""
+    for name, value in config.items():
+        if isinstance(value, dict) and f"{within}{name}" not in KINDS:
+            yield from _walk(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def shown(value: Any) -> str:

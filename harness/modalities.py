@@ -1,12 +1,14 @@
 """What differs between language and vision, by the kind of a task's examples."""
 
+from collections.abc import Iterable
+
 from omegaconf import DictConfig
 
 from harness import models
 from harness.classification import TextClassification
 from harness.generation import Generation
 from harness.images import ImageClassification
-from tasks.base import Task
+from tasks.base import Benchmark, DataError, Task
 
 BY_KIND = {
     "generation": Generation,
@@ -15,6 +17,14 @@ BY_KIND = {
 }
 
 Modality = Generation | TextClassification | ImageClassification
+
+
+def look(task: Task, wanted: Iterable[tuple[Benchmark, str]]) -> None:
+    """Read every example that a run needs. Raises DataError where there is none to train on, or none to score."""
+    task.examples("validation")
+    for source, split in ((task, "train"), *wanted):
+        if len(source.examples(split)) == 0:
+            raise DataError(f"{source.name} has no {split} examples; what task.source says leaves none")
 
 
 def choose(cfg: DictConfig, task: Task) -> Modality:

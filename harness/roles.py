@@ -16,10 +16,11 @@ def path_pattern(roles: Mapping[str, str], letters: str, model_name: str) -> str
         raise RoleError(f"{letters!r} are no role letters; those of {model_name} are {', '.join(roles)}, as in QV")
     if twice := next((letter for letter in letters if letters.count(letter) > 1), None):
         raise RoleError(f"role letter {twice!r} is twice in {letters!r}; once is enough")
-    unknown = [letter for letter in letters if letter not in roles]
+    there = roles or {}  # model.roles=null
+    unknown = [letter for letter in letters if letter not in there]
     if unknown or not letters:
         named = ", ".join(repr(letter) for letter in unknown) or "''"
-        raise RoleError(f"role letter {named} matches no layer of {model_name}; its letters are {', '.join(roles)}")
+        raise RoleError(f"role letter {named} matches no layer of {model_name}; its letters are {', '.join(there)}")
     return "|".join(re.escape(roles[letter]).replace(r"\*", r"[^.]+") for letter in letters)
 
 

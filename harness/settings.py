@@ -1,11 +1,15 @@
 """Settings that no group of the configuration can check by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class SettingError(ValueError):
     """A value of the configuration that cannot be used; one sentence naming the key and what it may be."""
+
+
+def no_choice(group: str, choice: str, there: Sequence[str]) -> str:
+    return f"there is no {group} {choice!r}; there are {', '.join(there)}{meant(choice, there)}"
 
 
 def meant(name: str, choices: Iterable[str]) -> str:

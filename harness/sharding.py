@@ -5,7 +5,7 @@ whole tensors, written by rank 0, so a run goes on with any number of ranks. Wha
 on each rank at the end: evaluation is not sharded. The setting is in the `train` section, and so part of the run key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,12 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from baselines import FullFineTuning
 from harness import distributed
 from harness.settings import SettingError
-from svft import SvftConfig
-from svft.basis_layer import BasisLayer
 
 FSDP2 = "fsdp2"
 WEIGHTS = "trained_whole.safetensors"
 STATE = "optimizer.pt"  # the name and format of HF Trainer's in one process
-SINGULAR_VECTORS = ("basis_U", "basis_Vh")
 
 
 def asked(cfg: DictConfig) -> bool:
@@ -44,7 +40,7 @@ def check(cfg: DictConfig, adapter: Any) -> None:
             f"train.sharding={FSDP2} needs several devices: torchrun --nproc-per-node=2 run.py ...; leave it out on one"
         )
     plain_lora = type(adapter) is LoraConfig and not adapter.use_dora and adapter.init_lora_weights is True
-    if not (plain_lora or isinstance(adapter, FullFineTuning | SvftConfig)):
+    if not (plain_lora or getattr(adapter, "can_be_sharded", False)):
         raise SettingError(
             f"train.sharding={FSDP2} is for full fine-tuning, SVFT and LoRA, and not tried with {cfg.method.name}"
         )
@@ -53,8 +49,7 @@ def check(cfg: DictConfig, adapter: Any) -> None:
 def shard(model: nn.Module) -> None:
     """In place: a unit for each block, and one for the rest, such as tied embeddings."""
     for layer in model.modules():
-        if isinstance(layer, BasisLayer):
-            _make_parameters(layer)
+        _make_parameters(layer, getattr(layer, "large_buffers", ()))
     blocks = _block_names(model)
     for module in list(model.modules()):
         if type(module).__name__ in blocks:
@@ -66,9 +61,9 @@ def is_sharded(model: nn.Module) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def _make_parameters(layer: BasisLayer) -> None:
-    """FSDP2 leaves buffers whole on every rank."""
-    for name in SINGULAR_VECTORS:
+def _make_parameters(layer: nn.Module, names: Sequence[str]) -> None:
+    """Of buffers, which FSDP2 leaves whole on every rank."""
+    for name in names:
         tensor = getattr(layer, name)
         if tensor is not None:
             delattr(layer, name)

@@ -192,6 +192,7 @@ class BenchTrainer(Trainer):
         self._load(resume_from_checkpoint)
 
     def _load_best_model(self):
+        checkpoints.check(Path(self.state.best_model_checkpoint), {})
         self._load(self.state.best_model_checkpoint)
 
     def _load(self, checkpoint: str) -> None:

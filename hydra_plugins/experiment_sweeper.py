@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from harness.experiments import CHOICE, expand, read
-from harness.settings import SettingError
+from harness.settings import SettingError, no_choice
 
 
 class ExperimentSweeper(BasicSweeper):
@@ -36,7 +36,12 @@ class ExperimentSweeper(BasicSweeper):
         return [jobs]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Left out: each run says by itself what is wrong with it, and composing hundreds twice takes minutes."""
+        """Choices of groups alone; what else is wrong each run says by itself, as composing all twice takes minutes."""
+        options = self.hydra_context.config_loader.get_group_options
+        for group, _, choice in {override.partition("=") for job in batch for override in job}:
+            there = options(group)
+            if there and choice not in (*there, "null"):
+                sys.exit(f"error: {no_choice(group, choice, there)}")
 
     def sweep(self, arguments: list[str]) -> Any:
         plans = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("plan=")]

@@ -34,6 +34,7 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     adapter_layer_names: tuple[str, ...] = ()
     other_param_names: tuple[str, ...] = ("configs", "basis_probe", "basis_fingerprint", "basis_own")
     shares_basis: ClassVar[bool] = True
+    large_buffers: ClassVar[tuple[str, ...]] = ("basis_U", "basis_Vh")  # as large as weights, so worth sharding
     spare: str | None = None  # "weight", "U" or "Vh" where it follows from the other two and may be freed
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: PeftConfig, name: str) -> None:

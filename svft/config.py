@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
@@ -43,6 +44,8 @@ class SvftConfig(BasisConfig):
 
     Fields that are None take the value of `PRESETS[preset]`.
     """
+
+    can_be_sharded: ClassVar[bool] = True
 
     pattern: str = field(default="plain", metadata=described("where M may be non-zero: plain, banded, random or topk"))
     d: int | None = field(

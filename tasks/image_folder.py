@@ -132,7 +132,7 @@ class ImageFolder(OwnBenchmark):
         if not train:
             count = len(drawn["train"])
             raise DataError(
-                f"class {name!r} has {count} images to train on, and other splits take all of them: add some to {self.root}"
+                f"class {name!r} has {count} images to train on, and other splits take all of them: add some"
             )
         return drawn | {
             "train": train[: self.train_per_class],

@@ -178,18 +178,22 @@ def template(prompt: str | Sequence[str]) -> list[tuple[str, str | None]]:
 
     Raises ValueError where the text has an unbalanced brace ("{{" is a brace), and where no column is named.
     """
-    columns = [prompt] if isinstance(prompt, str) else list(prompt)
     if isinstance(prompt, str) and "{" in prompt:
-        try:
-            parts = [(literal, column) for literal, column, _, _ in string.Formatter().parse(prompt)]
-        except ValueError as error:
-            raise ValueError(f"prompt={prompt!r} has a brace without its other ({error}); '{{{{' is a brace") from error
-        columns = [column for _, column in parts if column is not None]
-    if not all(columns) or not columns:
+        parts = _parsed(prompt)
+    else:
+        names = [prompt] if isinstance(prompt, str) else prompt
+        parts = [("\n" * (number > 0), name) for number, name in enumerate(names)] + [("\n", None)]
+    columns = [column for _, column in parts if column is not None]
+    if not columns or not all(columns):
         raise ValueError(f"prompt={prompt!r} names no column; it is one, a list of some, or a text with {{column}}")
-    if isinstance(prompt, str) and "{" in prompt:
-        return parts
-    return [("\n" * (number > 0), column) for number, column in enumerate(columns)] + [("\n", None)]
+    return parts
+
+
+def _parsed(prompt: str) -> list[tuple[str, str | None]]:
+    try:
+        return [(literal, column) for literal, column, _, _ in string.Formatter().parse(prompt)]
+    except ValueError as error:
+        raise ValueError(f"prompt={prompt!r} has a brace without its other ({error}); {{{{ is a brace") from error
 
 
 class OwnClassification(OwnText):
@@ -226,15 +230,18 @@ class OwnClassification(OwnText):
 
     @property
     def num_classes(self) -> int:
-        """1 is regression. Raises DataError."""
-        return 1 if self.regression else len(self.classes)
+        """1 is regression. Raises DataError where all labels are one, of which nothing can be learnt or scored."""
+        return 1 if self.regression and len(self.classes) > 1 else len(self.classes)
 
     @cached_property
     def classes(self) -> dict[str, int]:
         """Class to index. Raises DataError where there are fewer than two."""
         found = {row.filled(self._label) for row in self._files["train"].rows()}
         if len(found) < 2:
-            raise DataError(f"{self._files['train']} has one class in {self._label!r}, {found}; two or more are needed")
+            kind = "value" if self.regression else "class"
+            raise DataError(
+                f"{self._files['train']} has one {kind} in {self._label!r}, {found}; two or more are needed"
+            )
         return {label: index for index, label in enumerate(_in_order(found))}
 
     def examples(self, split: SplitName) -> list[ClassExample]:

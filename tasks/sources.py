@@ -4,6 +4,7 @@ A hub file is looked for in the hub's cache and fetched into it where it is not 
 the rest of huggingface_hub's variables hold), so `hf download` on a login node prepares a cluster without network.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,8 @@ class HubFile:
         except (HFValidationError, RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise DataError(f"the hub has no {self}, or asks for a login (`hf auth login`) to show it") from error
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise  # of the cache's disk, not of the hub
             raise DataError(
                 f"{self} is not in the hub's cache and the hub is not reachable; "
                 f"where there is a network, `{self.fetch_command()}` fetches it"

@@ -110,7 +110,7 @@ def test_what_cannot_be_composed_is_refused_and_the_others_are_submitted(compose
 
 
 def test_states_come_from_the_queue_the_record_and_the_log(composed, queue):
-    cfgs = [composed("method=lora", f"seed={seed}", "evaluate.benchmarks=[]") for seed in range(6)]
+    cfgs = [composed("method=lora", f"seed={seed}", "evaluate.benchmarks=[micro_gsm]") for seed in range(6)]
     there = submit(cfgs).sweep
     _waiting, running, done, diverged, died, cancelled = there.runs.values()
     there.log.mkdir()
@@ -121,7 +121,7 @@ def test_states_come_from_the_queue_the_record_and_the_log(composed, queue):
     queue[running.job] = ("RUNNING", "None")
     for run in (done, diverged, died, cancelled):
         del queue[run.job]
-    record_of(done, "done", {})
+    record_of(done, "done", {"micro_gsm": {"validation": {}, "test": {}}})
     record_of(diverged, "failed", {}, {"reason": "the loss is not a finite number at step 7", "step": 7})
     log_of(there, died).write_text(f"{states.ATTEMPT}job_id=1)\nerror: a disk is full\nsrun: error: task 0: Exited\n")
     cancelled.cancelled = True

@@ -208,7 +208,7 @@ def test_the_terminal_shows_intervals_in_brackets(add, tmp_path, capsys, monkeyp
 
 
 def test_an_empty_folder_of_runs_says_how_to_make_one(tmp_path, capsys):
-    tables.main(["--runs", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    tables.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     assert "no record below" in capsys.readouterr().err
 
 

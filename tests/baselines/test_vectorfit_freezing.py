@@ -100,7 +100,7 @@ def train(folder, model, freezing, steps=16, save=100, resume=None, trainer_cls=
         args=arguments,
         train_dataset=rows(),
         optimizers=(torch.optim.AdamW(trained, LR, weight_decay=DECAY), None),
-        callbacks=[Meter(), MarkComplete(), *([freezing] if freezing else []), recorder],
+        callbacks=[Meter(), MarkComplete(kept=100), *([freezing] if freezing else []), recorder],
         modality=SimpleNamespace(size=lambda inputs: len(inputs["x"])),
     )
     trainer.train(resume_from_checkpoint=resume)

@@ -221,6 +221,13 @@ def test_a_cancelled_run_stays_cancelled_until_it_is_retried(desk, alone):
     assert_as_if_left_alone(desk.runs, alone)
 
 
+def test_two_processes_of_a_job_are_one_run(desk):
+    desk.submit("method=svft_plain", "hydra.launcher.tasks_per_node=2")
+    desk.wait_for_the_end()
+    assert desk.states() == ["done"]
+    assert read(desk.runs).provenance["device"]["count"] == 2
+
+
 def process_of(job: str) -> int:
     """The Python process of a running job on this machine."""
     facts = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=True).stdout
