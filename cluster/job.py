@@ -44,7 +44,7 @@ def _run(job: Job) -> None:
     import submitit
 
     from harness import provenance
-    from harness.command_line import quiet
+    from harness.command_line import leaving_together, quiet
     from run import run
 
     if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
@@ -56,7 +56,8 @@ def _run(job: Job) -> None:
     if job.again or slurm.restarts():
         cfg.force = False
     quiet()
-    run(cfg)
+    with leaving_together():
+        run(cfg)
 
 
 def _go_back(job: Job, stopped: Stopped) -> None:

@@ -8,9 +8,8 @@ from torch.utils.data import DataLoader
 
 from harness import distributed
 
-FILLER = (
-    "filler"  # marks a batch that takes part in the backward pass, since ranks wait for each other, and adds nothing
-)
+# Marks a batch that takes part in the backward pass, since ranks wait for each other, and adds nothing.
+FILLER = "filler"
 
 
 class Shares:

@@ -2,24 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import nn
-from torch.distributed.tensor import DTensor
-from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EvalPrediction, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
-from transformers.trainer_utils import EvalLoopOutput
 
-from harness import checkpoints, disk, distributed, memory, sharding, shares, trained
+from harness import checkpoints, disk, distributed, memory, sharding, trained
 from harness.evaluator import mean_score
-from harness.generation import IGNORED
 from harness.progress import TrainingBar
 from harness.settings import SettingError
+from harness.shared_training import SharedTraining
 from tasks.base import Task
 
 VALIDATION, WATCHED = "validation", "watched"
@@ -51,7 +47,7 @@ class Meter(TrainerCallback, ExportableState):
         return {"args": {"step_seconds": self.step_seconds, "size": self.size}, "attributes": {}}
 
 
-class BenchTrainer(Trainer):
+class BenchTrainer(SharedTraining):
     """HF's Trainer, which stops at a loss that is not finite and writes only what is trained.
 
     On several ranks it goes through the micro-batches that one process would have, so that the losses are the same.
@@ -61,45 +57,15 @@ class BenchTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.modality = modality
         self.unseen_size = self.unseen_errors = 0  # since the last optimiser step
-        self.weight = 1.0  # of this rank's micro-batch in the loss
-        self.sharded = sharding.is_sharded(self.model)
-        self.is_distributed_loading_by_transformers = self.sharded  # what they call a model that is sharded already
 
     @property
     def meter(self) -> Meter:
         """Looked up each time: resuming puts a new one, with the earlier counts, in the place of the first."""
         return next(c for c in self.callback_handler.callbacks if isinstance(c, Meter))
 
-    def get_train_dataloader(self):
-        if distributed.size() == 1:
-            return super().get_train_dataloader()
-        return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self.args.data_seed)
-
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """Where the loss is a mean of the means of micro-batches, those of all ranks have equal weights."""
-        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self.weight = 1.0
-        if distributed.size() > 1 and not self.model_accepts_loss_kwargs:
-            real = sum(shares.FILLER not in batch for batch in batches)
-            self.weight = len(batches) * distributed.size() / distributed.total([real], device)[0]
-        return batches, items
-
-    def _get_num_items_in_batch(self, batch_samples, device):
-        counted = [
-            {**b, "labels": b["labels"].new_full((1, 1), IGNORED)} if shares.FILLER in b else b for b in batch_samples
-        ]
-        return super()._get_num_items_in_batch(counted, device)
-
-    def compute_loss(self, model, inputs, *args, **kwargs):
-        loss = super().compute_loss(model, inputs, *args, **kwargs)
-        return loss * self.weight if model.training else loss
-
     def training_step(self, model, inputs, num_items_in_batch=None):
-        inputs = dict(inputs)
-        if inputs.pop(shares.FILLER, False):
-            self.weight = 0.0
-        else:
-            self.unseen_size += int(self.modality.size(inputs))
+        inputs, counts = self.without_filler(inputs)
+        self.unseen_size += int(self.modality.size(inputs)) if counts else 0
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.unseen_errors += int(not torch.isfinite(loss))
         if self.accelerator.sync_gradients:
@@ -127,66 +93,6 @@ class BenchTrainer(Trainer):
             return
         folder.mkdir(parents=True, exist_ok=True)
         trained.save(self.accelerator.unwrap_model(self.model), folder)
-
-    def evaluation_loop(
-        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
-    ):
-        """On several ranks each takes every size-th batch; losses and logits are those of one process.
-
-        A sharded model needs all ranks in each forward pass: there each of them takes every batch.
-        """
-        if distributed.size() == 1:
-            return super().evaluation_loop(
-                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
-            )
-        rows, size = dataloader.dataset, self.args.eval_batch_size
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-        together, self.args.average_tokens_across_devices = self.args.average_tokens_across_devices, False
-        self.model.eval()
-        mine = [
-            (
-                len(batch),
-                *self._on_cpu(
-                    self.prediction_step(self.model, self.data_collator(batch), prediction_loss_only, ignore_keys)
-                ),
-            )
-            for batch in (batches if self.sharded else distributed.shares(batches))
-        ]
-        self.args.average_tokens_across_devices = together
-        counts, losses, logits, labels = zip(
-            *(mine if self.sharded else distributed.whole(distributed.gather(mine))), strict=True
-        )
-        metrics = {}
-        if self.compute_metrics is not None:
-            logits, labels = np.concatenate(logits), np.concatenate(labels)
-            metrics = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
-        metrics["loss"] = float(np.average(losses, weights=counts))
-        named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=named, num_samples=len(rows))
-
-    @staticmethod
-    def _on_cpu(outputs):
-        """NumPy knows no bf16."""
-        wide = [v.float() if v is not None and v.is_floating_point() else v for v in outputs]
-        return [None if values is None else values.cpu().numpy() for values in wide]
-
-    def _save_optimizer_and_scheduler(self, output_dir):
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.sharded:
-            sharding.save_optimizer(self.optimizer, Path(output_dir))
-
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if self.sharded:
-            sharding.shard_optimizer(self.optimizer)
-
-    def _defer_fsdp_gradient_reduction(self):
-        """Not deferred: gradients that wait for the last micro-batch would be whole on every rank."""
-        return nullcontext()
-
-    def _get_grad_norm(self, model, grad_norm=None):
-        norm = super()._get_grad_norm(model, grad_norm)
-        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         self._load(resume_from_checkpoint)
@@ -284,7 +190,8 @@ def accumulation(train: DictConfig) -> int:
     together = train.micro_batch_size * distributed.size()
     if train.batch_size % together:
         raise SettingError(
-            f"train.batch_size={train.batch_size} is not a multiple of {together} (train.micro_batch_size x devices)"
+            f"train.batch_size={train.batch_size} is not a multiple of {together} (train.micro_batch_size x devices); "
+            "lower train.micro_batch_size"
         )
     return train.batch_size // together
 

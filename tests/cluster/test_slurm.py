@@ -222,7 +222,7 @@ def test_a_cancelled_run_stays_cancelled_until_it_is_retried(desk, alone):
 
 
 def test_two_processes_of_a_job_are_one_run(desk):
-    desk.submit("method=svft_plain", "hydra.launcher.tasks_per_node=2")
+    desk.submit("method=svft_plain", "hydra.launcher.tasks_per_node=2", "train.micro_batch_size=8")
     desk.wait_for_the_end()
     assert desk.states() == ["done"]
     assert read(desk.runs).provenance["device"]["count"] == 2

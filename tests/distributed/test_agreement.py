@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from harness import distributed, sharding
 from harness.shares import Shares
 from svft import SvftConfig
+from svft.basis_layer import BasisLayer
 from tests import processes
 from tests.distributed.ranks import _free_port
 from tests.test_method_contract import GEMMA
@@ -70,11 +71,11 @@ def _bytes_here() -> tuple[int, int]:
     )
     tensors = [
         *model.parameters(),
-        *(b for name, b in model.named_buffers() if name.endswith(sharding.SINGULAR_VECTORS)),
+        *(b for name, b in model.named_buffers() if name.endswith(BasisLayer.large_buffers)),
     ]
     whole = sum(tensor.numel() for tensor in tensors)
     sharding.shard(model)
-    assert not any(name.endswith(sharding.SINGULAR_VECTORS) for name, _ in model.named_buffers())
+    assert not any(name.endswith(BasisLayer.large_buffers) for name, _ in model.named_buffers())
     return whole, sum(parameter.to_local().numel() for parameter in model.parameters())
 
 

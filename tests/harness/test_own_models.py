@@ -252,7 +252,8 @@ def test_a_checkpoint_of_pickles_is_refused_with_the_command_that_converts_it(te
     cfg = own("encoder", folder)
     models.complete(cfg)
     with pytest.raises(
-        models.ModelError, match=r"`python -m harness\.convert .*/pickles OUT` converts it \(then model\.checkpoint=OUT\)$"
+        models.ModelError,
+        match=r"`python -m harness\.convert .*/pickles OUT` converts it \(then model\.checkpoint=OUT\)$",
     ):
         models.load(cfg.model, "text_classification", 2)
 

@@ -139,13 +139,13 @@ def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
 def test_a_loss_that_is_not_finite_is_recorded_as_failed_with_the_step(go, monkeypatch):
     from harness import trainer
 
-    original = trainer.Trainer.training_step
+    original = trainer.SharedTraining.training_step
 
     def broken(self, *args, **kwargs):
         loss = original(self, *args, **kwargs)
         return loss * float("nan") if self.state.global_step == 2 else loss
 
-    monkeypatch.setattr(trainer.Trainer, "training_step", broken)
+    monkeypatch.setattr(trainer.SharedTraining, "training_step", broken)
     failed = go(*TINY, "method=lora")
     assert failed.status == "failed"
     assert failed.failure == {"reason": "the loss is not a finite number at step 3", "step": 3}
@@ -156,7 +156,7 @@ def test_a_failed_run_begins_anew(go, monkeypatch):
     from harness import trainer
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "training_step", lambda self, *a, **k: torch.tensor(float("inf")))
+        patch.setattr(trainer.SharedTraining, "training_step", lambda self, *a, **k: torch.tensor(float("inf")))
         assert go(*TINY, "method=lora", "train.max_steps=2").status == "failed"
     assert go(*TINY, "method=lora", "train.max_steps=2").status == "done"
 
