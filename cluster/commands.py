@@ -20,7 +20,8 @@ def status(options: Namespace) -> int:
     """1 where a run failed."""
     if options.name is None:
         return _overview(options.folder)
-    found = states.of(sweep.read(options.folder.resolve() / options.name))
+    there = sweep.read(options.folder.resolve() / options.name)
+    found = states.of(there)
     table = Table(title=options.name, header_style="bold")
     for name in ("Run", "Job", "State", ""):
         table.add_column(name, no_wrap=name in ("Job", "State"), overflow="fold")
@@ -36,6 +37,7 @@ def status(options: Namespace) -> int:
     console.print(table)
     console.print(_counts(found))
     if any(state.name in (FAILED, CANCELLED) for state in found):
+        console.print(f"logs: {there.log}", style="dim", soft_wrap=True)
         console.print(f"queue them again: python -m cluster retry {options.name}", style="dim")
     return int(any(state.name == FAILED for state in found))
 

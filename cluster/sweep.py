@@ -54,7 +54,7 @@ class Run:
                 continue
             if value.run.get("identity") == self.identity:
                 found.append((path, value))
-        return min(found, key=lambda pair: ("done", "running", "failed").index(pair[1].status), default=None)
+        return min(found, key=lambda pair: record.BEST_FIRST.index(pair[1].status), default=None)
 
     def is_done(self) -> bool:
         """Whether the record is done and has every score that this run is to make."""

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness import config, counting, devices, effort, models, provenance
+from harness import config, counting, devices, effort, models, provenance, record
 from harness.effort import HOUR, Effort, Records
 from harness.progress import bar
 from harness.roles import RoleError
@@ -71,7 +71,7 @@ def state(resolved: dict[str, Any], identity: str, records: Records) -> str:
         for each in records.of(resolved)
         if each.run["identity"] == identity and each.run["seed"] == resolved["seed"]
     ]
-    return min(found, key=("done", "running", "failed").index, default=TO_DO)
+    return min(found, key=record.BEST_FIRST.index, default=TO_DO)
 
 
 def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:

@@ -37,6 +37,7 @@ FILE = "record.json"
 RESAMPLES = 200
 
 Status = Literal["running", "done", "failed"]
+BEST_FIRST: tuple[Status, ...] = ("done", "running", "failed")  # of several records of one configuration and seed
 
 
 class RecordError(Exception):
