@@ -3,6 +3,7 @@
 All ranks do the same; rank 0 alone writes and speaks. Where one of them fails, all end.
 """
 
+import logging
 import os
 import pickle
 import warnings
@@ -46,6 +47,7 @@ def join(device: torch.device) -> torch.device:
         _connect("nccl" if device.type == "cuda" else "gloo")
     if not is_main():
         warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
     return device
 
 

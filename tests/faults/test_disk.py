@@ -185,7 +185,7 @@ def filled_at(stage: str, full: Disk, keep: Path) -> Callable[[], None]:
     return before
 
 
-STAGES = ("config.yaml", "record.json", "checkpoint", "torch.save", "complete 2", "checkpoint 4", "adapter",
+STAGES = ("config.yaml", "record.json", "checkpoint", "torch.save", "complete 2", "checkpoint 2", "adapter",
           "micro_gsm-test.json", "record.json 2")  # fmt: skip
 WITH_A_MOUNT, WITHOUT = (
     ("torch.save", "adapter", "record.json 2"),
