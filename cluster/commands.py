@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,8 +23,8 @@ def status(options: Namespace) -> int:
         return _overview(options.folder)
     there = sweep.read(options.folder.resolve() / options.name)
     found = states.of(there)
-    table = Table(title=options.name, header_style="bold")
-    for name in ("Run", "Job", "State", ""):
+    table = _table(options.name)
+    for name in ("Run", "Job", "State", "Progress or reason"):
         table.add_column(name, no_wrap=name in ("Job", "State"), overflow="fold")
     for state in found:
         colour = COLOURS[state.name]
@@ -82,7 +83,7 @@ def collect(options: Namespace) -> int:
     there = sweep.read(options.folder.resolve() / options.name)
     found = states.of(there)
     done = [state.run for state in found if state.name == DONE]
-    table = Table(title=options.name, header_style="bold")
+    table = _table(options.name)
     for name in ("Run", "Scores"):
         table.add_column(name, overflow="fold")
     for run in done:
@@ -123,6 +124,10 @@ def _copy(source: Path, target: Path) -> None:
 
 def _counts(found: list[states.State]) -> str:
     return ", ".join(f"{number} {name}" for name, number in states.count(found).items())
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_style="bold", header_style="bold", box=box.SIMPLE)
 
 
 def _console() -> Console:
