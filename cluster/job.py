@@ -53,6 +53,8 @@ def _run(job: Job) -> None:
     commit = provenance.code()["commit"]
     if commit != job.commit:
         print(f"warning: the run was submitted at commit {job.commit}; the code is now at {commit}", file=sys.stderr)
+    if cfg.threads is None and "SLURM_CPUS_PER_TASK" in os.environ:
+        cfg.threads = int(os.environ["SLURM_CPUS_PER_TASK"])  # the job's, where torch would take all of the node
     if job.again or slurm.restarts():
         cfg.force = False
     quiet()

@@ -34,8 +34,21 @@ def one_sentence(function: Callable[[DictConfig], None]) -> Callable[[DictConfig
             function(cfg)
         except Exception as error:
             fail(error)
+        except SystemExit as stopped:
+            _tell_of_stop(stopped)
+            raise
 
     return wrapped
+
+
+def _tell_of_stop(stopped: SystemExit) -> None:
+    """The sweep that the run is in ends too."""
+    from harness import distributed
+    from harness.interruption import Stopped
+
+    if isinstance(stopped, Stopped) and distributed.is_main():
+        said = f"stopped by {stopped.signal.name}; the same command goes on from here"
+        print(f"\n{said}", file=sys.stderr, flush=True)
 
 
 def fail(error: Exception) -> None:

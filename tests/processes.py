@@ -7,6 +7,7 @@ it also shares is the seed of Python's hashes; a test that compares processes ru
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,8 +54,15 @@ class Program:
         self._output.cleanup()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.is_alive()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """SIGKILL: the process does nothing more."""

@@ -11,8 +11,10 @@ follow until there were enough kills. Prints what was hit, and ends with exit co
 import argparse
 import csv
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,7 +38,7 @@ SIZES = ("task.source.train_size=96", "task.source.validation_size=24", "task.so
          "evaluate.batch_size=24", "evaluate.benchmarks=[micro_gsm]")  # fmt: skip
 COMMON = (
     *SIZES,
-    "train.max_steps=16",
+    "train.max_steps=8",
     "train.checkpoint_every=3",
     "train.log_every=1",
     "threads=1",
@@ -47,8 +49,9 @@ SEEDS = (0, 1)
 CLOCKS = ("seconds_per_step",)  # columns of a table that differ from build to build
 KINDS = ("sweep", "run", "tables")
 TOGETHER = 3  # programs at the same time, at most
-SCORED, TRAINED, CHECKPOINT, BEGUN = "scoring", "trained", "training, with a checkpoint", "training or loading"
-STARTING = "starting, or between two runs"
+BEGUN, CHECKPOINT = "loading, or training before a checkpoint", "training, with a checkpoint"
+TRAINED, SCORED, DONE = "trained, generating", "scored in part", "done"
+STARTING = "at no run, or at one that another program has"
 
 
 @dataclass
@@ -81,15 +84,15 @@ class Place:
         found = self.records().values()
         return len(found) == len(METHODS) * len(SEEDS) and all(value.status == "done" for value in found)
 
-    def stage(self) -> str:
-        """How far the run is that is not done and that has come furthest."""
-        stages = []
-        for config in self.runs.rglob("config.yaml"):
-            folder = config.parent
-            done = (folder / record.FILE).exists() and record.read(folder / record.FILE).status == "done"
-            if not done:
-                stages.append(_stage(folder))
-        return min(stages, key=(SCORED, TRAINED, CHECKPOINT, BEGUN).index, default=STARTING)
+    def stage(self, pid: int) -> str:
+        """How far the run is that process `pid` works at, which is the one whose lock it holds."""
+        held = {
+            int(words[5].rpartition(":")[2])
+            for words in map(str.split, Path("/proc/locks").read_text().splitlines())
+            if words[1] == "FLOCK" and words[4] == str(pid)
+        }
+        at = [path.parent for path in self.runs.rglob(".lock") if path.stat().st_ino in held]
+        return _stage(at[0]) if at else STARTING
 
     def finish(self) -> None:
         """The whole sweep and its tables, left alone."""
@@ -103,6 +106,8 @@ class Place:
 
 
 def _stage(folder: Path) -> str:
+    if (folder / record.FILE).exists() and record.read(folder / record.FILE).status == "done":
+        return DONE
     if any(folder.glob("predictions/*.json")):
         return SCORED
     if (folder / "adapter" / "train.json").exists():
@@ -132,6 +137,10 @@ class Tables:
         self.kill()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 
@@ -158,8 +167,10 @@ def disturb(place: Place, chance: random.Random, hits: Counter, count: Callable[
             while program.running and time.monotonic() - begun < moment:
                 time.sleep(0.01)
             if program.running:
+                os.kill(program.pid, signal.SIGSTOP)  # so that it is killed where it is seen to be
+                stage = "" if kind == "tables" else place.stage(program.pid)
                 program.kill()
-                hits[(kind, "" if kind == "tables" else place.stage())] += 1
+                hits[(kind, stage)] += 1
                 count()
 
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
+
+import pytest
 
 from harness import record
 from tests import processes
@@ -14,6 +17,8 @@ COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
            "train.log_every=1", "wandb.mode=disabled", "threads=1")  # fmt: skip
 
 BANDED = ("method=svft_banded", "method.adapter.d=2")
+LONG = (*BANDED, "train.max_steps=40", "train.checkpoint_every=100", "evaluate.benchmarks=[micro_gsm]",
+        "evaluate.splits=[test]")  # fmt: skip
 
 
 def start(runs: Path, *more: str) -> processes.Program:
@@ -86,6 +91,46 @@ def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_le
     assert predictions(killed) == predictions(alone)
     assert adapter(killed) == adapter(alone)
     assert not list(killed.rglob(".*.partial"))
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory) -> Path:
+    """The runs folder of a longer run, left alone."""
+    runs = tmp_path_factory.mktemp("long")
+    finish(runs, *LONG)
+    return runs
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_a_run_that_is_asked_to_stop_writes_a_checkpoint_and_ends_as_if_left_alone(number, long, tmp_path):
+    asked = tmp_path / "asked"
+    with start(asked, *LONG) as process:
+        while "training" not in process.said("stderr"):  # the bar
+            assert process.running, process.said("stderr")
+            time.sleep(0.002)
+        time.sleep(0.3)  # of training, which takes some seconds
+        process.send(number)
+        assert process.wait() == 128 + number
+        assert f"stopped by {number.name}; the same command goes on from here" in process.said("stderr")
+    assert read(asked).status == "running"
+    [complete] = asked.rglob("complete")
+    step = int(complete.parent.name.partition("-")[2])
+    assert 0 < step < 40
+    with start(asked, *LONG) as process:
+        assert process.wait() == 0, process.said("stderr")
+        assert f"{step}/40" in process.said("stderr")
+    assert without_clocks(read(asked)) == without_clocks(read(long))
+    assert adapter(asked) == adapter(long)
+
+
+def test_a_run_that_is_asked_to_stop_before_it_trains_ends_at_once(tmp_path):
+    with start(tmp_path, *BANDED) as process:
+        while not there_is(tmp_path, "config.yaml"):
+            assert process.running, process.said("stderr")
+            time.sleep(0.002)
+        process.send(signal.SIGTERM)
+        assert process.wait() == 143
+    assert not list(tmp_path.rglob("checkpoint-*"))
 
 
 def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_path):
