@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Self
 
 from transformers import TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 
 from harness import distributed
 
@@ -24,10 +25,14 @@ class Stopped(SystemExit):
 
 
 class Stop(TrainerCallback):
-    """Use as a context around a run, and as a callback of its training. Raises Stopped where the run may end."""
+    """Use as a context around a run, and as a callback of its training, after the one that marks checkpoints.
+
+    Raises Stopped where the run may end.
+    """
 
     def __init__(self) -> None:
         self.asked: signal.Signals | None = None
+        self.agreed: signal.Signals | None = None
         self.training = False
 
     def __enter__(self) -> Self:
@@ -49,11 +54,16 @@ class Stop(TrainerCallback):
         self.training = True
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.asked = distributed.first(self.asked)  # of all ranks, so that they stop after the same step
-        if self.asked:
-            control.should_save = control.should_training_stop = True
+        self.agreed = distributed.first(self.asked)  # by all ranks, so that they stop after the same step
+        checked_first = args.save_strategy == SaveStrategy.EPOCH and state.epoch == int(state.epoch)
+        if self.agreed and not checked_first:  # an epoch that ends here is evaluated, and then saved
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs):
+        if self.agreed:
+            raise Stopped(self.agreed)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.training = False
-        if self.asked:
-            raise Stopped(self.asked)
+        if agreed := distributed.first(self.asked):
+            raise Stopped(agreed)

@@ -80,6 +80,11 @@ class BenchTrainer(SharedTraining):
         if errors:
             raise Diverged(self.state.global_step + 1)
 
+    def _run_epoch(self, *args, **kwargs):
+        """Nothing where the training that is resumed had reached its last step: the Trainer would do one more."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
+
     def _save_checkpoint(self, model, trial):
         with disk.writing(Path(self.args.output_dir)):
             super()._save_checkpoint(model, trial)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import record
+from harness import record, trainer
+from harness.interruption import Stopped
+from harness.run_folder import RunFolder
 from tests import processes
 from tests.conftest import TINY
 
@@ -131,6 +133,61 @@ def test_a_run_that_is_asked_to_stop_before_it_trains_ends_at_once(tmp_path):
         process.send(signal.SIGTERM)
         assert process.wait() == 143
     assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+SELECTING = (*TINY, *BANDED, "train.max_steps=null", "train.epochs=2", "train.batch_size=16", "wandb.mode=disabled",
+             "train.micro_batch_size=16", "train.select_best=true", "train.log_every=1", "threads=1",
+             "evaluate.benchmarks=[micro_gsm]", "evaluate.splits=[test]")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def selecting(tmp_path_factory) -> Path:
+    """The runs folder of a run of two epochs with three steps each that keeps the best one, left alone."""
+    runs = tmp_path_factory.mktemp("selecting")
+    with processes.Program(*SELECTING, f"runs_dir={runs}") as process:
+        assert process.wait() == 0, process.said("stderr")
+    return runs
+
+
+@pytest.mark.parametrize("step", [2, 3, 6], ids=["within an epoch", "at the end of an epoch", "at the last step"])
+def test_a_run_that_keeps_the_best_epoch_may_be_asked_to_stop_at_any_step(
+    step, selecting, composed, tmp_path, monkeypatch
+):
+    from run import run
+
+    cfg = composed(*SELECTING, f"runs_dir={tmp_path}")
+    train = trainer.BenchTrainer.training_step
+
+    def asked(self, *args, **kwargs):
+        if self.state.global_step + 1 == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.BenchTrainer, "training_step", asked)
+        with pytest.raises(Stopped):
+            run(cfg)
+    assert read(tmp_path).status == "running"
+    run(cfg)
+    assert without_clocks(read(tmp_path)) == without_clocks(read(selecting))
+    assert adapter(tmp_path) == adapter(selecting)
+
+
+def test_a_run_that_was_killed_after_its_last_step_trains_no_further(composed, tmp_path, monkeypatch):
+    from run import run
+
+    def killed(*_):
+        raise SystemExit
+
+    cfg = composed(*COMMAND, *BANDED, f"runs_dir={tmp_path}", "evaluate.splits=[validation]")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "finish_training", killed)
+        with pytest.raises(SystemExit):
+            run(cfg)
+    assert there_is(tmp_path, "checkpoint/checkpoint-12/complete")
+    run(cfg)
+    assert read(tmp_path).train["steps"] == 12
+    assert [step for step, _ in read(tmp_path).train["loss"]] == list(range(1, 13))
 
 
 def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_path):
