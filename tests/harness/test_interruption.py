@@ -179,15 +179,16 @@ def test_a_run_that_was_killed_after_its_last_step_trains_no_further(composed, t
     def killed(*_):
         raise SystemExit
 
-    cfg = composed(*COMMAND, *BANDED, f"runs_dir={tmp_path}", "evaluate.splits=[validation]")
+    within_an_epoch = "train.max_steps=11"
+    cfg = composed(*COMMAND, *BANDED, f"runs_dir={tmp_path}", "evaluate.splits=[validation]", within_an_epoch)
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "finish_training", killed)
         with pytest.raises(SystemExit):
             run(cfg)
-    assert there_is(tmp_path, "checkpoint/checkpoint-12/complete")
+    assert there_is(tmp_path, "checkpoint/checkpoint-11/complete")
     run(cfg)
-    assert read(tmp_path).train["steps"] == 12
-    assert [step for step, _ in read(tmp_path).train["loss"]] == list(range(1, 13))
+    assert read(tmp_path).train["steps"] == 11
+    assert [step for step, _ in read(tmp_path).train["loss"]] == list(range(1, 12))
 
 
 def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_path):
