@@ -14,7 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-FOLDER = "sweeps"
+from omegaconf import OmegaConf
+
+LAUNCHER = Path(__file__).resolve().parents[1] / "conf" / "hydra" / "launcher" / "slurm.yaml"
 COMMANDS = {
     "status": "what each run is doing, or why it failed",
     "retry": "queue again what failed or was cancelled",
@@ -44,11 +46,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     actions = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    folder = OmegaConf.load(LAUNCHER).folder
     actions.add_parser("submit", help="queue runs; takes what run.py takes", add_help=False)
     for name, help_ in COMMANDS.items():
         action = actions.add_parser(name, help=help_)
         action.add_argument("name", metavar="NAME", nargs="?" if name == "status" else None, help="of the sweep")
-        action.add_argument("--folder", type=Path, default=Path(FOLDER), help=f"where sweeps are (default: {FOLDER})")
+        action.add_argument("--folder", type=Path, default=Path(folder), help=f"where sweeps are (default: {folder})")
         if name == "collect":
             action.add_argument("--into", type=Path, metavar="FOLDER", help="copy finished runs there, as in runs/")
     return parser

@@ -21,7 +21,7 @@ def status(options: Namespace) -> int:
     """1 where a run failed."""
     if options.name is None:
         return _overview(options.folder)
-    there = sweep.read(options.folder.resolve() / options.name)
+    there = _named(options)
     found = states.of(there)
     table = _table(options.name)
     for name in ("Run", "Job", "State", "Progress or reason"):
@@ -58,7 +58,7 @@ def retry(options: Namespace) -> int:
     from cluster import submission
 
     with sweep.locked(options.folder):
-        there = sweep.read(options.folder.resolve() / options.name)
+        there = _named(options)
         again = [state.run for state in states.of(there) if state.name in (FAILED, CANCELLED)]
         if again:
             submission.queue(there, again, there.settings)
@@ -68,7 +68,7 @@ def retry(options: Namespace) -> int:
 
 def cancel(options: Namespace) -> int:
     with sweep.locked(options.folder):
-        there = sweep.read(options.folder.resolve() / options.name)
+        there = _named(options)
         active = [state.run for state in states.of(there) if state.name in (QUEUED, RUNNING)]
         for run in active:
             run.cancelled = True
@@ -80,7 +80,7 @@ def cancel(options: Namespace) -> int:
 
 def collect(options: Namespace) -> int:
     """The scores of what is done, and what is missing; 1 where something is. `--into` copies the records."""
-    there = sweep.read(options.folder.resolve() / options.name)
+    there = _named(options)
     found = states.of(there)
     done = [state.run for state in found if state.name == DONE]
     table = _table(options.name)
@@ -111,6 +111,10 @@ def _scores(value: record.Record) -> str:
         scores = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
         lines.append(f"{benchmark}: {scores}{'' if split == 'test' else f' ({split})'}")
     return "\n".join(lines)
+
+
+def _named(options: Namespace) -> sweep.Sweep:
+    return sweep.read(options.folder.resolve() / options.name)
 
 
 def _copy(source: Path, target: Path) -> None:

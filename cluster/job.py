@@ -66,8 +66,14 @@ def _go_back(job: Job, stopped: Stopped) -> None:
     if int(os.environ.get("SLURM_PROCID", 0)):
         time.sleep(GRACE)  # the job would end with this process, before the first one has put it back
         return
-    if slurm.restarts() >= job.limit:
-        print(f"{REASON}{stopped.signal.name} after going back into the queue {job.limit} times", flush=True)
-        return
-    print(f"stopped by {stopped.signal.name}; the run goes on from here when it is its turn again", flush=True)
-    slurm.requeue()
+    print(f"stopped by {stopped.signal.name}", flush=True)
+    try:
+        if not slurm.is_running():
+            return
+        if slurm.restarts() >= job.limit:
+            print(f"{REASON}{stopped.signal.name} after going back into the queue {job.limit} times", flush=True)
+            return
+        print("the run goes on from here when it is its turn again", flush=True)
+        slurm.requeue()
+    except slurm.SlurmError as error:
+        print(f"{REASON}the job could not be put back into the queue ({error})", flush=True)

@@ -108,19 +108,14 @@ def cancel(jobs: Sequence[str]) -> None:
         _call("scancel", *jobs)
 
 
-def requeue() -> bool:
-    """Put the job that this process is part of back into the queue; False where SLURM ends it for another reason.
+def is_running() -> bool:
+    """Whether SLURM lets the job of this process go on; not so one that was cancelled, or that it puts back itself."""
+    return "JobState=RUNNING" in _call("scontrol", "show", "job", "-o", os.environ["SLURM_JOB_ID"]).split()
 
-    A job that was cancelled, or that SLURM puts back itself, is no longer running by then and is left as it is.
-    """
-    job = os.environ["SLURM_JOB_ID"]
-    try:
-        if "JobState=RUNNING" not in _call("scontrol", "show", "job", "-o", job).split():
-            return False
-        _call("scontrol", "requeue", job)
-    except SlurmError as error:
-        raise SlurmError(f"the job could not be put back into the queue ({error}); `retry` submits it again") from error
-    return True
+
+def requeue() -> None:
+    """Put the job of this process back into the queue, which ends it."""
+    _call("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
 
 
 def restarts() -> int:

@@ -13,7 +13,7 @@ STATES = (DONE, RUNNING, QUEUED, FAILED, CANCELLED)
 REASON = "error: "  # the line in a job's log that says why the run failed
 ATTEMPT = "Starting with JobEnvironment("  # submitit's first line of each attempt
 NOT_OURS = ("srun:", "slurmstepd:", "submitit ")  # lines that say that a job ended, not why
-PROGRESS = re.compile(r"^(?P<what>[^|%]*): +(?P<percent>\d+)%\|.*\| (?P<done>\d+)/(?P<of>\d+)")
+PROGRESS = re.compile(r"^(?P<what>[^|%]*): +\d+%\|.*\| (?P<done>\d+)/(?P<of>\d+)")
 TAIL = 100_000  # bytes of a log that are looked at
 
 

@@ -100,8 +100,6 @@ def _without_wrapping(error: OmegaConfBaseException) -> str:
 @contextmanager
 def leaving_together() -> Iterator[None]:
     """Around a program that may be one of several processes. After an error nobody waits for the others."""
-    from harness import disk
-
     try:
         yield
     except Exception as error:

@@ -4,11 +4,12 @@ import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from harness import limits, roles
@@ -67,6 +68,12 @@ def _unknown_setting(node: DictConfig) -> str | None:
 def callbacks(method: DictConfig) -> list[Any]:
     """The trainer callbacks that a method needs besides its adapter; one set to null is left out."""
     return [instantiate(node) for node in (method.get("callbacks") or {}).values() if node is not None]
+
+
+def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one run of a sweep, without Hydra's own part."""
+    cfg = context.config_loader.load_sweep_config(master, list(overrides))
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
 
+from harness.config import composed
 from harness.experiments import CHOICE, expand, read
 from harness.settings import SettingError, no_choice
 
@@ -53,11 +53,6 @@ class ExperimentSweeper(BasicSweeper):
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
         try:
-            return plan.show((self._composed(job) for job in jobs), len(jobs))
+            return plan.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))
         except SettingError as error:  # a device that is none
             sys.exit(f"error: {error}")
-
-    def _composed(self, job: Sequence[str]) -> DictConfig:
-        """The configuration of one run, without Hydra's own part."""
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
-        return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from harness.config import composed
 from harness.experiments import CHOICE
 
 
@@ -32,7 +33,8 @@ class SlurmLauncher(Launcher):
 
         settings = {**self.settings, "name": self.settings["name"] or self._experiment() or "runs"}
         try:
-            submitted = submission.submit(map(self._composed, job_overrides), len(job_overrides), settings)
+            runs = (composed(self.hydra_context, self.config, overrides) for overrides in job_overrides)
+            submitted = submission.submit(runs, len(job_overrides), settings)
         except Exception as error:
             fail(error)
             return []
@@ -48,8 +50,3 @@ class SlurmLauncher(Launcher):
     def _experiment(self) -> str | None:
         asked = [o for o in self.config.hydra.overrides.task if o.startswith(f"{CHOICE}=")]
         return asked[-1].partition("=")[2] if asked else None
-
-    def _composed(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of one run, without Hydra's own part."""
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])

@@ -25,7 +25,8 @@ from safetensors.torch import save
 
 from .decomposition import Basis
 
-ALGORITHM = "svd-float64-peeled-largest-entry-of-u-positive-2"  # part of the key: to change whenever `decompose` does
+# Part of the key: to change whenever `decompose` does, or what an entry holds.
+ALGORITHM = "svd-float64-peeled-largest-entry-of-u-positive-3"
 REMEDY = "set SVFT_CACHE_DIR to a writable folder with space, or to 'off'"
 
 
@@ -63,7 +64,7 @@ def _read(path: Path) -> Basis | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in Basis._fields}
-            if (file.metadata() or {}).get("sha256") != _digest("basis", tensors):
+            if (file.metadata() or {}).get("sha256") != _digest(path.stem, tensors):  # of this weight's, no other's
                 raise ValueError("its checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -83,7 +84,7 @@ def _write(path: Path, basis: Basis) -> None:
     tensors = {name: tensor.cpu() for name, tensor in basis._asdict().items()}
     try:
         with open(temporary, "xb") as file:
-            file.write(save(tensors, metadata={"sha256": _digest("basis", tensors)}))
+            file.write(save(tensors, metadata={"sha256": _digest(path.stem, tensors)}))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

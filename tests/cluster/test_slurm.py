@@ -185,7 +185,7 @@ def test_a_time_limit_that_is_too_short_is_survived(desk):
                 "hydra.launcher.requeue_limit=1")  # fmt: skip
     [job] = desk.jobs()
     desk.wait_for_the_end()
-    assert "stopped by SIGUSR2; the run goes on from here" in desk.log(job)
+    assert "stopped by SIGUSR2\nthe run goes on from here" in desk.log(job)
     assert desk.log(job).count(states.ATTEMPT) == 2
     steps = [int(path.parent.name.partition("-")[2]) for path in desk.runs.rglob("checkpoint-*/complete")]
     assert max(steps) % 5, "the last checkpoint is one that was asked for, after whatever step"

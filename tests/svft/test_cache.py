@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import stat
 import time
 
@@ -85,6 +86,17 @@ def test_an_entry_with_any_flipped_bit_is_computed_again(folder, caplog):
         flipped[position] ^= 4
         entry.write_bytes(flipped)
         assert_damage_is_logged(caplog, expected)
+
+
+def test_the_entry_of_another_weight_is_not_used(folder, caplog):
+    one, other = torch.randn(6, 4), torch.randn(6, 4)
+    cached(one, decompose)
+    [entry] = folder.glob("*.safetensors")
+    cached(other, decompose)
+    [second] = set(folder.glob("*.safetensors")) - {entry}
+    shutil.copy(second, entry)
+    assert torch.equal(cached(one, decompose).U, decompose(one).U)
+    assert "is damaged" in caplog.text
 
 
 def test_an_entry_is_readable_by_whom_the_umask_lets_read_files(folder):
