@@ -59,7 +59,7 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
             adapted = adapter.attach(model, head)
     for parameter in adapted.parameters():
         if parameter.requires_grad and parameter.is_floating_point():
-            parameter.data = parameter.data.to(torch.float32)
+            parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
     return Adapted(
         model=adapted,
         parameters=count(adapted, head),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 from peft.config import PeftConfig
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 
 def described(text: str) -> dict[str, str]:
@@ -41,6 +45,9 @@ class BasisConfig(PeftConfig):
         default=True,
         metadata=described("False draws a start that is no identity, for tests; the global RNG is left alone"),
     )
+    weights_sha256: str | None = field(
+        default=None, metadata=described("filled in when saving: what the file of weights beside this one must have")
+    )
 
     def __post_init__(self) -> None:
         """Sequences of any type (an OmegaConf ListConfig, say) become sets and lists, which PEFT writes as JSON."""
@@ -59,6 +66,37 @@ class BasisConfig(PeftConfig):
             raise ValueError("layers_to_transform goes with a list of target_modules, not with a regex")
         if self.layers_pattern and self.layers_to_transform is None:
             raise ValueError("layers_pattern goes with layers_to_transform, which is None")
+
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """As PEFT does, which has written the weights by now, with their checksum; not for weights as a pickle."""
+        self.weights_sha256 = _sha256_of_weights(Path(save_directory))
+        try:
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            self.weights_sha256 = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any) -> Self:
+        """As PEFT does. Raises ValueError where weights lie beside it that are not those it was saved with."""
+        config = super().from_pretrained(pretrained_model_name_or_path, subfolder, **kwargs)
+        folder = Path(pretrained_model_name_or_path, subfolder or "")
+        expected, config.weights_sha256 = config.weights_sha256, None
+        if expected is not None and _sha256_of_weights(folder) not in (expected, None):
+            raise ValueError(
+                f"{folder / SAFETENSORS_WEIGHTS_NAME} is damaged, or is not the file that was saved with the "
+                "adapter_config.json beside it: its checksum differs; take both from a copy (whoever has changed the "
+                "weights on purpose removes weights_sha256 from adapter_config.json)"
+            )
+        return config
+
+
+def _sha256_of_weights(folder: Path) -> str | None:
+    """None where there are none, as before the first save or where they stay on the hub."""
+    path = folder / SAFETENSORS_WEIGHTS_NAME
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_integer(value: object) -> bool:

@@ -1,5 +1,6 @@
 """An adapter file gives the same function in another process and on another LAPACK, or is refused."""
 
+import json
 import os
 import subprocess
 import sys
@@ -175,12 +176,19 @@ def test_a_random_pattern_follows_the_adapter_to_a_layer_of_another_name(adapt, 
     torch.testing.assert_close(moved.get_delta_weight("default"), layer.get_delta_weight("default"))
 
 
+def changed_on_purpose(folder: Path) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())
+    del config["weights_sha256"]
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+
 def test_a_pattern_that_is_not_the_stored_one_is_refused(adapt, base, tmp_path):
     adapt(9, 14, pattern="random", d=2)[0].save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     tensors = load_file(file)
     tensors["base_model.model.lin.svft_omega"][1] += 1
     save_file(tensors, file)
+    changed_on_purpose(tmp_path)
     with pytest.raises(ValueError, match="layer 'lin': the random pattern"):
         peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
 
@@ -208,3 +216,21 @@ def test_casting_the_model_leaves_the_probe_alone(adapt, base, tmp_path):
     expected = model.base_model.model.lin.get_delta_weight("default").float()
     difference = loaded.base_model.model.lin.get_delta_weight("default") - expected
     assert difference.norm() < 0.02 * expected.norm()
+
+
+def test_weights_that_are_not_those_saved_with_the_config_are_refused(adapt, base, tmp_path):
+    model, _ = adapt(9, 14, torch.float32, pattern="banded", d=2)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-4]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"adapter_model\.safetensors is damaged, or is not the file .* saved"):
+            peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
+    path.write_bytes(whole)
+    again = peft.PeftModel.from_pretrained(base(9, 14), tmp_path, is_trainable=True)
+    with torch.no_grad():
+        again.base_model.model.lin.svft_m["default"].add_(1)
+    again.save_pretrained(tmp_path)
+    assert path.read_bytes() != whole
+    peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
