@@ -58,11 +58,16 @@ def retry(options: Namespace) -> int:
     from cluster import submission
 
     with sweep.locked(options.folder):
+        active = sweep.active(options.folder.resolve())
         there = _named(options)
-        again = [state.run for state in states.of(there) if state.name in (FAILED, CANCELLED)]
-        if again:
-            submission.queue(there, again, there.settings)
-    print(f"sweep {there.name}: {len(again)} submitted again")
+        ended = [state.run for state in states.of(there) if state.name in (FAILED, CANCELLED)]
+        for run in (run for run in ended if run.key in active):
+            name, other = active[run.key]
+            there.join(run, other, name)
+        again = [run for run in ended if run.key not in active]
+        submission.queue(there, again, there.settings)
+    in_queue = f", {len(ended) - len(again)} in the queue of another sweep" if len(again) < len(ended) else ""
+    print(f"sweep {there.name}: {len(again)} submitted again{in_queue}")
     return 0
 
 
@@ -70,11 +75,14 @@ def cancel(options: Namespace) -> int:
     with sweep.locked(options.folder):
         there = _named(options)
         active = [state.run for state in states.of(there) if state.name in (QUEUED, RUNNING)]
-        for run in active:
+        own = [run for run in active if run.elsewhere is None]
+        for run in own:
             run.cancelled = True
         there.write()
-        slurm.cancel([run.job for run in active if run.job])
-    print(f"sweep {there.name}: {len(active)} cancelled; their checkpoints stay")
+        slurm.cancel([run.job for run in own])
+    print(f"sweep {there.name}: {len(own)} cancelled; their checkpoints stay")
+    for name in sorted({run.elsewhere for run in active if run.elsewhere}):
+        print(f"left alone: runs of sweep {name}; take them out of the queue with: python -m cluster cancel {name}")
     return 0
 
 
@@ -127,7 +135,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _counts(found: list[states.State]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in states.count(found).items())
+    return ", ".join(f"{number} {name}" for name, number in states.count(found).items()) or "no runs"
 
 
 def _table(title: str) -> Table:

@@ -1,9 +1,11 @@
 """What is asked of SLURM: submit, what became of jobs, cancel, requeue. Jobs are submitted through submitit."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = {"nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min", "stderr_to_stdout"}
 IN_QUEUE = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 AT_WORK = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+TOKEN = re.compile(r"svft-[0-9a-f]{32}")
 ARRAY_LIMIT = 1000  # SLURM's MaxArraySize is 1001 unless a cluster says otherwise
 
 
@@ -28,6 +31,10 @@ def check() -> None:
         raise SlurmError(f"there is no SLURM here: {', '.join(missing)} not found")
 
 
+def new_token() -> str:
+    return f"svft-{uuid.uuid4().hex}"
+
+
 def submit(
     function: Callable[..., Any],
     arguments: Sequence[Any],
@@ -35,11 +42,12 @@ def submit(
     folder: Path,
     name: str,
     cwd: str,
+    token: str,
     settings: dict[str, Any],
 ) -> list[str]:
     """Queue `function(argument)` for each of at most ARRAY_LIMIT, as one array that starts in `cwd`; the job ids.
 
-    Raises SlurmError and SettingError.
+    `token` is put into the jobs' comment, for `by_ticket`. Raises SlurmError and SettingError.
     """
     import submitit
 
@@ -47,6 +55,7 @@ def submit(
     python = options.pop("python", None)
     setup = [f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"', *options.pop("setup", [])]
     more = {"chdir": cwd, **options.pop("additional_parameters", {})}
+    more["comment"] = " ".join(filter(None, (more.get("comment"), token)))
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", **({"slurm_python": python} if python else {}))
         executor.update_parameters(
@@ -70,6 +79,13 @@ def in_queue(jobs: Sequence[str]) -> dict[str, tuple[str, str]]:
     rows = (line.strip().split("|", 2) for line in text.splitlines())
     found = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
     return {job: found[job] for job in jobs if job in found and found[job][0] in IN_QUEUE | AT_WORK}
+
+
+def by_ticket() -> dict[str, str]:
+    """The ids of jobs that SLURM knows of and `submit` gave a token to, by "<token>_<index in the array>"."""
+    lines = _call("squeue", "--noheader", "--array", "--states=all", "--format=%i %k").splitlines()
+    found = [(line.split()[0], TOKEN.search(line)) for line in lines if line.strip()]
+    return {f"{token[0]}_{job.partition('_')[2] or 0}": job for job, token in found if token}
 
 
 def ended(job: str) -> str:

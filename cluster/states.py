@@ -28,12 +28,12 @@ class State:
 
 def of(sweep: Sweep) -> list[State]:
     """In the order of submission. Raises SlurmError where SLURM does not answer."""
+    sweep.find_jobs()
     queue = slurm.in_queue([run.job for run in sweep.runs.values() if run.job])
-    return [_state(run, queue, sweep.log) for run in sweep.runs.values()]
+    return [_state(run, queue, sweep.log_of(run)) for run in sweep.runs.values()]
 
 
-def _state(run: Run, queue: dict[str, tuple[str, str]], logs: Path) -> State:
-    log = logs / f"{run.job}_0_log.out"
+def _state(run: Run, queue: dict[str, tuple[str, str]], log: Path) -> State:
     if run.job in queue:
         state, reason = queue[run.job]
         if state in slurm.IN_QUEUE:

@@ -25,7 +25,7 @@ class Submitted:
     """What became of the runs that were asked for."""
 
     sweep: Sweep
-    new: dict[str, tuple[Run, DictConfig]] = field(default_factory=dict)
+    new: dict[str, Run] = field(default_factory=dict)
     done: dict[str, Run] = field(default_factory=dict)
     queued: dict[str, Run] = field(default_factory=dict)
     refused: list[Exception] = field(default_factory=list)
@@ -49,36 +49,41 @@ def submit(configurations: Iterable[DictConfig], number: int, settings: dict[str
     slurm.check()
     folder = Path(settings["folder"]).resolve() / settings["name"]
     with sweep.locked(folder.parent):
+        active = sweep.active(folder.parent)
         there = sweep.read(folder) if (folder / sweep.FILE).exists() else Sweep(folder, os.getcwd())
         if there.cwd != os.getcwd():
             raise SettingError(
                 f"sweep {there.name} was submitted from {there.cwd}; go there, or give another hydra.launcher.name"
             )
-        active = sweep.active(folder.parent)
         result = Submitted(there)
         with bar(number, "freezing") as progress:
             for cfg in configurations:
                 _sort(cfg, result, active)
                 progress.update()
-        for run, cfg in result.new.values():
-            there.take(run, cfg)
-        queue(there, [run for run, _ in result.new.values()], settings)
+        queue(there, list(result.new.values()), settings)
     return result
 
 
-def _sort(cfg: DictConfig, result: Submitted, active: set[str]) -> None:
+def _sort(cfg: DictConfig, result: Submitted, active: dict[str, tuple[str, Run]]) -> None:
+    there = result.sweep
     try:
         models.complete(cfg)
-        run = result.sweep.describe(cfg, _wanted(cfg))
+        run = there.describe(cfg, _wanted(cfg))
     except (models.ModelError, SettingError, OmegaConfBaseException) as error:
         result.refused.append(error)
         return
     if run.key in active:
-        result.queued[run.key] = run
+        name, other = active[run.key]
+        if run.key not in there.runs or there.runs[run.key].job != other.job:
+            there.take(run, cfg)
+            there.join(run, other, name)
+        result.queued[run.key] = there.runs[run.key]
     elif run.is_done() and not cfg.force:
+        there.take(run, cfg)
         result.done[run.key] = run
-    else:
-        result.new.setdefault(run.key, (run, cfg))
+    elif run.key not in result.new:
+        there.take(run, cfg)
+        result.new[run.key] = run
 
 
 def _wanted(cfg: DictConfig) -> list[list[str]]:
@@ -91,15 +96,19 @@ def _wanted(cfg: DictConfig) -> list[list[str]]:
 
 
 def queue(there: Sweep, runs: Sequence[Run], settings: dict[str, Any]) -> None:
-    """Give each run a job, in arrays; the sweep's file knows of a job as soon as SLURM does."""
+    """Give each run a job, in arrays; the sweep's file has the id of each job, or, before that, what tells it."""
     commit = provenance.code()["commit"]
     there.settings = dict(settings)
     there.write()
     for chunk in (runs[start : start + slurm.ARRAY_LIMIT] for start in range(0, len(runs), slurm.ARRAY_LIMIT)):
         jobs = [Job(run.frozen, settings["requeue_limit"], commit, again=bool(run.jobs)) for run in chunk]
         options = {key: value for key, value in settings.items() if key not in OWN}
-        ids = slurm.submit(work, jobs, folder=there.log, name=there.name, cwd=there.cwd, settings=options)
+        token = slurm.new_token()
+        for index, run in enumerate(chunk):
+            run.ticket, run.elsewhere, run.cancelled = f"{token}_{index}", None, False
+        there.write()
+        ids = slurm.submit(work, jobs, folder=there.log, name=there.name, cwd=there.cwd, token=token, settings=options)
         for run, job in zip(chunk, ids, strict=True):
             run.jobs.append(job)
-            run.cancelled = False
+            run.ticket = None
         there.write()

@@ -28,7 +28,11 @@ FILE = "sweep.json"
 
 @dataclass
 class Run:
-    """One run of a sweep. where: the folder of its method's runs; jobs: ids of SLURM, the latest last."""
+    """One run of a sweep.
+
+    where: the folder of its method's runs; jobs: ids of SLURM, the latest last, and `elsewhere` the sweep which that
+    one belongs to (None: this one); ticket: what a job has in its comment that is asked for, until its id is known.
+    """
 
     key: str
     identity: str
@@ -39,6 +43,8 @@ class Run:
     frozen: Frozen | None = None
     jobs: list[str] = field(default_factory=list)
     cancelled: bool = False
+    elsewhere: str | None = None
+    ticket: str | None = None
 
     @property
     def job(self) -> str | None:
@@ -81,6 +87,10 @@ class Sweep:
     def log(self) -> Path:
         return self.folder / "log"
 
+    def log_of(self, run: Run) -> Path:
+        """What the latest job of `run` prints."""
+        return self.folder.parent / (run.elsewhere or self.name) / "log" / f"{run.job}_0_log.out"
+
     def write(self) -> None:
         runs = [asdict(run) for run in self.runs.values()]
         files.write_json(self.folder / FILE, {"schema": 1, "cwd": self.cwd, "settings": self.settings, "runs": runs})
@@ -100,6 +110,21 @@ class Sweep:
         run.frozen = freeze(cfg, self.folder / "configs" / f"{run.key}.yaml")
         run.jobs = self.runs[run.key].jobs if run.key in self.runs else []
         self.runs[run.key] = run
+
+    def join(self, run: Run, other: Run, name: str) -> None:
+        """Let `run` be what another sweep, of this name, has in the queue."""
+        run.jobs.append(other.job)
+        run.elsewhere, run.cancelled = other.elsewhere or name, False
+
+    def find_jobs(self) -> bool:
+        """Whether SLURM had jobs that a submission asked for which was killed before it had noted them."""
+        asked = [run for run in self.runs.values() if run.ticket]
+        found = slurm.by_ticket() if asked else {}
+        for run in asked:
+            if run.ticket in found:
+                run.jobs.append(found[run.ticket])
+                run.ticket = None
+        return any(run.ticket is None for run in asked)
 
 
 def read(folder: Path) -> Sweep:
@@ -128,8 +153,15 @@ def locked(parent: Path) -> Iterator[None]:
         yield
 
 
-def active(parent: Path) -> set[str]:
-    """The keys of the runs in any sweep of `parent` that SLURM still has to do or is doing. Raises SlurmError."""
-    runs = [run for folder in folders(parent) for run in read(folder).runs.values() if run.job]
-    jobs = slurm.in_queue([run.job for run in runs])
-    return {run.key for run in runs if run.job in jobs}
+def active(parent: Path) -> dict[str, tuple[str, Run]]:
+    """By key, the runs that SLURM still has to do or is doing, and a sweep of `parent` that has them.
+
+    To be called by the one that holds the lock. Raises SlurmError.
+    """
+    there = [read(folder) for folder in folders(parent)]
+    for one in there:
+        if one.find_jobs():
+            one.write()
+    runs = [(one.name, run) for one in there for run in one.runs.values() if run.job]
+    jobs = slurm.in_queue([run.job for _, run in runs])
+    return {run.key: (name, run) for name, run in runs if run.job in jobs}

@@ -17,7 +17,7 @@ class RunFailed(SettingError):
 
 def wait(submitted: Submitted) -> None:
     """Until none of the runs is in the queue; then each failure is told. Ctrl-C leaves the jobs where they are."""
-    runs = [*(run for run, _ in submitted.new.values()), *submitted.queued.values()]
+    runs = [*submitted.new.values(), *submitted.queued.values()]
     try:
         with bar(len(runs), submitted.sweep.name) as progress:
             while waiting := slurm.in_queue([run.job for run in runs if run.job]):

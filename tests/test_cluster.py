@@ -1,13 +1,16 @@
 """The parts of cluster/ that need no SLURM; tests/cluster/ has one."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from cluster import slurm, states, submission, sweep
+from cluster import slurm, states, submission, sweep, waiting
 from cluster.__main__ import main
 from cluster.frozen import freeze, thaw
 from harness import config, files, record
@@ -20,22 +23,42 @@ SETTINGS = {"name": "runs", "wait": False, "requeue_limit": 3}
 def queue(monkeypatch, tmp_path) -> dict[str, tuple[str, str]]:
     """What squeue says, instead of a SLURM; what is submitted is pending."""
     jobs: dict[str, tuple[str, str]] = {}
+    tickets: dict[str, str] = {}
+    numbers = count()
 
-    def submit(function, arguments, **options) -> list[str]:
-        new = [f"{len(jobs)}_{index}" for index, _ in enumerate(arguments)]
+    def submit(function, arguments, *, token, **options) -> list[str]:
+        array = next(numbers)
+        new = [f"{array}_{index}" for index, _ in enumerate(arguments)]
         jobs.update(dict.fromkeys(new, ("PENDING", "Resources")))
+        tickets.update({f"{token}_{index}": job for index, job in enumerate(new)})
         return new
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slurm, "check", lambda: None)
     monkeypatch.setattr(slurm, "submit", submit)
     monkeypatch.setattr(slurm, "in_queue", lambda asked: {job: jobs[job] for job in asked if job in jobs})
+    monkeypatch.setattr(slurm, "by_ticket", lambda: tickets)
     monkeypatch.setattr(slurm, "ended", lambda job: "")
     return jobs
 
 
 def submit(cfgs, **settings) -> submission.Submitted:
     return submission.submit(cfgs, len(cfgs), {**SETTINGS, "folder": "sweeps", **settings})
+
+
+@contextmanager
+def killed_after_sbatch() -> Iterator[None]:
+    """A submission that ends before the ids of its jobs are in the sweep's file."""
+    handed_over = slurm.submit
+
+    def submit(*args, **options) -> None:
+        handed_over(*args, **options)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "submit", submit)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def test_a_frozen_configuration_has_the_identity_of_the_composed_one(composed, tmp_path):
@@ -77,6 +100,63 @@ def test_a_run_that_is_in_the_queue_under_any_name_is_not_submitted_again(compos
     assert str(submit([plain], name="other")) == "sweep other: 1 submitted"
 
 
+def test_a_sweep_has_the_runs_too_that_another_one_has_in_the_queue_or_has_done(composed, queue, capsys):
+    lora, plain, none = (composed(f"method={name}") for name in ("lora", "svft_plain", "none"))
+    first = submit([lora, plain], name="first").sweep
+    second = submit([lora, none], name="second").sweep
+    theirs, _ = first.runs.values()
+    ours, own = second.runs.values()
+    assert ours.job == theirs.job != own.job
+    first.log.mkdir()
+    log_of(first, theirs).write_text(f"{states.ATTEMPT}job_id=1)\ntraining:  30%|███       | 12/40 [00:05<00:11]")
+    queue[theirs.job] = ("RUNNING", "None")
+    assert [(state.name, state.detail) for state in states.of(second)] == [
+        ("running", "training 12/40"), ("queued", "Resources"),
+    ]  # fmt: skip
+    cancelled = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "cancel", cancelled.extend)
+        assert main(["cancel", "second"]) == 0
+    assert cancelled == [own.job]
+    assert "runs of sweep first" in capsys.readouterr().out
+    queue.clear()
+    record_of(theirs, "done", {name: {"validation": {}, "test": {}} for name, _ in theirs.wanted})
+    assert str(submit([lora], name="third")) == "sweep third: 1 done before"
+    for name, expected in {"second": ["done", "cancelled"], "third": ["done"]}.items():
+        assert [state.name for state in states.of(sweep.read(Path("sweeps", name).resolve()))] == expected
+
+
+def test_a_failed_run_that_another_sweep_has_queued_again_is_not_queued_by_retry(composed, queue, capsys):
+    cfg = composed("method=lora")
+    submit([cfg], name="first")
+    queue.clear()
+    again = submit([cfg], name="second").sweep
+    assert main(["retry", "first"]) == 0
+    assert "first: 0 submitted again, 1 in the queue of another sweep" in capsys.readouterr().out
+    (run,) = sweep.read(Path("sweeps/first").resolve()).runs.values()
+    assert [run.job] == [run.job for run in again.runs.values()] == list(queue)
+
+
+def test_jobs_of_a_submission_that_was_killed_before_it_had_noted_them_are_found(composed, queue):
+    cfgs = [composed("method=lora", f"seed={seed}") for seed in range(2)]
+    with killed_after_sbatch():
+        submit(cfgs)
+    assert [state.name for state in states.of(sweep.read(Path("sweeps/runs").resolve()))] == ["queued", "queued"]
+    assert str(submit(cfgs, name="other")) == "sweep other: 2 in the queue already"
+    there = submit(cfgs)
+    assert str(there) == "sweep runs: 2 in the queue already"
+    assert [run.job for run in there.sweep.runs.values()] == list(queue)
+
+
+def test_waiting_is_for_the_runs_that_were_in_the_queue_before_too(composed, queue, monkeypatch, capsys):
+    cfg = composed("method=lora")
+    submit([cfg])
+    submitted = submit([cfg], name="other")
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: queue.clear())
+    waiting.wait(submitted)
+    assert "failed, its job ended without a record" in capsys.readouterr().err
+
+
 def test_another_seed_folder_or_setting_is_another_run(composed, queue):
     cfgs = [composed("method=lora", *more) for more in ((), ("seed=1",), ("runs_dir=b",), ("train.lr=0.5",))]
     assert str(submit(cfgs)) == "sweep runs: 4 submitted"
@@ -91,7 +171,7 @@ def record_of(run: sweep.Run, status: str, scores: dict, failure: dict | None = 
 
 def test_a_run_is_done_with_all_its_scores_and_is_then_not_submitted(composed, queue):
     cfg = composed("method=lora", "evaluate.benchmarks=[micro_gsm]")
-    run, _ = submit([cfg]).new.popitem()[1]
+    run = submit([cfg]).new.popitem()[1]
     queue.clear()
     record_of(run, "done", {"micro_gsm": {"validation": {}}})
     assert not run.is_done()

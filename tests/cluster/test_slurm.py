@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from cluster import slurm, states, sweep
-from cluster.__main__ import main
+from cluster import slurm, states, submission, sweep
+from cluster.__main__ import LAUNCHER, main
 from harness import record
 from tests import processes
 from tests.conftest import ROOT, TINY
 from tests.harness.test_interruption import adapter, predictions, read, there_is, without_clocks
+from tests.test_cluster import killed_after_sbatch
 
 pytestmark = pytest.mark.cluster
 
@@ -112,6 +114,23 @@ def test_submitting_returns_at_once_and_runs_nothing_twice(desk):
     assert "2 of 2 runs are done" in said
     assert records(kept) == records(desk.runs)
     assert len(records(kept)) == 2
+
+
+def test_jobs_of_a_submission_that_was_killed_before_it_had_noted_them_are_found(desk, composed):
+    settings = OmegaConf.to_container(OmegaConf.load(LAUNCHER)) | {
+        "name": "runs", "folder": str(desk.sweeps), "cpus_per_task": 1,
+        "additional_parameters": {"hold": True, "comment": "a word of mine"},
+    }  # fmt: skip
+    del settings["_target_"]
+    cfgs = [composed("method=none", f"seed={seed}", f"runs_dir={desk.runs}") for seed in (0, 1)]
+    with killed_after_sbatch():
+        submission.submit(cfgs, 2, settings)
+    assert desk.states() == ["queued", "queued"]
+    assert str(submission.submit(cfgs, 2, settings)) == "sweep runs: 2 in the queue already"
+    assert len(set(desk.jobs())) == 2
+    assert "2 cancelled" in desk.say("cancel")[1]
+    assert desk.states() == ["cancelled", "cancelled"]
+    assert not slurm.in_queue(desk.jobs())
 
 
 def records(runs: Path) -> dict[Path, bytes]:
