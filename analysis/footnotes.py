@@ -12,7 +12,7 @@ LONGEST_REASON = 500  # characters of an exception's message
 
 
 def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broken: list[str]) -> Iterator[str]:
-    """runs: of frames.runs_frame; rows and cells: of tables.Results; broken: sentences on unreadable records."""
+    """runs: of frames.runs_frame; rows and cells: of tables.Results; broken: what is not counted, and why."""
     labels = dict(zip(rows["key"], rows["label"], strict=True))
     yield from _setting_notes(runs, rows)
     yield from _statistics_notes(cells)

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = options.runs / PATTERNS
     if not path.exists():
         sys.exit(f"no {path}, from which the patterns are drawn")
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(plots.STYLE | {"text.parse_math": True}):
         plots.save(figure(json.loads(path.read_text(encoding="utf-8"))), options.out, NAME)
     print(f"{options.out}/{NAME}.{{svg,png}}")
 

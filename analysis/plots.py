@@ -47,6 +47,7 @@ STYLE = {
     "xtick.labelsize": 8, "ytick.labelsize": 8, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY,
     "xtick.color": GREY, "ytick.color": GREY, "axes.spines.top": False, "axes.spines.right": False,
     "svg.hashsalt": "svft-bench", "svg.fonttype": "path",
+    "text.parse_math": False,  # labels are the user's
 }  # fmt: skip
 
 
@@ -206,9 +207,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the figures (default: {OUT})")
     options = parser.parse_args(arguments)
     try:
-        found = [result for result in results(options.runs) if _drawable(result)]
+        there = results(options.runs)
     except RecordError as error:
         sys.exit(str(error))
+    for sentence in (sentence for result in there for sentence in result.broken):
+        print(f"not drawn: {sentence}", file=sys.stderr)
+    found = [result for result in there if _drawable(result)]
     if not found:
         print(f"no finished run below {options.runs}; `python run.py` makes one", file=sys.stderr)
     with matplotlib.rc_context(STYLE):

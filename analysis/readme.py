@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--tables", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    text = options.readme.read_text(encoding="utf-8")
     try:
+        text = options.readme.read_text(encoding="utf-8")
         new = filled(text, options.tables)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     if options.check and new != text:
         print(f"{options.readme} is not what the tables say; `python -m analysis.readme` writes it", file=sys.stderr)

@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
     if frame.empty:
         print(f"no finished run of {NAME} below {options.runs}", file=sys.stderr)
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(plots.STYLE | {"text.parse_math": True}):
         figures = {f"{NAME}_printed": printed_figure(paper.reference(PRINTED))}
         if len(frame):
             figures[NAME] = figure(frame)

@@ -28,7 +28,10 @@ CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_
 
 @dataclass(frozen=True)
 class Results:
-    """What one table says: `rows` one a key (columns ROW), in order; `cells` one a key, benchmark and scorer (CELL)."""
+    """What one table says: `rows` one a key (columns ROW), in order; `cells` one a key, benchmark and scorer (CELL).
+
+    broken: sentences on records that cannot be read; `notes` has them too.
+    """
 
     task: str
     model: str
@@ -36,6 +39,7 @@ class Results:
     rows: pd.DataFrame
     cells: pd.DataFrame
     notes: list[str]
+    broken: list[str]
 
 
 def results(runs: Path) -> list[Results]:
@@ -69,12 +73,12 @@ def _results(
 ) -> Results:
     runs, left_out = _with_enough_seeds(runs)
     budget = budget_note([r for r in searched if r.run["label"] in set(runs["label"])])
-    broken = [*broken, *([f"{left_out} rows of fewer than {ENOUGH} seeds"] if left_out else [])]
+    not_counted = [*broken, *([f"{left_out} rows of fewer than {ENOUGH} seeds"] if left_out else [])]
     rows = table_rows(runs)
     cells = table_cells(scores[scores["key"].isin(rows["key"])])
     first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
-    notes = [*footnotes(runs, rows, cells, broken), *([budget] if budget else [])]
-    return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes)
+    notes = [*footnotes(runs, rows, cells, not_counted), *([budget] if budget else [])]
+    return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes, broken)
 
 
 def _with_enough_seeds(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:

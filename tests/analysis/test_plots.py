@@ -101,6 +101,20 @@ def test_of_two_lines_close_together_the_lower_is_named_below_it(add, tmp_path):
     assert (texts["Full-FT (9)"].get_va(), texts["Head (9)"].get_va()) == ("bottom", "top")
 
 
+def test_dollars_in_a_label_are_dollars(add, tmp_path):
+    for label in ("$x_{1$", "LoRA ($5, not $6)"):
+        add(label, 0, {"strict": "0011"})
+    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")])
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 1
+
+
+def test_a_record_that_cannot_be_read_is_told(add, tmp_path, capsys):
+    add("LoRA", 0, {"strict": "0011"}).write_text("{")
+    add("LoRA", 1, {"strict": "0011"})
+    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")])
+    assert "not drawn: toy/tiny/lora/v-" in capsys.readouterr().err
+
+
 def test_one_method_alone_can_be_drawn(add, tmp_path):
     add("LoRA", 0, {"strict": "0011"})
     plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])

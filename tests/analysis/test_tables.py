@@ -238,6 +238,11 @@ def test_a_readme_with_an_unknown_table_names_the_tables_there_are(tmp_path, cap
     assert "no table is named 'tyo'" in capsys.readouterr().err
 
 
+def test_a_readme_that_is_not_there_is_a_sentence(tmp_path, capsys):
+    assert readme.main(["--readme", str(tmp_path / "nowhere.md")]) == 1
+    assert "No such file or directory" in capsys.readouterr().err
+
+
 def test_rows_of_fewer_than_three_seeds_are_left_out_where_others_have_them():
     runs = pd.DataFrame([("a", 0), ("a", 1), ("a", 2), ("b", 0)], columns=["key", "seed"]).assign(status="done")
     kept, left_out = tables._with_enough_seeds(runs)
