@@ -31,13 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _submit(arguments[1:])
     options = _parser().parse_args(arguments)
     from cluster import commands
-    from harness.record import RecordError
-    from harness.settings import SettingError
+    from harness.command_line import fail
 
     try:
         return getattr(commands, options.command)(options)
-    except (SettingError, RecordError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        fail(error)
         return 1
 
 

@@ -1,20 +1,20 @@
 """The commands of `python -m cluster`, but for submit. Each returns the exit code."""
 
+import shlex
 import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from cluster import slurm, states, sweep
 from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from harness import files, record
+from harness import files, lock, record, terminal
+from harness.settings import SettingError
 
 COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
-WIDTH = 140  # of a table that goes to a file
 
 
 def status(options: Namespace) -> int:
@@ -23,41 +23,48 @@ def status(options: Namespace) -> int:
         return _overview(options.folder)
     there = _named(options)
     found = states.of(there)
-    table = _table(options.name)
+    table = _table(_plain(options.name))
     for name in ("Run", "Job", "State", "Progress or reason"):
         table.add_column(name, no_wrap=name in ("Job", "State"), overflow="fold")
     for state in found:
         colour = COLOURS[state.name]
         table.add_row(
-            state.run.label,
+            _plain(state.run.label),
             state.run.job or "",
             f"[{colour}]{state.name}[/]" if colour else state.name,
             _plain(state.detail),
         )
-    console = _console()
+    console = terminal.console()
     console.print(table)
     console.print(_counts(found))
     if any(state.name in (FAILED, CANCELLED) for state in found):
         console.print(f"logs: {there.log}", style="dim", soft_wrap=True)
-        console.print(f"queue them again: python -m cluster retry {options.name}", style="dim")
+        console.print(f"queue them again: python -m cluster retry {shlex.quote(options.name)}", style="dim")
     return int(any(state.name == FAILED for state in found))
 
 
 def _overview(folder: Path) -> int:
     """Every sweep in a line."""
-    there = [sweep.read(path) for path in sweep.folders(folder.resolve())]
+    there = sweep.folders(folder.resolve())
     if not there:
         print(f"no sweep has been submitted ({folder}): python -m cluster submit experiment=...")
-    for one in there:
-        print(f"{one.name}: {_counts(states.of(one))}")
-    return 0
+    damaged = 0
+    for path in there:
+        try:
+            one = sweep.read(path)
+        except SettingError as error:
+            damaged += 1
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            print(f"{one.name}: {_counts(states.of(one))}")
+    return int(bool(damaged))
 
 
 def retry(options: Namespace) -> int:
     """Failed and cancelled runs, with the configurations that were frozen then."""
     from cluster import submission
 
-    with sweep.locked(options.folder):
+    with lock.turn(options.folder):
         active = sweep.active(options.folder.resolve())
         there = _named(options)
         ended = [state.run for state in states.of(there) if state.name in (FAILED, CANCELLED)]
@@ -65,14 +72,14 @@ def retry(options: Namespace) -> int:
             name, other = active[run.key]
             there.join(run, other, name)
         again = [run for run in ended if run.key not in active]
-        submission.queue(there, again, there.settings)
+        submission.queue(there, again, there.settings, retry=True)
     in_queue = f", {len(ended) - len(again)} in the queue of another sweep" if len(again) < len(ended) else ""
     print(f"sweep {there.name}: {len(again)} submitted again{in_queue}")
     return 0
 
 
 def cancel(options: Namespace) -> int:
-    with sweep.locked(options.folder):
+    with lock.turn(options.folder):
         there = _named(options)
         active = [state.run for state in states.of(there) if state.name in (QUEUED, RUNNING)]
         own = [run for run in active if run.elsewhere is None]
@@ -82,7 +89,7 @@ def cancel(options: Namespace) -> int:
         slurm.cancel([run.job for run in own])
     print(f"sweep {there.name}: {len(own)} cancelled; their checkpoints stay")
     for name in sorted({run.elsewhere for run in active if run.elsewhere}):
-        print(f"left alone: runs of sweep {name}; take them out of the queue with: python -m cluster cancel {name}")
+        print(f"left alone: runs of sweep {name}, for which there is: python -m cluster cancel {shlex.quote(name)}")
     return 0
 
 
@@ -91,15 +98,15 @@ def collect(options: Namespace) -> int:
     there = _named(options)
     found = states.of(there)
     done = [state.run for state in found if state.name == DONE]
-    table = _table(options.name)
+    table = _table(_plain(options.name))
     for name in ("Run", "Scores"):
         table.add_column(name, overflow="fold")
     for run in done:
         path, value = run.find_record()
-        table.add_row(run.label, _scores(value))
+        table.add_row(_plain(run.label), _plain(_scores(value)))
         if options.into:
             _copy(path.parent, options.into / Path(*path.parent.parts[-5:]))
-    console = _console()
+    console = terminal.console()
     console.print(table)
     missing = [state for state in found if state.name != DONE]
     for state in missing:
@@ -126,12 +133,22 @@ def _named(options: Namespace) -> sweep.Sweep:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A run's folder, whole or not at all; a run that is there already stays as it is."""
-    if (target / record.FILE).exists():
+    """A run's folder, whole or not at all; a run that is there already with all its scores stays as it is."""
+    if _has_scores_of(source, target):
         return
     files.write_folder(target, lambda partial: shutil.copytree(
         source, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint", ".lock", "wandb")
     ))  # fmt: skip
+
+
+def _has_scores_of(source: Path, target: Path) -> bool:
+    try:
+        ours, theirs = (record.read(folder / record.FILE) for folder in (source, target))
+    except record.RecordError:
+        return False
+    return theirs.status == ours.status and all(
+        split in theirs.scores.get(benchmark, {}) for benchmark, splits in ours.scores.items() for split in splits
+    )
 
 
 def _counts(found: list[states.State]) -> str:
@@ -140,10 +157,6 @@ def _counts(found: list[states.State]) -> str:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_style="bold", header_style="bold", box=box.SIMPLE)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ GRACE = 60  # seconds that a process of several waits for the first one
 class Job:
     """limit: how often the job may go back into the queue; commit: of the code when it was submitted.
 
-    again: the run has had a job before, and `force` meant that one.
+    again: `force` has been obeyed by a job before.
     """
 
     frozen: Frozen

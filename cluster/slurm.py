@@ -53,8 +53,12 @@ def submit(
 
     options = {key: value for key, value in settings.items() if value is not None}
     python = options.pop("python", None)
-    setup = [f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"', *options.pop("setup", [])]
-    more = {"chdir": cwd, **options.pop("additional_parameters", {})}
+    lines = options.pop("setup", [])
+    setup = [
+        f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"',
+        *([lines] if isinstance(lines, str) else lines),
+    ]
+    more = {"chdir": cwd, "requeue": True, **options.pop("additional_parameters", {})}
     more["comment"] = " ".join(filter(None, (more.get("comment"), token)))
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", **({"slurm_python": python} if python else {}))
@@ -126,12 +130,18 @@ def cancel(jobs: Sequence[str]) -> None:
 
 def is_running() -> bool:
     """Whether SLURM lets the job of this process go on; not so one that was cancelled, or that it puts back itself."""
-    return "JobState=RUNNING" in _call("scontrol", "show", "job", "-o", os.environ["SLURM_JOB_ID"]).split()
+    return "JobState=RUNNING" in _call("scontrol", "show", "job", "-o", own_job()).split()
 
 
 def requeue() -> None:
     """Put the job of this process back into the queue, which ends it."""
-    _call("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
+    _call("scontrol", "requeue", own_job())
+
+
+def own_job() -> str:
+    """The id of the job of this process. The last task of an array has that of the whole array as its SLURM_JOB_ID."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def restarts() -> int:

@@ -1,18 +1,19 @@
 """Handing runs over to SLURM, each only once."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from cluster import slurm, sweep
 from cluster.job import Job, work
 from cluster.sweep import Run, Sweep
-from harness import config, evaluator, models, provenance
+from harness import config, evaluator, lock, models, provenance
+from harness.command_line import sentence
 from harness.progress import bar
 from harness.settings import SettingError
 from tasks.base import DataError
@@ -47,8 +48,8 @@ def submit(configurations: Iterable[DictConfig], number: int, settings: dict[str
     Raises SettingError and SlurmError; a configuration that cannot be resolved is left out, with the reason.
     """
     slurm.check()
-    folder = Path(settings["folder"]).resolve() / settings["name"]
-    with sweep.locked(folder.parent):
+    folder = Path(settings["folder"]).resolve() / _name(settings["name"])
+    with lock.turn(folder.parent):
         active = sweep.active(folder.parent)
         there = sweep.read(folder) if (folder / sweep.FILE).exists() else Sweep(folder, os.getcwd())
         if there.cwd != os.getcwd():
@@ -69,11 +70,18 @@ def _sort(cfg: DictConfig, result: Submitted, active: dict[str, tuple[str, Run]]
     try:
         models.complete(cfg)
         run = there.describe(cfg, _wanted(cfg))
-    except (models.ModelError, SettingError, OmegaConfBaseException) as error:
+    except Exception as error:
+        if sentence(error) is None:
+            raise
         result.refused.append(error)
         return
     if run.key in active:
         name, other = active[run.key]
+        if more := [" ".join(scores) for scores in run.wanted if other.wanted and scores not in other.wanted]:
+            result.refused.append(SettingError(
+                f"{run.label} is in the queue of sweep {name} without {', '.join(more)}; submit again when it is done"
+            ))  # fmt: skip
+            return
         if run.key not in there.runs or there.runs[run.key].job != other.job:
             there.take(run, cfg)
             there.join(run, other, name)
@@ -86,6 +94,16 @@ def _sort(cfg: DictConfig, result: Submitted, active: dict[str, tuple[str, Run]]
         result.new[run.key] = run
 
 
+def _name(name: object) -> str:
+    """What a folder of sweeps can have, SLURM's file names can hold (% begins a pattern) and a command line can say."""
+    if not re.fullmatch(r"[^-./%\s][^/%\n]*", str(name)):
+        raise SettingError(
+            f"hydra.launcher.name={str(name)!r} is no name of a sweep: "
+            "it is empty, has / or %, or begins with - or a dot"
+        )
+    return str(name)
+
+
 def _wanted(cfg: DictConfig) -> list[list[str]]:
     """Benchmarks and splits that the run is to score; none where the data are not at hand to say so."""
     try:
@@ -95,13 +113,16 @@ def _wanted(cfg: DictConfig) -> list[list[str]]:
     return [[benchmark.name, split] for benchmark, split in evaluator.wanted(cfg, task)]
 
 
-def queue(there: Sweep, runs: Sequence[Run], settings: dict[str, Any]) -> None:
-    """Give each run a job, in arrays; the sweep's file has the id of each job, or, before that, what tells it."""
+def queue(there: Sweep, runs: Sequence[Run], settings: dict[str, Any], *, retry: bool = False) -> None:
+    """Give each run a job, in arrays; the sweep's file has the id of each job, or, before that, what tells it.
+
+    retry: where a run has had a job before, `force` meant that one.
+    """
     commit = provenance.code()["commit"]
     there.settings = dict(settings)
     there.write()
     for chunk in (runs[start : start + slurm.ARRAY_LIMIT] for start in range(0, len(runs), slurm.ARRAY_LIMIT)):
-        jobs = [Job(run.frozen, settings["requeue_limit"], commit, again=bool(run.jobs)) for run in chunk]
+        jobs = [Job(run.frozen, settings["requeue_limit"], commit, again=retry and bool(run.jobs)) for run in chunk]
         options = {key: value for key, value in settings.items() if key not in OWN}
         token = slurm.new_token()
         for index, run in enumerate(chunk):

@@ -7,11 +7,8 @@
 A run is known by its identity, its seed and where its record goes, so it is found in whatever sweep it was submitted.
 """
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,15 +139,6 @@ def read(folder: Path) -> Sweep:
 
 def folders(parent: Path) -> list[Path]:
     return sorted(path.parent for path in parent.glob(f"*/{FILE}"))
-
-
-@contextmanager
-def locked(parent: Path) -> Iterator[None]:
-    """One process at a time submits, retries or cancels."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def active(parent: Path) -> dict[str, tuple[str, Run]]:

@@ -118,7 +118,7 @@ def hints() -> Iterator[None]:
     try:
         yield
     except SystemExit as stop:
-        if stop.code:
+        if type(stop) is SystemExit and stop.code == 1:
             hint(sys.argv[1:])
         raise
 

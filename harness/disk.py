@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 P, R = ParamSpec("P"), TypeVar("R")
 
 ANOTHER = "name another folder, or give yourself the permission to write there"
+READ = "give yourself the permission to read it, or name another"
 REMEDIES = {
     errno.ENOSPC: "make space there",
     errno.EDQUOT: "free some of your quota there",
@@ -27,6 +28,7 @@ REMEDIES = {
     errno.ESTALE: "the network disk was mounted anew; start again",
     errno.EPIPE: "who read the output has gone",
 }
+EITHER = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}  # of reading too
 _NUMBER = re.compile(r"\(os error (\d+)\)")  # safetensors and other libraries written in Rust
 _TORCH = re.compile(r"inline_container\.cc.*(unexpected pos|PytorchStreamWriter|open file failed)|basic_ios::clear")
 
@@ -41,7 +43,7 @@ def refuses(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException, place: Path | None = None) -> str:
-    """What to tell of an error that `refuses`; `place` is what was written to."""
+    """What to tell of an error that `refuses`; `place` is what was written to, where that is what was being done."""
     if isinstance(error, DiskError):
         return str(error)
     number = _number(error)
@@ -49,7 +51,10 @@ def sentence(error: BaseException, place: Path | None = None) -> str:
         number = errno.ENOSPC
     reason = os.strerror(number) if number else str(error)
     where = place or getattr(error, "filename", None) or "the output"
-    return f"{where} cannot be written: {reason}; {REMEDIES.get(number, ANOTHER)}, then start the same command again"
+    remedy = REMEDIES.get(number, ANOTHER)
+    if place is None and number in EITHER and getattr(error, "filename", None):
+        return f"{where} cannot be used: {reason}; {READ if remedy == ANOTHER else remedy}, then start again"
+    return f"{where} cannot be written: {reason}; {remedy}, then start the same command again"
 
 
 @contextmanager

@@ -40,11 +40,13 @@ def checkpoints(cfgs: Sequence[DictConfig]) -> Iterator[Finding]:
 
 def checkpoint(cfg: DictConfig) -> Iterator[Finding]:
     model = cfg.model
-    folder = models.local_folder(model.checkpoint)
+    try:
+        folder = models.folder_of(model)
+    except models.ModelError:
+        yield Finding("problem", f"model {model.name}: there is no folder {model.checkpoint}", "model.checkpoint=PATH")
+        return
     if folder is not None:
         yield from _folder(model, folder)
-    elif Path(model.checkpoint).is_absolute() or model.checkpoint.startswith((".", "~", "assets/")):
-        yield Finding("problem", f"model {model.name}: there is no folder {model.checkpoint}", "model.checkpoint=PATH")
     elif _is_cached(model):
         yield Finding("ok", f"model {model.name}: {model.checkpoint} is in the hub's cache")
     else:

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -36,15 +38,24 @@ class Lock:
         self._file.close()
 
 
-def _lock(file: TextIO, folder: Path) -> bool:
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """One process at a time in the folder, which is made; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / NAME).open("a") as file:
+        _lock(file, folder, wait=True)
+        yield
+
+
+def _lock(file: TextIO, folder: Path, *, wait: bool = False) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         file.close()
         raise
     except OSError as error:
         print(
-            f"warning: {folder} has no file locks ({error.strerror}); do not start the same run twice at a time",
+            f"warning: {folder} has no file locks ({error.strerror}); do not start the same command twice at a time",
             file=sys.stderr,
         )
         return False

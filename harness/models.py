@@ -185,7 +185,7 @@ def load_tokenizer(cfg: DictConfig):
     return tokenizer
 
 
-def _folder(cfg: DictConfig) -> Path | None:
+def folder_of(cfg: DictConfig) -> Path | None:
     """As `local_folder`. Raises ModelError where the checkpoint can only be a folder, and is none."""
     folder, path = local_folder(cfg.checkpoint), Path(cfg.checkpoint).expanduser()
     if folder is None and (path.is_absolute() or path.exists() or len(path.parts) > 2 or path.parts[0] == ".."):
@@ -197,7 +197,7 @@ def _folder(cfg: DictConfig) -> Path | None:
 
 
 def _from_checkpoint(cfg: DictConfig, auto, **options):
-    folder = _folder(cfg)
+    folder = folder_of(cfg)
     if folder is not None and not (folder / "config.json").is_file():
         raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no config.json; {_remedy(cfg)}")
     try:
@@ -220,7 +220,7 @@ def _from_checkpoint(cfg: DictConfig, auto, **options):
 
 def _file(cfg: DictConfig, name: str) -> Path | None:
     """A file of the checkpoint, fetched if need be; None where the checkpoint has no such file. Raises ModelError."""
-    folder = _folder(cfg)
+    folder = folder_of(cfg)
     if folder is not None:
         return folder / name if (folder / name).is_file() else None
     try:

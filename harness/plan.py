@@ -1,7 +1,6 @@
 """What a set of runs is: which of them are done, what they train, and what they need; nothing is started."""
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ import torch
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from harness import config, counting, devices, effort, models, provenance, record
+from harness import config, counting, devices, effort, models, provenance, record, terminal
 from harness.effort import HOUR, Effort, Records
 from harness.progress import bar
 from harness.roles import RoleError
@@ -23,7 +21,6 @@ from tasks.base import DataError
 
 TO_DO, UNKNOWN = "to do", "?"
 GIB = 2**30
-WIDTH = 140  # of a table that goes to a file
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
             found.append(_planned_or_problem(cfg, records, device))
             progress.update()
     device = device or devices.chosen(True)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = terminal.console()
     console.print(table(found, device))
     console.print(*summary(found), sep="\n", soft_wrap=True)
     console.print(*explanation(found, device), sep="\n", style="dim")

@@ -131,10 +131,8 @@ class RunFolder:
         if not self.created:
             return
         shutil.rmtree(self.path, ignore_errors=True)
-        for parent in self.path.parents[:5]:
-            if not parent.is_dir() or any(parent.iterdir()):
-                break
-            with suppress(OSError):  # another run has just begun in it
+        with suppress(OSError):  # one that is not empty, perhaps since this moment
+            for parent in self.path.parents[:5]:
                 parent.rmdir()
 
     def _clear(self) -> None:

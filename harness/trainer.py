@@ -217,7 +217,7 @@ def training_arguments(cfg: DictConfig, folder: Path) -> TrainingArguments:
         max_steps=t.max_steps or -1,
         lr_scheduler_type=t.schedule,
         warmup_steps=t.warmup_ratio,  # below 1: a share of the true number of optimiser steps
-        max_grad_norm=t.max_grad_norm,
+        max_grad_norm=t.max_grad_norm or 0,  # no limit
         bf16=t.precision == "bf16",
         logging_steps=t.log_every,
         logging_nan_inf_filter=False,

@@ -4,6 +4,7 @@ Hydra takes launchers from the package `hydra_plugins` alone. Its own launcher f
 the job starts, from files that may have been edited since, and a run that fails there is COMPLETED for SLURM.
 """
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class SlurmLauncher(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from cluster import submission, waiting
+        from cluster import slurm, submission, waiting
         from harness.command_line import fail
 
         settings = {**self.settings, "name": self.settings["name"] or self._experiment() or "runs"}
@@ -42,9 +43,12 @@ class SlurmLauncher(Launcher):
             fail(error)
         print(submitted)
         if settings["wait"]:
-            waiting.wait(submitted)
+            try:
+                waiting.wait(submitted)
+            except slurm.SlurmError as error:
+                fail(error)
         else:
-            print(f"follow them: python -m cluster status {submitted.sweep.name}")
+            print(f"follow them: python -m cluster status {shlex.quote(submitted.sweep.name)}")
         return []
 
     def _experiment(self) -> str | None:

@@ -162,11 +162,13 @@ def test_another_seed_folder_or_setting_is_another_run(composed, queue):
     assert str(submit(cfgs)) == "sweep runs: 4 submitted"
 
 
-def record_of(run: sweep.Run, status: str, scores: dict, failure: dict | None = None) -> None:
+def record_of(run: sweep.Run, status: str, scores: dict, failure: dict | None = None) -> Path:
     value = record.Record("0" * 64, {"identity": run.identity, "seed": run.seed}, {}, {}, scores=scores)
     value.status, value.failure = status, failure
     value.schema = 1
-    files.write_json(Path(run.where) / "v-00000000" / f"seed={run.seed}" / record.FILE, asdict(value))
+    path = Path(run.where) / "v-00000000" / f"seed={run.seed}" / record.FILE
+    files.write_json(path, asdict(value))
+    return path
 
 
 def test_a_run_is_done_with_all_its_scores_and_is_then_not_submitted(composed, queue):
@@ -237,3 +239,95 @@ def test_without_slurm_there_is_a_sentence(composed, tmp_path, monkeypatch, caps
     with pytest.raises(SettingError, match="there is no SLURM here"):
         submit([composed("method=lora")])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_task_of_an_array_is_the_task_alone_also_the_last_one_which_has_the_id_of_the_array(monkeypatch):
+    asked = []
+    monkeypatch.setattr(slurm, "_call", lambda *command: asked.append(command) or "JobState=RUNNING")
+    monkeypatch.setenv("SLURM_JOB_ID", "10")
+    slurm.requeue()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "10")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    slurm.requeue()
+    assert slurm.is_running()
+    assert [command[-1] for command in asked] == ["10", "10_2", "10_2"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", ".", "-x", "a%j", ""])
+def test_a_name_that_no_sweep_can_have_is_refused(composed, queue, name):
+    with pytest.raises(SettingError, match="is no name of a sweep"):
+        submit([composed("method=lora")], name=name)
+    assert not list(Path().rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", [2024, True, "my sweep", "ü"])
+def test_other_names_are_taken_as_they_are_typed(composed, queue, name):
+    assert str(submit([composed("method=lora")], name=name)) == f"sweep {name}: 1 submitted"
+    assert sweep.read(Path("sweeps", str(name)).resolve()).name == str(name)
+
+
+def test_force_is_obeyed_by_each_submission_and_not_by_a_retry(composed, queue, monkeypatch):
+    handed_over, jobs = slurm.submit, []
+    monkeypatch.setattr(
+        slurm, "submit", lambda function, given, **more: jobs.extend(given) or handed_over(function, given, **more)
+    )
+    for _ in range(2):
+        submit([composed("method=lora", "force=true")])
+        queue.clear()
+    assert main(["retry", "runs"]) == 0
+    assert [job.again for job in jobs] == [False, False, True]
+
+
+def test_scores_that_a_queued_run_is_not_to_make_are_refused_with_a_sentence(composed, queue):
+    asked = ("method=lora", "evaluate.benchmarks=[micro_gsm]")
+    submit([composed(*asked, "evaluate.splits=[validation]")])
+    more = submit([composed(*asked, "evaluate.splits=[validation,test]")])
+    assert str(more) == "sweep runs: 1 refused"
+    assert "is in the queue of sweep runs without micro_gsm test; submit again when it is done" in str(more.refused[0])
+    assert str(submit([composed(*asked, "evaluate.splits=[validation]")])) == "sweep runs: 1 in the queue already"
+
+
+def test_waiting_bears_a_slurm_that_does_not_answer_for_a_while(composed, queue, monkeypatch, capsys):
+    submitted = submit([composed("method=none")])
+    answers = iter([slurm.SlurmError("squeue does not answer"), slurm.SlurmError("squeue does not answer")])
+
+    def in_queue(jobs) -> dict:
+        for error in answers:
+            raise error
+        return {}
+
+    monkeypatch.setattr(slurm, "in_queue", in_queue)
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: None)
+    waiting.wait(submitted)
+    assert capsys.readouterr().err.count("warning: squeue does not answer; asking again") == 1
+    monkeypatch.setattr(slurm, "in_queue", lambda jobs: slurm._call("false"))
+    with pytest.raises(slurm.SlurmError):
+        waiting.wait(submitted)
+
+
+def test_collecting_replaces_a_copy_that_lacks_scores_and_keeps_one_that_has_more(composed, queue, tmp_path, capsys):
+    cfg = composed(
+        "method=lora", "evaluate.benchmarks=[micro_gsm]", "evaluate.splits=[validation]", f"runs_dir={tmp_path}/r"
+    )
+    run = submit([cfg]).new.popitem()[1]
+    queue.clear()
+    path = record_of(run, "done", {"micro_gsm": {"validation": {"scorers": {"exact": {"mean": 0.5}}}}})
+    copy = tmp_path / "kept" / Path(*path.parts[-6:])
+    for status, kept in (("failed", False), ("done", True)):
+        value = json.loads(path.read_text()) | {"status": status}
+        if kept:
+            value["scores"]["micro_gsm"]["test"] = {"scorers": {}}
+        files.write_json(copy, value)
+        assert main(["collect", "runs", "--into", str(tmp_path / "kept")]) == 0
+        assert ("test" in json.loads(copy.read_text())["scores"]["micro_gsm"]) == kept
+        assert record.read(copy).status == "done"
+
+
+def test_one_damaged_sweep_does_not_hide_the_others(composed, queue, capsys):
+    for name in ("one", "two"):
+        submit([composed("method=lora", f"runs_dir={name}")], name=name)
+    Path("sweeps/one/sweep.json").write_text("{")
+    assert main(["status"]) == 1
+    said = capsys.readouterr()
+    assert "two: 1 queued" in said.out
+    assert "sweep.json is damaged" in said.err
