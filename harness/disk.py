@@ -28,6 +28,11 @@ REMEDIES = {
     errno.ESTALE: "the network disk was mounted anew; start again",
     errno.EPIPE: "who read the output has gone",
 }
+IN_THE_WAY = {  # reasons of the disk only where something is written
+    errno.EISDIR: "move away the folder that is in the place of a file",
+    errno.EEXIST: "move away the file that is in the place of a folder",
+    errno.ENOTDIR: "move away the file that is in the place of a folder",
+}
 EITHER = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}  # of reading too
 _NUMBER = re.compile(r"\(os error (\d+)\)")  # safetensors and other libraries written in Rust
 _TORCH = re.compile(r"inline_container\.cc.*(unexpected pos|PytorchStreamWriter|open file failed)|basic_ios::clear")
@@ -51,7 +56,7 @@ def sentence(error: BaseException, place: Path | None = None) -> str:
         number = errno.ENOSPC
     reason = os.strerror(number) if number else str(error)
     where = place or getattr(error, "filename", None) or "the output"
-    remedy = REMEDIES.get(number, ANOTHER)
+    remedy = (REMEDIES | IN_THE_WAY).get(number, ANOTHER)
     if place is None and number in EITHER and getattr(error, "filename", None):
         return f"{where} cannot be used: {reason}; {READ if remedy == ANOTHER else remedy}, then start again"
     return f"{where} cannot be written: {reason}; {remedy}, then start the same command again"
