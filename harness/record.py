@@ -35,6 +35,7 @@ from harness.files import SEALED, UNSEALED, Damaged, read_sealed, write_sealed
 
 FILE = "record.json"
 RESAMPLES = 200
+RUN = {"task": str, "model": str, "method": str, "label": str, "seed": int}  # of section run, what a table needs
 
 Status = Literal["running", "done", "failed"]
 BEST_FIRST: tuple[Status, ...] = ("done", "running", "failed")  # of several records of one configuration and seed
@@ -130,6 +131,42 @@ def _problem(value: Record) -> str | None:
     return f"its section {wrong[0]} is not an object" if wrong else None
 
 
+def _uncountable(value: Record) -> str | None:
+    """Why tables cannot have this record; most of what can happen to one without a seal."""
+    if not isinstance(value.key, str):
+        return "its key is not a text"
+    if lacking := [name for name, kind in RUN.items() if not isinstance(value.run.get(name), kind)]:
+        return f"its section run has no {lacking[0]}"
+    if wrong := [name for name in ("steps", "step_seconds") if not isinstance(value.train.get(name, 0), int | float)]:
+        return f"train.{wrong[0]} is not a number"
+    entries = [
+        (f"scores.{benchmark}", splits if isinstance(splits, dict) else {"": splits})
+        for benchmark, splits in value.scores.items()
+    ]
+    found = (_wrong_score(entry, f"{name}.{split}") for name, splits in entries for split, entry in splits.items())
+    return next((problem for problem in found if problem), None)
+
+
+def _wrong_score(entry: Any, name: str) -> str | None:
+    """What is wrong with the form of the scores of one benchmark and split."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("scorers"), dict):
+        return f"{name} has no scorers"
+    if not (isinstance(entry.get("metric"), str) and isinstance(entry.get("n"), int)):
+        return f"{name} has no metric or no n"
+    for scorer, score in entry["scorers"].items():
+        mean, items = (score.get(key) for key in ("mean", "items")) if isinstance(score, dict) else ("", None)
+        if not (isinstance(mean, int | float) or mean is None):
+            return f"the mean of {name}.{scorer} is not a number"
+        if isinstance(items, str) and not _is_mean_of(items, mean, entry["n"]):
+            return f"the mean of {name}.{scorer} is not that of its {entry['n']} items"
+    return None
+
+
+def _is_mean_of(items: str, mean: float | None, n: int) -> bool:
+    counted = items.count("1"), items.count("0")
+    return sum(counted) == len(items) == n > 0 and mean is not None and abs(mean - counted[0] / n) < 1e-12
+
+
 def _misplaced(value: Record, path: Path) -> str | None:
     """Why this is not the record of the folder that it is in, where folders are called <variant>-<key>/seed=<seed>."""
     seed, key = re.fullmatch(r"seed=(\d+)", path.parent.name), re.search("-([0-9a-f]{8})$", path.parent.parent.name)
@@ -141,13 +178,18 @@ def _misplaced(value: Record, path: Path) -> str | None:
 
 
 def find(runs: Path) -> tuple[list[Record], list[str]]:
-    """All readable records below `runs`, and a sentence for each file that is not one."""
+    """All records below `runs` that can be counted, and a sentence for each file that is none."""
     records, broken = [], []
     walked = os.walk(runs)  # bears runs that go on meanwhile
     folders = (Path(folder) for folder, inner, names in walked if FILE in names or FILE in inner)
     for path in sorted(folder / FILE for folder in folders):
         try:
-            records.append(read(path))
+            value = read(path)
         except RecordError as error:
             broken.append(str(error))
+            continue
+        if problem := _uncountable(value):
+            broken.append(f"{path} is not a whole record: {problem}")
+        else:
+            records.append(value)
     return records, broken

@@ -1,0 +1,50 @@
+"""Records that are older than seals: what has become of one is told, and the others are in the table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis import tables
+from harness import files
+
+DAMAGES = {
+    "no label": ('"label"', '"lcbel"'),
+    "no task": ('"task": "', '"tasc": "'),
+    "no metric": ('"metric"', '"metrjc"'),
+    "no scorers": ('"scorers"', '"scorert"'),
+    "a key of no text": ('"key": "', '"key": 5, "kez": "'),
+    "a mean of no number": ('"mean": 0.5', '"mean": "x"'),
+    "another mean": ('"mean": 0.5', '"mean": 0.7'),
+    "another item": ('"items": "0011"', '"items": "0010"'),
+    "an item that is none": ('"items": "0011"', '"items": "001q"'),
+    "another n": ('"n": 4', '"n": 5'),
+    "steps of no number": ('"steps": 10', '"steps": "10"'),
+}
+
+
+def unsealed(path: Path) -> str:
+    value = json.loads(path.read_text())
+    del value["sha256"]
+    files.write_json(path, value | {"schema": files.UNSEALED})
+    return path.read_text()
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damage_that_no_seal_finds_leaves_the_rest_of_the_table(damage, add, tmp_path, capsys):
+    add("LoRA", 0, {"strict": "0111"})
+    path = add("DoRA", 0, {"strict": "0011"}, method="dora")
+    whole = unsealed(path)
+    assert damage[0] in whole
+    assert "DoRA" in shown(tmp_path, capsys)
+    path.write_text(whole.replace(*damage, 1))
+    said = shown(tmp_path, capsys)
+    assert "LoRA" in said
+    assert "Not counted: " in said
+    assert "DoRA" not in said
+
+
+def shown(folder: Path, capsys) -> str:
+    tables.main(["--runs", str(folder / "runs"), "--out", str(folder / "tables")])
+    capsys.readouterr()
+    return (folder / "tables" / "toy_tiny.md").read_text()
