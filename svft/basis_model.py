@@ -99,8 +99,20 @@ class BasisModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
+        """Raises ValueError where the file has another model's layers, or more of them than `config` names."""
         saved = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
-        for name, layer in model.named_modules():
-            if isinstance(layer, BasisLayer) and adapter_name in layer.configs:
-                restore(layer, adapter_name, saved, name)
+        adapted = {
+            name: layer
+            for name, layer in model.named_modules()
+            if isinstance(layer, BasisLayer) and adapter_name in layer.configs
+        }
+        parts = (key.partition(".basis_fingerprint") for key in saved)
+        if extra := {name for name, mark, _ in parts if mark} - adapted.keys():
+            name = min(extra).removeprefix("base_model.model.")
+            raise ValueError(
+                f"the adapter file has layer '{name}' ({len(extra)} in all), which is not adapted here: "
+                "target_modules in adapter_config.json does not name it, or the model has no such layer"
+            )
+        for name, layer in adapted.items():
+            restore(layer, adapter_name, saved, name)
         return saved

@@ -234,3 +234,28 @@ def test_weights_that_are_not_those_saved_with_the_config_are_refused(adapt, bas
     again.save_pretrained(tmp_path)
     assert path.read_bytes() != whole
     peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
+
+
+def test_a_file_with_layers_that_the_config_does_not_name_is_refused(adapt, tmp_path):
+    def two() -> torch.nn.Sequential:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential()
+        for name in "ab":
+            model.add_module(name, torch.nn.Linear(6, 6))
+        return model
+
+    peft.get_peft_model(two(), SvftConfig(target_modules=["a", "b"])).save_pretrained(tmp_path)
+    peft.PeftModel.from_pretrained(two(), tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(path.read_text().replace('"b"', '"c"'))
+    with pytest.raises(ValueError, match=r"the adapter file has layer 'b' \(1 in all\), which is not adapted here"):
+        peft.PeftModel.from_pretrained(two(), tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_weights_is_named(adapt, base, tmp_path):
+    adapt(9, 14)[0].save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"adapter_model\.safetensors is not a file"):
+        peft.PeftModel.from_pretrained(base(9, 14), tmp_path)
