@@ -16,15 +16,19 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from hydra.errors import HydraException
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software
-from harness.command_line import hint
+from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, limits
+from harness.command_line import CONF, hint
 from harness.doctor import Finding, Section
 from harness.settings import SettingError
+from svft import cache
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 INDENT = 11  # columns before a sentence
@@ -35,11 +39,11 @@ Page = dict[str, list[Finding]]
 
 def examined(overrides: list[str]) -> Page:
     """Sections by their titles. Raises what a wrong override raises."""
-    cfgs = doctor_needs.configurations(overrides)
-    runs, missing = Path(cfgs[0].runs_dir), doctor_needs.missing_bytes(cfgs) if overrides else 0
+    runs, cfgs = records_folder(overrides), doctor_needs.configurations(overrides)
+    missing = doctor_needs.missing_bytes(cfgs) if overrides else 0
     disks = [
         partial(doctor_machine.disk, name, folder, missing if name == "hub's cache" else 0)
-        for name, folder in doctor_machine.places(runs)
+        for name, folder in doctor_machine.places(runs, cache.folder())
     ]
     m, p, s = doctor_machine, doctor_software, doctor_services
     sections = [
@@ -54,6 +58,21 @@ def examined(overrides: list[str]) -> Page:
         (partial(doctor_needs.checkpoints, cfgs), partial(doctor_needs.data, cfgs)),
     )
     return page | {needs.title: doctor.examine(needs, OF_NEEDS)}
+
+
+def records_folder(overrides: list[str]) -> Path:
+    """Where a run would put its record. Raises SettingError for what is no override, and no name of a folder."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise SettingError(
+            f"{error.override!r} is no override; it takes experiment=NAME, or what run.py takes, as model=NAME"
+        ) from error
+    own = [each.input_line for each in parsed if each.key_or_group == "runs_dir"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        named = OmegaConf.to_container(compose("config", overrides=own))["runs_dir"]
+    limits.check({"runs_dir": named})
+    return Path(named)
 
 
 def show(page: Page, console: Console) -> None:

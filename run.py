@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from harness import config, disk
 from harness.command_line import failures, hints, leaving_together, one_sentence, quiet
 from harness.experiments import several_runs
+from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
 
@@ -22,32 +23,31 @@ config.register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
 def main(cfg: DictConfig) -> None:
-    from harness import models, plan
+    from harness import distributed, limits, models, plan, provenance
 
-    models.complete(cfg)
+    own_voice()
     quiet()
-    if cfg.plan:
+    if cfg.plan and distributed.is_main():
+        models.complete(cfg)
         plan.show([cfg], 1)
-    else:
+    elif not cfg.plan:
+        limits.check({"threads": cfg.threads})
+        distributed.join(provenance.set_up(cfg.device, cfg.threads))
+        distributed.agreed(lambda: models.complete(cfg))
         run(cfg)
 
 
 def run(cfg: DictConfig) -> None:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import adapt, distributed, evaluator, models, provenance, record, sharding, trained, trainer
+    from harness import distributed, evaluator, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
     from harness.shared_folder import folder_class
     from harness.tracking import Tracker
 
     resolved = config.resolve(cfg)
     device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
-    trainer.check(cfg)
-    task = config.instantiate(cfg.task.source)
-    adapter, method_callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
-    sharding.check(cfg, adapter)
-    wanted = list(evaluator.wanted(cfg, task))
-    fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
-    key = config.identity(cfg, fingerprints)
+    task, adapter, method_callbacks, wanted, fingerprints, key = distributed.agreed(lambda: identify(cfg))
+    distributed.refuse_differing({**fingerprints, "configuration": key, "seed": str(cfg.seed)})
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
     with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
         done = folder.prepare(cfg.force)
@@ -55,17 +55,20 @@ def run(cfg: DictConfig) -> None:
             distributed.say(f"done before: {folder.summary(done)}")
             return
         with folder.recording(done) as result:
+            to_train = folder.train_section() is None
+            if to_train:
+                sharding.check_devices(cfg)
             modality, head, adapted = distributed.agreed(lambda: load(cfg, task, adapter, wanted, device))
             folder.begin(result, adapted, provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
-                if folder.train_section() is None:
+                if to_train:
                     callbacks = [*callbacks, *method_callbacks, stop]
                     train = trainer.fit(cfg, adapted.model, modality, task, head, folder.checkpoint, callbacks)
                     adapted.model = sharding.unsharded(
                         adapted.model, lambda: load(cfg, task, adapter, wanted, device)[-1].model
                     )
                     folder.finish_training(adapted.model, train)
-                trained.load(adapted.model, folder.adapter)
+                distributed.agreed(lambda: trained.load(adapted.model, folder.adapter))
                 result.train = folder.train_section()
                 for benchmark, split in wanted:
                     entry = evaluator.evaluate(
@@ -73,6 +76,20 @@ def run(cfg: DictConfig) -> None:
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
         distributed.say(folder.summary(result))
+
+
+def identify(cfg: DictConfig):
+    """Task, adapter, the method's callbacks, benchmarks with splits, fingerprints, and the key that they make."""
+    from harness import adapt, evaluator, models, sharding, trainer
+
+    trainer.check(cfg)
+    task = config.instantiate(cfg.task.source)
+    adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
+    sharding.check(cfg, adapter)
+    wanted = list(evaluator.wanted(cfg, task))
+    fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
+    key = config.identity(cfg, fingerprints)
+    return task, adapter, callbacks, wanted, fingerprints | models.tokenizer_fingerprint(cfg.model), key
 
 
 def load(cfg: DictConfig, task, adapter, wanted, device):
@@ -93,6 +110,6 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 if __name__ == "__main__":
     sys.argv[1:] = several_runs(sys.argv[1:])
-    with hints(), disk.one_sentence(), leaving_together():
+    with one_voice(), hints(), disk.one_sentence(), leaving_together():
         main()
     sys.exit(1 if failures else 0)

@@ -7,11 +7,9 @@ tokens in it. Middle: bytes saved for backward. Both as ratios to the reference,
 SVFT on an axis of its own. Right: the weights that stay, against those of the base.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import pandas as pd
@@ -20,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis import plots
+from analysis import command, plots
 from analysis.bench_files import DROPPED, FOLDER, Bench, find
 from analysis.frames import methods
 from harness.disk import one_sentence
@@ -185,10 +183,8 @@ def failures(bench: Bench) -> str | None:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.bench_figure", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=plots.OUT, help=f"folder for the figures (default: {plots.OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.bench_figure", __doc__, plots.OUT, "figures")
+    options = command.parsed(parser, arguments)
     try:
         found = [bench for benches in find(options.runs).values() for bench in benches if len(bench.steps)]
     except RecordError as error:

@@ -7,17 +7,15 @@ table of their own. A block in float32 on a CPU is held against analysis/bench_t
 What was not measured is empty; what failed says why.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis import bench_targets, markup
+from analysis import bench_targets, command, markup
 from analysis.bench_files import FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
 from harness.disk import one_sentence
@@ -244,10 +242,8 @@ def page(made: Mapping[str, Table]) -> str:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.bench_tables", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.bench_tables", __doc__, OUT, "tables")
+    options = command.parsed(parser, arguments)
     try:
         made = {slug: tables(benches) for slug, benches in find(options.runs).items()}
     except RecordError as error:

@@ -7,7 +7,6 @@ task. A row's learning rate stands beside the search that picked it, and its sco
 reference, which is called a tie where it is inside the noise (analysis/paired.py).
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import paired, paper, search
+from analysis import command, paired, paper, search
 from analysis.frames import untrained
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
@@ -191,10 +190,8 @@ def _named(rows: pd.DataFrame) -> str:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.comparison", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.comparison", __doc__, OUT, "tables")
+    options = command.parsed(parser, arguments)
     records, broken = record.find(options.runs)
     for sentence in broken:
         print(f"not counted: {sentence}", file=sys.stderr)

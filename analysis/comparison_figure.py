@@ -6,16 +6,14 @@ One panel a model and task, drawn as those of analysis/plots.py, with the interv
 standard error of one run.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import comparison, labels, plots
+from analysis import command, comparison, labels, plots
 from analysis.frames import methods
 from harness import record
 from harness.disk import one_sentence
@@ -52,10 +50,8 @@ def figure(numbers: pd.DataFrame) -> Figure:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.comparison_figure", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=plots.OUT, help=f"folder for the figures (default: {plots.OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.comparison_figure", __doc__, plots.OUT, "figures")
+    options = command.parsed(parser, arguments)
     records, _ = record.find(options.runs)
     try:
         found = {each.name: comparison.numbers(each, records) for each in comparison.comparisons(options.runs, records)}

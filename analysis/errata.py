@@ -3,7 +3,6 @@
 python -m analysis.errata [--runs runs] [--out analysis/output]
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import checks_claims, checks_counts, checks_scores, markup, params
+from analysis import checks_claims, checks_counts, checks_scores, command, markup, params
 from analysis.findings import Finding
 from harness.disk import one_sentence
 from harness.files import write_text
@@ -91,10 +90,8 @@ def _right(made: Sequence[Finding]) -> list[str]:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.errata", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the recounts (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the page (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.errata", __doc__, OUT, "page")
+    options = command.parsed(parser, arguments)
     if not (options.runs / params.COUNTS).exists():
         sys.exit(f"no {options.runs / params.COUNTS}; `python recount.py` makes it")
     made = findings(options.runs)

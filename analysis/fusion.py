@@ -6,16 +6,14 @@ From runs/experiments/fusion.json. Rows of one method and config belong together
 with its own adapter alone, a variant says how the adapters of all tasks were fused.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from analysis import paired, paper, stats
+from analysis import command, paired, paper, stats
 from analysis.paper_notes import record_notes
 from analysis.paper_tables import estimate, seeds_said
 from analysis.tables import OUT, count, percent, write
@@ -140,12 +138,8 @@ def notes(experiment: paper.Experiment, frame: pd.DataFrame) -> Iterator[str]:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.fusion", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
-    options = parser.parse_args(arguments)
-    if not options.runs.is_dir():
-        parser.error(f"there is no folder {options.runs}; --runs names the one with records")
+    parser = command.parser("analysis.fusion", __doc__, OUT, "tables")
+    options = command.parsed(parser, arguments)
     try:
         found = paper.experiments(options.runs, record.find(options.runs)[0])
     except record.RecordError as error:

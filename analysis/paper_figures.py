@@ -7,11 +7,9 @@ where a table of the paper gives the value; a point that is plotted there withou
 axis. Solid, with the interval over seeds or the standard error of one run: reproduced.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
 import matplotlib
 import pandas as pd
@@ -20,7 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from analysis import labels, plots
+from analysis import command, labels, plots
 from analysis.frames import methods
 from analysis.paper import Experiment, experiments
 from harness import record
@@ -220,10 +218,8 @@ def _handles(frame: pd.DataFrame, by_layers: bool) -> list[Line2D]:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.paper_figures", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=plots.OUT, help=f"folder for the figures (default: {plots.OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.paper_figures", __doc__, plots.OUT, "figures")
+    options = command.parsed(parser, arguments)
     try:
         found = [each for each in experiments(options.runs, record.find(options.runs)[0]) if each.figure]
     except record.RecordError as error:

@@ -5,14 +5,13 @@
 One for each experiment below runs/experiments that reproduces a table or is a micro twin of one.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import markup
+from analysis import command, markup
 from analysis.paper import SVFT, Experiment, experiments
 from analysis.paper_notes import notes
 from analysis.tables import OUT, count, percent
@@ -113,10 +112,8 @@ def write(experiment: Experiment, folder: Path) -> None:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.paper_tables", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.paper_tables", __doc__, OUT, "tables")
+    options = command.parsed(parser, arguments)
     records, broken = record.find(options.runs)
     for sentence in broken:
         print(f"not counted: {sentence}", file=sys.stderr)

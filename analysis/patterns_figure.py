@@ -6,7 +6,6 @@ Reads runs/experiments/patterns.json: {name: {"shape": [rows, columns], "entries
 blue is frozen, grey is zero.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis import plots
+from analysis import command, plots
 from harness.disk import one_sentence
 
 PATTERNS = Path("experiments", "patterns.json")  # below runs/
@@ -73,10 +72,8 @@ def _grid(ax: Axes, grid: np.ndarray, title: str) -> None:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.patterns_figure", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=plots.OUT, help=f"folder for the figure (default: {plots.OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.patterns_figure", __doc__, plots.OUT, "figure")
+    options = command.parsed(parser, arguments)
     path = options.runs / PATTERNS
     if not path.exists():
         sys.exit(f"no {path}, from which the patterns are drawn")

@@ -7,7 +7,6 @@ fine-tuning, head only) is a horizontal line, since its trained parameters are o
 the tables. Methods of equally many parameters stand side by side, a hair apart.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from analysis import labels
+from analysis import command, labels
 from analysis.frames import methods
 from analysis.tables import Results, results
 from harness.disk import one_sentence
@@ -202,10 +201,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.plots", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the figures (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.plots", __doc__, OUT, "figures")
+    options = command.parsed(parser, arguments)
     try:
         there = results(options.runs)
     except RecordError as error:

@@ -9,7 +9,6 @@ The pick is the highest mean validation score over the seeds; among equal ones, 
 even number). Test scores are not read.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -17,11 +16,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import command
 from analysis.frames import ordered, scores_frame, untrained
 from analysis.tables import OUT, write
-from harness.disk import one_sentence
+from harness import record
+from harness.disk import one_sentence, writing
 from harness.files import write_text
-from harness.record import Record, find
+from harness.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
 HEADER = """\
@@ -109,28 +110,31 @@ def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str)
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__.split("\n")[0])
+    parser = command.parser("analysis.search", __doc__, OUT, "tables")
     parser.add_argument("--family", required=True, help="as the task's yaml says: names the file of picks")
     parser.add_argument("--task", required=True, nargs="+")
     parser.add_argument("--model", required=True)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--recipes", type=Path, default=Path("conf/recipe/clean/picked"))
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    picks = {}
-    for task in options.task:
-        records, broken = find(options.runs / task / options.model)
-        frame = grid(records)
-        if frame.empty:
-            sys.exit(f"no method was run at two learning rates or more below {options.runs / task / options.model}")
-        numbers, shown = table(frame)
-        seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
-        notes = [f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.", *broken]
-        write(options.out, f"search_{task}_{options.model}", numbers, shown, notes)
-        picks[task] = recipe(frame)
+    options = command.parsed(parser, arguments)
+    found = {task: record.find(options.runs / task / options.model) for task in options.task}
+    grids = {task: grid(records) for task, (records, _) in found.items()}
+    empty = [str(options.runs / task / options.model) for task, frame in grids.items() if frame.empty]
+    if empty:
+        sys.exit(f"no method was run at two learning rates or more below {' and '.join(empty)}")
+    for folder in (options.recipes, options.out):  # both can be written to, or nothing is
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    for task, frame in grids.items():
+        _, broken = found[task]
+        write(options.out, f"search_{task}_{options.model}", *table(frame), [seeds_note(frame), *broken])
     path = options.recipes / f"{options.family}-{options.model}.yaml"
-    write_text(path, yaml(picks, options.family, options.model))
+    write_text(path, yaml({task: recipe(frame) for task, frame in grids.items()}, options.family, options.model))
     print(path)
+
+
+def seeds_note(frame: pd.DataFrame) -> str:
+    seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
+    return f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked."
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ the values read off the paper's own heat maps (Hegde et al. 2025, arXiv:2503.195
 untitled there, so which of them was trained with adaptive freezing is not known.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis import paper, plots
+from analysis import command, paper, plots
 from analysis.training_strength import LETTERS, NAME, last, read, spreads, strengths
 from harness import record
 from harness.disk import one_sentence
@@ -113,10 +111,8 @@ def printed_figure(values: pd.DataFrame) -> Figure:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.strength_figure", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=plots.OUT, help=f"folder for the figures (default: {plots.OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.strength_figure", __doc__, plots.OUT, "figures")
+    options = command.parsed(parser, arguments)
     try:
         experiment = read(options.runs)
         frame = pd.DataFrame() if experiment is None else strengths(experiment)

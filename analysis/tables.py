@@ -5,7 +5,6 @@
 One table a (task, model): `<task>_<model>`; and `params`, the recount of the paper's parameter counts.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import markup, params, stats
+from analysis import command, markup, params, stats
 from analysis.footnotes import AVERAGE, budget_note, footnotes, said
 from analysis.frames import ordered, runs_frame, scores_frame
 from harness import record
@@ -247,13 +246,9 @@ def write(folder: Path, name: str, numbers: pd.DataFrame, shown: pd.DataFrame, n
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.tables", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
+    parser = command.parser("analysis.tables", __doc__, OUT, "tables")
     parser.add_argument("--print", action="store_true", help="show the tables in the terminal; write nothing")
-    options = parser.parse_args(arguments)
-    if not options.runs.is_dir():
-        parser.error(f"there is no folder {options.runs}; --runs names the one with records")
+    options = command.parsed(parser, arguments)
     try:
         found = results(options.runs)
     except record.RecordError as error:

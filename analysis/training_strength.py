@@ -7,7 +7,6 @@ mean distance of its entries from where they started (Hegde et al. 2025, arXiv:2
 to even out. A run's spread is the coefficient of variation over its vectors, σ/μ.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import paired, paper, stats
+from analysis import command, paired, paper, stats
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
@@ -160,10 +159,8 @@ def read(runs: Path) -> paper.Experiment | None:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis.training_strength", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records (default: runs)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the tables (default: {OUT})")
-    options = parser.parse_args(arguments)
+    parser = command.parser("analysis.training_strength", __doc__, OUT, "tables")
+    options = command.parsed(parser, arguments)
     try:
         experiment = read(options.runs)
         frame = pd.DataFrame() if experiment is None else numbers(experiment, strengths(experiment))

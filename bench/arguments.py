@@ -1,6 +1,7 @@
 """The command line that the benchmarks share: lists with commas, and one sentence for what cannot be."""
 
 import argparse
+import math
 import os
 import sys
 import warnings
@@ -11,8 +12,7 @@ from pathlib import Path
 import torch
 
 from bench.methods import METHODS
-from harness import command_line, provenance
-from harness.models import ModelError
+from harness import command_line, disk, limits, provenance
 from harness.settings import SettingError
 
 
@@ -31,7 +31,7 @@ def add_common(
     p.add_argument("--repeats", type=positive, default=repeats, help=f"turns that count; {repeats}")
     p.add_argument("--warm-up", type=count, default=warm_up, help=f"turns before those that count; {warm_up}")
     p.add_argument("--device", default=device, choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=positive, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=threads, default=2, help="of the CPU; 2")
     p.add_argument("--seed", type=int, default=0, help="of weights and inputs; 0")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
 
@@ -72,6 +72,22 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def threads(text: str) -> int:
+    if not 1 <= count(text) <= limits.THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {limits.THREADS}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number from 0 on")
+    return value
+
+
 def set_up(a: argparse.Namespace) -> torch.device:
     """Raises SettingError where there is no such device."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # weights are random: nothing is to be fetched
@@ -87,6 +103,9 @@ def one_sentence() -> Iterator[None]:
     """What the user can mend ends the program with its sentence and exit code 2."""
     try:
         yield
-    except (SettingError, ModelError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        said = None if disk.refuses(error) else command_line.sentence(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         sys.exit(2)

@@ -35,7 +35,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--tokens", type=_counts, default="256,512,1024,4096", help="with commas between")
     p.add_argument("--repeats", type=arguments.positive, default=7, help="turns that count; 7")
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; 2")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p.parse_args(argv)
 

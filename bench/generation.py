@@ -29,6 +29,7 @@ from harness import adapt, config, engines, merging, modalities, models
 from harness.batches import Tokens
 from harness.disk import one_sentence
 from harness.progress import bar
+from harness.settings import SettingError
 
 SIZE = 0.005  # standard deviation of what is added to an adapter's coefficients
 PLAIN = "generate, unsorted"
@@ -147,6 +148,8 @@ def rows(method: str, label: str, model: nn.Module, questions: Questions, repeat
 def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     first = composed(a, a.methods[0])
     task = config.instantiate(first.task.source)
+    if task.kind != "generation":
+        raise SettingError(f"task {a.task} is of kind {task.kind!r}; this is a benchmark of generation")
     modality = modalities.choose(first, task)
     benchmark = next(iter(task.benchmarks.values()))
     base = trained_base(a, modality, task, device)
@@ -188,20 +191,27 @@ def show(result: dict[str, Any]) -> None:
     console.print(table)
 
 
+def known(group: str) -> list[str]:
+    return sorted(path.stem for path in (methods.ROOT / "conf" / group).glob("*.yaml"))
+
+
 def parser() -> argparse.ArgumentParser:
     p = arguments.parser("bench.generation", __doc__)
-    known = sorted(path.stem for path in (methods.ROOT / "conf" / "method").glob("*.yaml"))
-    p.add_argument("--task", default="micro_gsm")
-    p.add_argument("--model", default="micro_gemma")
-    p.add_argument("--methods", type=arguments.names(known, "method"), default=["full", "lora", "svft_random"])
-    p.add_argument("--examples", type=int, default=200, help="of the test split; 200")
-    p.add_argument("--batch-size", type=int, default=128)
-    p.add_argument("--repeats", type=int, default=3, help="turns; 3")
-    p.add_argument("--steps", type=int, default=60, help="of training the base, on --rows examples each; 60")
-    p.add_argument("--rows", type=int, default=32)
-    p.add_argument("--lr", type=float, default=3e-3)
+    p.add_argument("--task", choices=known("task"), metavar="TASK", default="micro_gsm", help="one that generates text")
+    p.add_argument("--model", choices=known("model"), metavar="MODEL", default="micro_gemma")
+    p.add_argument(
+        "--methods", type=arguments.names(known("method"), "method"), default=["full", "lora", "svft_random"]
+    )
+    p.add_argument("--examples", type=arguments.positive, default=200, help="of the test split; 200")
+    p.add_argument("--batch-size", type=arguments.positive, default=128)
+    p.add_argument("--repeats", type=arguments.positive, default=3, help="turns; 3")
+    p.add_argument(
+        "--steps", type=arguments.count, default=60, help="of training the base, on --rows examples each; 60"
+    )
+    p.add_argument("--rows", type=arguments.positive, default=32)
+    p.add_argument("--lr", type=arguments.rate, default=3e-3)
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=int, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; 2")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p

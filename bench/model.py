@@ -205,7 +205,7 @@ def parser() -> argparse.ArgumentParser:
     p = arguments.parser("bench.model", __doc__)
     arguments.add_common(p, tokens="512,2048,4096", repeats=10, warm_up=2, device="cuda", length=LENGTH)
     p.add_argument("--model", type=arguments.names(MODELS, "model"), default=DEFAULT_MODELS, help="with commas between")
-    p.add_argument("--layers", type=int, help="blocks; all that the model has")
+    p.add_argument("--layers", type=arguments.positive, help="blocks; all that the model has")
     p.add_argument("--precision", default="bf16", choices=("bf16", "fp32"), help="train.precision; bf16 is autocast")
     return p
 

@@ -47,7 +47,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--train", type=arguments.count, default=0, metavar="SEEDS", help="train with so many seeds too; 0")
     p.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16"))
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; 2")
+    p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; 2")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p.parse_args(argv)
 

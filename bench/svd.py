@@ -138,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--large", action="store_true", help=f"{LARGE} besides")
     p.add_argument("--repeats", type=arguments.positive, default=3, help="turns that count; %(default)s")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    p.add_argument("--threads", type=arguments.positive, default=2, help="of the CPU; %(default)s")
+    p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; %(default)s")
     p.add_argument("--seed", type=int, default=0, help="of the weights; %(default)s")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file; %(default)s")
     return p

@@ -130,7 +130,7 @@ def read(folder: Path) -> Sweep:
         values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         runs = [Run(**{**run, "frozen": Frozen(**run["frozen"])}) for run in values["runs"]]
         return Sweep(folder, values["cwd"], {run.key: run for run in runs}, values["settings"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         there = ", ".join(path.name for path in folders(folder.parent)) or "none"
         raise SettingError(f"there is no sweep {folder.name!r} in {folder.parent}; there are: {there}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

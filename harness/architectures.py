@@ -5,7 +5,7 @@ Letters: Q K V O G U D as in the paper; A is a matrix that holds Q, K and V toge
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -84,19 +84,32 @@ def count_blocks(model: nn.Module, roles: Mapping[str, str], model_name: str) ->
     return max([1, *(sum(bool(pattern.fullmatch(name)) for name in names) for pattern in patterns)])
 
 
-def find_head(build: Callable[[int], nn.Module], model_name: str) -> str:
-    """The top-level module whose shapes follow the number of classes.
+def find_head(build: Callable[[int], nn.Module], model_name: str, absent: Collection[str] = ()) -> str | list[str]:
+    """The top-level module whose shapes follow the number of classes, and what else is as new as it is.
 
-    build: number of classes -> model without weights.  Raises RoleError where there is not exactly one such module.
+    That may be other top-level modules without blocks, and the pooler of the base model: pre-training does without
+    them, so that a checkpoint may hold none of their tensors. Of the rest of a model it holds all, or it is not whole.
+    build: number of classes -> model without weights.  absent: names of tensors that the checkpoint lacks.
+
+    Raises RoleError where the shapes of not exactly one such module follow the number of classes.
     """
-    few, more = ({name: p.shape for name, p in build(labels).named_parameters()} for labels in (2, 3))
-    heads = sorted({name.partition(".")[0] for name, shape in few.items() if more[name] != shape})
-    if len(heads) != 1:
-        found = ", ".join(heads) or "none"
+    model, more = build(2), dict(build(3).named_parameters())
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    modules = [f"{getattr(model, 'base_model_prefix', '')}.pooler", *(name for name, _ in model.named_children())]
+    tensors = {module: [name for name in shapes if name.startswith(f"{module}.")] for module in modules}
+    classify = [each for each in modules[1:] if any(more[name].shape != shapes[name] for name in tensors[each])]
+    if len(classify) != 1:
+        found = ", ".join(classify) or "none"
         raise RoleError(
             f"the classification head of {model_name} is not one module (found: {found}); name it: model.head=NAME"
         )
-    return heads[0]
+    new = [each for each in modules if each in classify or _is_new(tensors[each], absent)]
+    return new[0] if len(new) == 1 else new
+
+
+def _is_new(tensors: Sequence[str], absent: Collection[str]) -> bool:
+    has_blocks = any(generic(name) != name for name in tensors)
+    return bool(tensors) and not has_blocks and all(name in absent for name in tensors)
 
 
 def image(config: PretrainedConfig, preprocessor: Mapping[str, Any]) -> dict[str, Any]:

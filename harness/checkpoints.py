@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness import files, record
 from harness.files import Damaged
 
 COMPLETE = "complete"
+NAME = re.compile(r"checkpoint-(\d+)")
 KEPT = 2  # checkpoints, the best on validation data among them
 
 
@@ -25,6 +27,10 @@ class MarkComplete(TrainerCallback):
 
     def __init__(self, kept: int = KEPT):
         self.kept = kept
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.best_global_step is not None:  # the folder may have been moved since that path was written down
+            state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.best_global_step}")
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
@@ -39,26 +45,44 @@ def mark(checkpoint: Path) -> None:
 
 
 def last(folder: Path) -> str | None:
-    """The last whole checkpoint in `folder`. Others are removed, with a warning where one is damaged."""
-    whole = {path.name: path for path in folder.glob("checkpoint-*") if _is_whole(path, _run(folder))}
-    for name, path in list(whole.items()):
-        best = _best(path)
-        if best is not None and best not in whole:
-            _leave(Damaged(path.parent / best, f"it is not whole, and {name} needs it as the best"), path)
-            del whole[name]
-    return str(max(whole.values(), key=lambda path: int(path.name.split("-")[1]))) if whole else None
+    """The last checkpoint in `folder` that is whole, as is the one that it needs as the best.
+
+    Those after it are removed, with a warning where one is damaged. Those before it stay as they are: the best of an
+    older one may have been dropped when there was a better one.
+    """
+    if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+        print(f"warning: {folder} is not a folder; it is removed, and training begins anew", file=sys.stderr)
+        files.remove(folder)
+    marked, run = [], _run(folder)
+    for path in (path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name)):
+        if (path / COMPLETE).exists():
+            marked.append(path)
+        else:
+            files.remove(path)
+    for path in sorted(marked, key=_step, reverse=True):
+        try:
+            check(path, run)
+            _check_best(path, run)
+        except Damaged as error:
+            _leave(error, path)
+        else:
+            return str(path)
+    return None
 
 
-def _is_whole(checkpoint: Path, run: Mapping[str, Any]) -> bool:
-    if not (checkpoint / COMPLETE).exists():
-        files.remove(checkpoint)
-        return False
+def _step(checkpoint: Path) -> int:
+    return int(NAME.fullmatch(checkpoint.name)[1])
+
+
+def _check_best(checkpoint: Path, run: Mapping[str, Any]) -> None:
+    """Raises Damaged where the checkpoint that this one needs as the best is not whole."""
+    best = _best(checkpoint)
+    if best is None or best == checkpoint.name:
+        return
     try:
-        check(checkpoint, run)
+        check(checkpoint.parent / best, run)
     except Damaged as error:
-        _leave(error, checkpoint)
-        return False
-    return True
+        raise Damaged(error.path, f"{error.reason}, and {checkpoint.name} needs it as the best") from error
 
 
 def check(checkpoint: Path, run: Mapping[str, Any]) -> None:

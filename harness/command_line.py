@@ -59,7 +59,7 @@ def fail(error: Exception) -> None:
     if said is None:
         raise error
     failures.append(said)
-    if distributed.is_main():  # all processes of a run have the same to say
+    if distributed.speaks():  # all processes of a run have the same to say
         print(f"error: {said}", file=sys.stderr, flush=True)
 
 

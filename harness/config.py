@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from harness import limits, roles
-from harness.settings import SettingError, meant
+from harness.settings import SettingError, meant, no_choice
 from tasks.base import DataError
 
 # Keys that change no number of the record, and the seed, which has a folder of its own. Where published data lie is
@@ -53,12 +53,18 @@ def instantiate(node: DictConfig) -> Any:
         if isinstance(error.__cause__, DataError):
             raise error.__cause__ from None
         cause = error.__cause__ or error
-        raise SettingError(f"{node._target_}: {_unknown_setting(node) or str(cause).splitlines()[0]}") from error
+        reason = _unknown_setting(node) or str(cause).partition("\n")[0] or type(cause).__name__
+        raise SettingError(f"{node._target_}: {reason}") from error
 
 
 def _unknown_setting(node: DictConfig) -> str | None:
-    """A sentence for the first setting that the constructor does not take."""
-    takes = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    """A sentence for the constructor that is none, or for the first setting that it does not take."""
+    try:
+        takes = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    except ImportError as error:
+        return f"it cannot be imported ({error.__cause__ or error})"
+    except (TypeError, ValueError):  # a module; or what says itself what it takes
+        return None
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values()):
         return None
     unknown = next((name for name in node if name not in takes and not name.startswith("_")), None)
@@ -71,8 +77,15 @@ def callbacks(method: DictConfig) -> list[Any]:
 
 
 def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of one run of a sweep, without Hydra's own part."""
-    cfg = context.config_loader.load_sweep_config(master, list(overrides))
+    """The configuration of one run of a sweep, without Hydra's own part. Raises SettingError where it cannot be."""
+    try:
+        cfg = context.config_loader.load_sweep_config(master, list(overrides))
+    except hydra.errors.MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        raise SettingError(no_choice(group, choice, error.options or ())) from error
+    except hydra.errors.ConfigCompositionException as error:
+        reason, *_ = str(error).splitlines()
+        raise SettingError(f"{' '.join(overrides)}: {reason.removesuffix('.')}") from error
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
 
 
@@ -81,6 +94,9 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
     Raises MissingMandatoryValue, InterpolationResolutionError or SettingError.
     """
+    given = cfg.model.roles  # what `${targets:...}` goes by
+    roles_given = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
+    limits.check({"model": {"roles": roles_given}})
     resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     limits.check(resolved)
     return resolved

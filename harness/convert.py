@@ -10,25 +10,33 @@ import argparse
 import json
 import pickle
 import shutil
+import struct
 import sys
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
 
 from harness.disk import one_sentence
+from harness.files import write_folder
 from harness.models import ModelError, local_folder
 
 PICKLES = "pytorch_model*.bin"
 INDEX = "pytorch_model.bin.index.json"  # of weights in several files
+# What reading a damaged pickle raises: whatever its bytes lead to.
+BROKEN = (pickle.UnpicklingError, struct.error, RuntimeError, EOFError, ValueError, LookupError, TypeError,
+          AttributeError, AssertionError)  # fmt: skip
 KEPT = (".json", ".txt", ".model", ".jinja")  # configuration and tokenizer
 
 
 def convert(checkpoint: str, out: Path, revision: str = "main") -> None:
     """Write `checkpoint` (a folder or a hub id) to the new folder `out`, tensors and dtypes unchanged.
 
-    Raises ModelError where there is nothing to convert, a pickle holds more than tensors, or `out` is there.
+    Raises ModelError where there is nothing to convert, a pickle holds other things than tensors by their names, or
+    `out` is there; DiskError where it cannot be written. `out` is then not there.
     """
     if out.exists():
         raise ModelError(f"{out} is there already; name a new folder")
@@ -36,19 +44,18 @@ def convert(checkpoint: str, out: Path, revision: str = "main") -> None:
     pickles = sorted(source.glob(PICKLES))
     if not pickles:
         raise ModelError(f"{checkpoint} has no {PICKLES} to convert")
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    index = _index(source, {path.name for path in pickles})
+    write_folder(out, lambda folder: _fill(folder, source, pickles, index))
+
+
+def _fill(folder: Path, source: Path, pickles: Sequence[Path], index: dict[str, Any] | None) -> None:
     for path in pickles:
-        save_file(_tensors(path), unfinished / _renamed(path.name), metadata={"format": "pt"})
+        save_file(_tensors(path), folder / _renamed(path.name), metadata={"format": "pt"})
     for path in source.iterdir():
         if path.is_file() and path.suffix in KEPT and path.name != INDEX:
-            shutil.copyfile(path, unfinished / path.name)
-    if (source / INDEX).is_file():
-        index = json.loads((source / INDEX).read_text(encoding="utf-8"))
-        index["weight_map"] = {name: _renamed(file) for name, file in index["weight_map"].items()}
-        (unfinished / _renamed(INDEX)).write_text(json.dumps(index, indent=2), encoding="utf-8")
-    unfinished.rename(out)
+            shutil.copyfile(path, folder / path.name)
+    if index is not None:
+        (folder / _renamed(INDEX)).write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
 def _renamed(file: str) -> str:
@@ -56,13 +63,46 @@ def _renamed(file: str) -> str:
     return file.removeprefix("pytorch_").replace(".bin", ".safetensors")
 
 
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
+def _index(source: Path, pickles: Set[str]) -> dict[str, Any] | None:
+    """Which file has which tensor, in the new names; None of weights in one file."""
+    if not (source / INDEX).is_file():
+        return None
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(f"{path.name} is damaged or holds more than tensors, so it is not read") from error
+        index = json.loads((source / INDEX).read_text(encoding="utf-8"))
+        files = dict(index["weight_map"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{source / INDEX} is damaged: it has no weight_map of names and files") from error
+    if missing := sorted(set(files.values()) - pickles):
+        raise ModelError(f"{source} has no {', '.join(missing)}, which {INDEX} names; fetch it")
+    return {"metadata": {}, **index, "weight_map": {name: _renamed(file) for name, file in files.items()}}
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    loaded = _loaded(path)
+    if not isinstance(loaded, dict):
+        raise ModelError(f"{path.name} holds a value of type {_type(loaded)}; expected tensors by their names")
+    if not loaded:
+        raise ModelError(f"{path.name} holds no tensors")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            inner = isinstance(value, dict) and any(isinstance(each, torch.Tensor) for each in value.values())
+            remedy = f"save what is below {name!r} alone" if inner else "save its state_dict alone"
+            raise ModelError(f"{path.name} holds {name!r} of type {_type(value)}, no tensor by its name; {remedy}")
     # Cloned, since safetensors keeps no two tensors in one memory (tied embeddings).
-    return {name: value.clone().contiguous() for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    return {name: value.clone().contiguous() for name, value in loaded.items()}
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except BROKEN as error:
+        raise ModelError(f"{path.name} is damaged or holds more than tensors, so it is not read") from error
 
 
 def _fetched(checkpoint: str, revision: str) -> Path:

@@ -11,7 +11,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from peft.tuners.boft import layer as boft_layer
 from torch import nn
-from transformers import AutoConfig
 
 from harness import config, models
 from harness.adapt import Adapted, adapt
@@ -86,10 +85,13 @@ def adapted_without_weights(cfg: DictConfig, extension: str) -> Adapted:
 
 
 def with_architecture(model: DictConfig) -> DictConfig:
-    """The model section; where it leaves the architecture to the checkpoint, with what the checkpoint's config says."""
+    """The model section; where it leaves the architecture to the checkpoint, with what the checkpoint's config says.
+
+    Raises ModelError.
+    """
     if "architecture" in model:
         return model
-    architecture = AutoConfig.from_pretrained(models.local_folder(model.checkpoint), local_files_only=True).to_dict()
+    architecture = models.configuration(model).to_dict()
     return OmegaConf.merge(model, {"architecture": {k: v for k, v in architecture.items() if k not in _NOT_BUILT_FROM}})
 
 

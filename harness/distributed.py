@@ -7,14 +7,18 @@ import logging
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
+from harness.settings import SettingError
+
 T = TypeVar("T")
-_FAILURE = "failure"  # key of the store that all ranks see, until the last of them is gone
+PATIENCE = timedelta(hours=2)  # while rank 0 alone decomposes, hashes or writes, or one rank generates longer texts
+_FAILURE = "failure"  # key of the store
 _store: dist.Store | None = None
 
 
@@ -36,6 +40,11 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0 if asked() else True
 
 
+def speaks() -> bool:
+    """Whether this process tells an error: rank 0 for all of them; before `join` each, which may have it alone."""
+    return is_main() or not dist.is_initialized()
+
+
 def join(device: torch.device) -> torch.device:
     """This process's own device of that kind, once all ranks are there. A process started alone stays alone."""
     if not asked():
@@ -55,17 +64,44 @@ def _connect(backend: str) -> None:
     global _store
     store, number, count = next(dist.rendezvous("env://"))
     _store = dist.PrefixStore("svft", store)
-    dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=number, world_size=count)
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("group", store), rank=number, world_size=count, timeout=PATIENCE
+    )
 
 
-def tell_failure(sentence: str) -> None:
-    """Leave the reason for the other ranks, which will find no more than that this one is gone."""
-    _store.set(_FAILURE, sentence)
+# The store is torchrun's, and outlives all ranks; without torchrun it is rank 0's, and is gone with it.
+
+
+def tell_failure(sentence: str) -> str | None:
+    """Leave the reason for the other ranks, which will find no more than that this one is gone.
+
+    Where another rank was the first to leave one, that is returned, and stays.
+    """
+    own = f"{rank()} {sentence}"
+    try:
+        left = _store.compare_set(_FAILURE, "", own).decode()
+    except dist.DistError:
+        return None
+    return None if left == own else left.partition(" ")[2]
 
 
 def told_failure() -> str | None:
-    """What a rank has left so."""
-    return _store.get(_FAILURE).decode() if _store.check([_FAILURE]) else None
+    """What another rank has left so."""
+    try:
+        return _store.get(_FAILURE).decode().partition(" ")[2] if _store.check([_FAILURE]) else None
+    except dist.DistError:
+        return None
+
+
+def speaks_last() -> bool:
+    """Whether this rank is to say that another one is gone: rank 0, or rank 1 where the store is gone with rank 0."""
+    if rank() != 1:
+        return is_main()
+    try:
+        _store.check([_FAILURE])
+    except dist.DistError:
+        return True
+    return False
 
 
 def is_lost_connection(error: Exception) -> bool:
@@ -133,6 +169,20 @@ def agreed(function: Callable[[], T]) -> T:
     raise error
 
 
+def refuse_differing(values: Mapping[str, str]) -> None:
+    """Raise SettingError, on all ranks, where these are not the same on all; `values` by what is told of them."""
+    ranks = gather(dict(values))
+    for name in values:
+        for number, found in enumerate(ranks):
+            if found.get(name) != ranks[0].get(name):
+                error = SettingError(
+                    f"the processes of this run are not at the same run: {name} is {ranks[0].get(name)} for process 0 "
+                    f"and {found.get(name)} for process {number}; give all machines the same files and settings"
+                )
+                error.agreed = True
+                raise error
+
+
 def from_main(function: Callable[[], T]) -> T:
     """What `function` returns on rank 0, which alone calls it; what it raises there is raised on all."""
     if size() == 1:
@@ -149,17 +199,27 @@ def _nothing() -> None:
     return None
 
 
-def _sent(error: Exception) -> tuple[type[Exception], str]:
+# An error as it is sent: class, arguments (the file name too, where it has one), attributes.
+Sent = tuple[type[Exception], tuple[Any, ...], dict[str, Any]]
+
+
+def _sent(error: Exception) -> Sent:
     try:
-        pickle.dumps(type(error))
-    except (pickle.PicklingError, AttributeError):  # a class within a function
-        return RuntimeError, f"{type(error).__name__}: {error}"
-    return type(error), str(error)
+        sent = type(error), error.__reduce__()[1], vars(error)
+        if str(_received(*pickle.loads(pickle.dumps(sent)))) == str(error):
+            return sent
+    except Exception:  # of a class within a function, or whatever a class does that is unlike an exception's
+        pass
+    return RuntimeError, (f"{type(error).__name__}: {error}",), {}
 
 
-def _received(kind: type[Exception], message: str) -> Exception:
-    """Not by its constructor, which may take something else than the message."""
-    return kind.__new__(kind, message)
+def _received(kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    """Not by its own constructor, which may take something else than the arguments that are kept."""
+    error = kind.__new__(kind, *arguments)
+    builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    builtin.__init__(error, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 def shares(items: Sequence[T]) -> Sequence[T]:

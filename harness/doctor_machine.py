@@ -98,11 +98,10 @@ def _headers() -> bool:
     return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
-def places(runs: Path) -> list[tuple[str, Path]]:
-    """What is written to, but where it is switched off."""
-    svd = os.environ.get("SVFT_CACHE_DIR", "~/.cache/svft")
-    found = [("records", runs), ("hub's cache", Path(constants.HF_HUB_CACHE))]
-    return found + ([] if svd == "off" else [("SVD cache", Path(svd).expanduser())])
+def places(runs: Path, svd: Path | None) -> list[tuple[str, Path]]:
+    """What is written to; `svd` is the cache of decompositions, None where it is switched off."""
+    found = [("records", runs), ("hub's cache", Path(constants.HF_HUB_CACHE)), ("SVD cache", svd)]
+    return [(name, folder) for name, folder in found if folder is not None]
 
 
 def disk(name: str, folder: Path, needed: float = 0) -> Iterator[Finding]:

@@ -3,19 +3,24 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from harness import config, counting, data_files, models
+from harness import config, counting, data_files, models, provenance, weights
 from harness.doctor import Finding
 from harness.experiments import CHOICE, CONF, expand, read
 
 GIB = 2**30
 MANIFEST = "MANIFEST.json"
+VOCABULARIES = (  # one of them makes a tokenizer
+    "tokenizer.json", "tokenizer.model", "spm.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json",
+    "vocab.txt",
+)  # fmt: skip
 NOT_LOADED = ("method", "seed", "train", "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan")
 
 
@@ -41,57 +46,73 @@ def checkpoints(cfgs: Sequence[DictConfig]) -> Iterator[Finding]:
 def checkpoint(cfg: DictConfig) -> Iterator[Finding]:
     model = cfg.model
     try:
-        folder = models.folder_of(model)
+        folder, missing = models.folder_of(model), lacking(model)
     except models.ModelError:
         yield Finding("problem", f"model {model.name}: there is no folder {model.checkpoint}", "model.checkpoint=PATH")
-        return
-    if folder is not None:
-        yield from _folder(model, folder)
-    elif _is_cached(model):
-        yield Finding("ok", f"model {model.name}: {model.checkpoint} is in the hub's cache")
+    except (OSError, ValueError) as error:
+        yield Finding("problem", f"model {model.name}: {model.checkpoint} cannot be read: {error}", _anew(model))
     else:
-        command = f"hf download {model.checkpoint} --revision {model.revision}"
-        size = size_of_weights(cfg)
-        said = f"model {model.name}: {model.checkpoint} is not cached" + (f" ({size / GIB:.1f} GiB)" if size else "")
-        yield Finding("problem" if constants.HF_HUB_OFFLINE else "note", said, command)
+        yield from _on_hub(cfg, missing) if folder is None else _folder(model, folder, missing)
 
 
-def _folder(model: DictConfig, folder: Path) -> Iterator[Finding]:
+def lacking(model: DictConfig) -> list[str]:
+    """What a run would miss of the checkpoint's files. Raises ModelError, and ValueError or OSError of an index."""
+    find = partial(models.at_hand, model)
+    stated = OmegaConf.select(model, "architecture.library") is not None  # such a model is not built by config.json
+    missing = [] if stated or find("config.json") else ["config.json"]
+    missing += lacking_weights(model)
+    if model.family in models.SPECIAL_TOKEN and not any(map(find, VOCABULARIES)):
+        missing.append("tokenizer")
+    return missing
+
+
+def lacking_weights(model: DictConfig) -> list[str]:
+    """Raises as `lacking`."""
+    find = partial(models.at_hand, model)
+    names = weights.files(find)
+    return [name for name in names if find(name) is None] if names else [f"{weights.SINGLE} or index of its parts"]
+
+
+def _on_hub(cfg: DictConfig, missing: Sequence[str]) -> Iterator[Finding]:
+    model = cfg.model
+    if not missing:
+        yield Finding("ok", f"model {model.name}: {model.checkpoint} is in the hub's cache")
+        return
+    size = size_of_weights(cfg) if lacking_weights(model) else 0
+    said = f"model {model.name}: {model.checkpoint} is not cached" + (f" ({size / GIB:.1f} GiB)" if size else "")
+    if "config.json" not in missing:
+        said = f"model {model.name}: {model.checkpoint} is cached without {', '.join(missing)}"
+    yield Finding("problem" if constants.HF_HUB_OFFLINE else "note", said, _anew(model))
+
+
+def _anew(model: DictConfig) -> str:
+    """How to get the checkpoint's files."""
+    if models.local_folder(model.checkpoint) is not None:
+        return "model.checkpoint=PATH"
+    return f"hf download {model.checkpoint} --revision {model.revision}"
+
+
+def _folder(model: DictConfig, folder: Path, missing: Sequence[str]) -> Iterator[Finding]:
     """A folder that says what its files' hashes are has them, or is damaged."""
-    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
-        yield Finding("problem", f"model {model.name}: {folder} has no config.json or no *.safetensors",
-                      "model.checkpoint=PATH")  # fmt: skip
+    if missing:
+        yield Finding("problem", f"model {model.name}: {folder} has no {', no '.join(missing)}", _anew(model))
         return
     manifest = folder / MANIFEST
     hashes = json.loads(manifest.read_text(encoding="utf-8")).get("sha256", {}) if manifest.is_file() else {}
     wrong = [name for name, wanted in hashes.items() if _sha256(folder / name) != wanted]
     if wrong:
-        yield Finding("problem", f"model {model.name}: {', '.join(wrong)} in {folder} is not what {MANIFEST} says",
-                      f"git checkout -- {folder}")  # fmt: skip
+        remedy = "copy it again from where the checkpoint is from, or name another: model.checkpoint=PATH"
+        if provenance.is_tracked(manifest):
+            remedy = f"git checkout -- {folder}"
+        yield Finding(
+            "problem", f"model {model.name}: {', '.join(wrong)} in {folder} is not what {MANIFEST} says", remedy
+        )
     else:
         yield Finding("ok", f"model {model.name}: {model.checkpoint}" + (", SHA-256 as stated" if hashes else ""))
 
 
 def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _is_cached(model: DictConfig) -> bool:
-    """Its configuration, and its weights in one file or in all the files of the index."""
-    if not _cached(model, "config.json"):
-        return False
-    if _cached(model, "model.safetensors"):
-        return True
-    index = _cached(model, "model.safetensors.index.json")
-    if index is None:
-        return False
-    files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all(_cached(model, name) for name in files)
-
-
-def _cached(model: DictConfig, name: str) -> Path | None:
-    found = try_to_load_from_cache(model.checkpoint, name, revision=model.revision)
-    return Path(found) if isinstance(found, str) else None
 
 
 def size_of_weights(cfg: DictConfig) -> int:
@@ -105,7 +126,14 @@ def size_of_weights(cfg: DictConfig) -> int:
 def missing_bytes(cfgs: Sequence[DictConfig]) -> int:
     """Of the checkpoints that are to be fetched."""
     wanted = {c.model.checkpoint: c for c in cfgs if models.local_folder(c.model.checkpoint) is None}
-    return sum(size_of_weights(cfg) for cfg in wanted.values() if not _is_cached(cfg.model))
+    return sum(size_of_weights(cfg) for cfg in wanted.values() if _to_fetch(cfg.model))
+
+
+def _to_fetch(model: DictConfig) -> bool:
+    try:
+        return bool(lacking_weights(model))
+    except (models.ModelError, OSError, ValueError):  # a folder that is not there, or an index that is damaged
+        return True
 
 
 def data(cfgs: Sequence[DictConfig]) -> Iterator[Finding]:

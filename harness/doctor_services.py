@@ -1,5 +1,6 @@
 """What a run talks to: the hub, Weights & Biases, SLURM."""
 
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -13,13 +14,14 @@ from harness.doctor import Finding
 from harness.doctor_software import installed
 
 SECONDS = 3
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # either is enough
 
 
 def hub() -> Iterator[Finding]:
     if constants.HF_HUB_OFFLINE:
-        yield Finding(
-            "note", "hub: offline by HF_HUB_OFFLINE; only what is cached can be loaded", "unset HF_HUB_OFFLINE"
-        )
+        by = [name for name in OFFLINE if os.environ.get(name)]
+        yield Finding("note", f"hub: offline by {' and '.join(by)}; only what is cached can be loaded",
+                      f"unset {' '.join(by)}")  # fmt: skip
         return
     trouble = unreachable(constants.ENDPOINT)
     if trouble:

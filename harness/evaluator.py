@@ -21,6 +21,8 @@ from tasks.base import Benchmark, CorpusScorer, Scorer, Task
 class NotFinite(Exception):
     """The model predicts something that is not a number, as after a training that diverged."""
 
+    agreed = True  # all ranks have the same predictions; see harness/distributed.py
+
 
 def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
     """Each benchmark and split that `cfg.evaluate` asks for and that the task has. Raises SettingError."""

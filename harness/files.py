@@ -83,6 +83,8 @@ def read_sealed(path: Path, of: Mapping[str, Any] | None = None) -> dict[str, An
             raise ValueError("its content is not that which its sha256 is of")
     except IsADirectoryError as error:
         raise Damaged(path, "it is a folder") from error
+    except FileNotFoundError as error:
+        raise Damaged(path, "it is not there") from error
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from error
     for name, value in (of or {}).items():

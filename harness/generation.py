@@ -20,6 +20,7 @@ from tasks.base import Benchmark, Task, TextExample
 from tasks.scoring import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
+FEW = 64  # examples
 
 Prediction = str | dict[str, str]
 
@@ -39,7 +40,20 @@ class Generation:
         self.num_labels = None
 
     def load_model(self) -> PreTrainedModel:
+        self._require_targets()
         return models.load(self.cfg.model, self.task.kind)
+
+    def _require_targets(self) -> None:
+        """Raise SettingError where cutting at `train.max_length` leaves no training example a token to learn."""
+        examples, longest = self.task.examples("train"), self.cfg.train.max_length
+        for start in range(0, len(examples), FEW):  # as a rule the first few have one; nothing predicts the first token
+            if any(label != IGNORED for row in self.rows(examples[start : start + FEW]) for label in row["labels"][1:]):
+                return
+        prompt = len(self._tokens([examples[0].prompt])[0])
+        raise SettingError(
+            f"train.max_length={longest} leaves no token of any target to learn: the prompt of the first training "
+            f"example alone has {prompt}; raise it"
+        )
 
     def rows(self, examples: Sequence[TextExample]) -> list[dict[str, list[int]]]:
         """Token ids and labels; the prompt is as long as it is when tokenised alone, as in the released scripts."""

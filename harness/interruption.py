@@ -5,6 +5,7 @@ Schedulers ask with SIGTERM, or with SIGUSR2 some time before the limit; a perso
 
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType
 from typing import Self
 
@@ -42,7 +43,7 @@ class Stop(TrainerCallback):
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was installed by something else than Python
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         again = self.asked is not None and number == signal.SIGINT
@@ -53,14 +54,25 @@ class Stop(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.training = True
 
+    def numbers(self) -> list[int]:
+        """By rank, for a sum over all of them: of the signal that this one was sent, or 0."""
+        own = [0] * distributed.size()
+        own[distributed.rank()] = int(self.asked or 0)
+        return own
+
+    def hear(self, numbers: Sequence[float]) -> None:
+        """The sum, in each step, so that all ranks stop after the same one."""
+        self.agreed = next((signal.Signals(int(number)) for number in numbers if number), None)
+
     def on_step_end(self, args, state, control, **kwargs):
-        self.agreed = distributed.first(self.asked)  # by all ranks, so that they stop after the same step
-        checked_first = args.save_strategy == SaveStrategy.EPOCH and state.epoch == int(state.epoch)
+        ends = state.epoch == int(state.epoch) or state.global_step >= state.max_steps
+        checked_first = args.save_strategy == SaveStrategy.EPOCH and ends
         if self.agreed and not checked_first:  # an epoch that ends here is evaluated, and then saved
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs):
         if self.agreed:
+            distributed.barrier()  # rank 0 may still be at marking the checkpoint, and does not outlive the others long
             raise Stopped(self.agreed)
 
     def on_train_end(self, args, state, control, **kwargs):

@@ -70,12 +70,23 @@ BETAS = Kind(
 SCHEDULES = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
 )  # fmt: skip
+ROLES = Kind(
+    "names of modules by role letter, as {Q: model.layers.*.self_attn.q_proj}",
+    lambda value: isinstance(value, dict) and value != {} and all(map(NAME.fits, [*value, *value.values()])),
+)
+PROJECT = Kind(
+    "a name that Weights & Biases takes: up to 128 letters, none of them one of / \\ # ? % :",
+    lambda value: isinstance(value, str) and re.fullmatch(r"[^/\\#?%:]{1,128}", value) is not None,
+)
 SELECTION = Kind("true, false, or {by: loss or score, every: so many steps}", _is_selection)
+
+# No machine has more cores; a number beyond what the system lets a process start ends it in the middle.
+THREADS = 1024
 
 # By key; * is a part of a name.
 KINDS: Mapping[str, Kind] = {
     "seed": whole(0, 2**32 - 1),  # what NumPy takes
-    "threads": or_null(whole(1)),
+    "threads": or_null(whole(1, THREADS)),
     "runs_dir": Kind("the name of a folder", NAME.fits),
     "force": YES_OR_NO,
     "plan": Kind("true, false or a device", lambda value: YES_OR_NO.fits(value) or NAME.fits(value)),
@@ -84,6 +95,8 @@ KINDS: Mapping[str, Kind] = {
     "evaluate.benchmarks": or_null(list_of("a list of one or more names, as [gsm8k]", NAME)),
     "evaluate.merged": YES_OR_NO,
     "wandb.mode": one_of("auto", "online", "offline", "disabled"),
+    "wandb.project": or_null(PROJECT),
+    "wandb.group": or_null(NAME),
     "train.lr": number(0),
     "train.head_lr": number(0),
     "train.weight_decay": number(0),
@@ -101,6 +114,7 @@ KINDS: Mapping[str, Kind] = {
     "train.checkpoint_every": whole(1),
     "train.log_every": whole(1),
     "model.name": FOLDER,
+    "model.roles": ROLES,
     "task.name": FOLDER,
     "task.data_seed": whole(0, 2**32 - 1),
     "task.max_new_tokens": whole(1),
@@ -111,6 +125,9 @@ KINDS: Mapping[str, Kind] = {
     "method.lr": number(0),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),
+    "method.adapter.lora_alpha": number(0, itself=False),
+    "method.adapter.*_block_size": whole(0),
+    "method.adapter.boft_n_butterfly_factor": whole(1),
     "method.name": FOLDER,
     "method.variant": FOLDER,
 }

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -11,14 +10,14 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import RemoteEntryNotFoundError
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import RemoteEntryNotFoundError, StrictDataclassError
 from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from harness import architectures, roles, timm_vit
+from harness import architectures, roles, timm_vit, weights
 from harness.files import sha256
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,10 +30,18 @@ AUTO_CLASS = {
 }
 TASK_KIND = dict(AUTO_CLASS.keys())
 
+# The token that a family of language cannot do without: a target's end, what batches are filled up with.
+SPECIAL_TOKEN = {"decoder": "eos_token", "encoder": "pad_token"}
+TOKENIZER_FILES = (
+    "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
+    "chat_template*", "generation_config.json",
+)  # fmt: skip
+
 # Libraries besides transformers that build models: `architecture.library` of a model's yaml.
 LIBRARIES: dict[str, ModuleType] = {"timm": timm_vit}
 
 DTYPES = ("float32", "bfloat16", "float16")
+DAMAGED = "they are truncated or damaged"
 AUTO = "auto"  # value of a key that `complete` finds
 
 
@@ -68,19 +75,39 @@ def local_folder(checkpoint: str) -> Path | None:
 
 
 def fingerprint(cfg: DictConfig) -> str:
-    """SHA-256 of a local checkpoint's files, or the hub id and revision."""
+    """SHA-256 of a local checkpoint's files, or the hub id and revision. Raises ModelError where one is unreadable."""
     folder = local_folder(cfg.checkpoint)
     if folder is None:
         return f"{cfg.checkpoint}@{cfg.revision}"
-    names = sorted(p for p in folder.iterdir() if p.name == "config.json" or p.suffix == ".safetensors")
-    return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
+    return _digest(cfg, [p for p in folder.iterdir() if p.name == "config.json" or p.suffix == ".safetensors"])
+
+
+def tokenizer_fingerprint(cfg: DictConfig) -> dict[str, str]:
+    """For the record, not for the run key: SHA-256 of the files that make the tokenizer of a local checkpoint.
+
+    Empty where there are none, for a model that reads no text, and for one of the hub, whose revision says it.
+    """
+    folder = local_folder(cfg.checkpoint)
+    if folder is None or cfg.family not in SPECIAL_TOKEN:
+        return {}
+    found = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()}
+    return {"tokenizer": _digest(cfg, found)} if found else {}
+
+
+def _digest(cfg: DictConfig, paths: Iterable[Path]) -> str:
+    try:
+        lines = [f"{path.name} {sha256(path)}\n" for path in sorted(paths)]
+    except OSError as error:  # a folder of that name, or one that this user may not read
+        raise _unusable(cfg, error) from error
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def complete(cfg: DictConfig) -> None:
     """Fill in, in place, what the model section of a whole configuration leaves to be found ("auto").
 
-    Roles, blocks, head and image size come from the checkpoint's configuration alone: no weights are read. Role letters
-    may be given by hand instead. To be called before anything of `cfg` is resolved: `${targets:...}` needs the roles.
+    Roles, blocks and image size come from the checkpoint's configuration alone, the head from the names of its tensors
+    too, where they are at hand: no weights are read. Role letters may be given by hand instead. To be called before
+    anything of `cfg` is resolved: `${targets:...}` needs the roles.
 
     Raises ModelError or RoleError.
     """
@@ -88,19 +115,41 @@ def complete(cfg: DictConfig) -> None:
     wanted = {key for key, value in OmegaConf.to_container(model).items() if value == AUTO}
     if not wanted and AUTO not in model.get("image", {}).values():
         return
-    config = _from_checkpoint(model, AutoConfig)
+    config = configuration(model)
     architecture = _empty(model, config)
     with open_dict(model):
         if "head" in wanted:
-            model.head = architectures.find_head(partial(_empty, model, config), model.name)
+            absent = _absent(model, config, type(architecture))
+            model.head = architectures.find_head(partial(_empty, model, config), model.name, absent)
         if "roles" in wanted:
             model.roles = architectures.find_roles(architecture, model.name)
+        roles.require_names(model.roles, model.name)
         if "blocks" in wanted:
             model.blocks = architectures.count_blocks(architecture, model.roles, model.name)
         if "linear" in wanted:
             model.linear = "".join(model.roles)
         _complete_image(model, config)
     roles.check(architecture, model.roles, model.blocks, model.name)
+
+
+def configuration(cfg: DictConfig) -> PretrainedConfig:
+    """What the checkpoint's config.json says. Raises ModelError."""
+    return _from_checkpoint(cfg, AutoConfig)
+
+
+def _absent(cfg: DictConfig, config: PretrainedConfig, architecture: type[PreTrainedModel]) -> set[str]:
+    """Names of the tensors that the checkpoint lacks; empty where it cannot be told without fetching it."""
+    try:
+        found = weights.shapes(partial(at_hand, cfg))
+        if found is None and folder_of(cfg) is None:
+            found = weights.shapes_on_hub(cfg.checkpoint, cfg.revision)
+        return set() if found is None else weights.absent(architecture, config, found)
+    except ModelError:
+        raise
+    except SafetensorError as error:
+        raise _other_weights(cfg, DAMAGED) from error
+    except Exception as error:  # as in `_from_checkpoint`
+        raise _unusable(cfg, error) from error
 
 
 def _complete_image(cfg: DictConfig, config: PretrainedConfig) -> None:
@@ -118,9 +167,18 @@ def build(cfg: DictConfig, num_labels: int | None = None, device: str = "meta") 
     if library := _library(cfg):
         model = library.build(values, num_labels, device)
     else:
-        model = _empty(cfg, AutoConfig.for_model(**values), num_labels, device)
+        model = _empty(cfg, _stated(cfg, values), num_labels, device)
     roles.check(model, cfg.roles, cfg.blocks, cfg.name)
+    if num_labels is not None:
+        roles.head(model, cfg.head, cfg.name)
     return model
+
+
+def _stated(cfg: DictConfig, values: dict[str, Any]) -> PretrainedConfig:
+    try:
+        return AutoConfig.for_model(**values)
+    except Exception as error:  # as in `_from_checkpoint`
+        raise _unusable(cfg, error) from error
 
 
 def _empty(
@@ -133,6 +191,8 @@ def _empty(
             return _auto_class(cfg, TASK_KIND[cfg.family]).from_config(config)
     except ValueError as error:  # an architecture that the class of this family does not know
         raise ModelError(f"{cfg.checkpoint!r} is no model of family {cfg.family} ({_first_line(error)})") from error
+    except Exception as error:  # as in `_from_checkpoint`: sizes that are none
+        raise _unusable(cfg, error) from error
 
 
 def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module:
@@ -142,31 +202,29 @@ def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module
     dtype = getattr(torch, cfg.dtype)
     if library := _library(cfg):
         model = _from_library(library, cfg, num_labels, dtype)
+        info = {"missing_keys": library.NEW, "mismatched_keys": ()}
     else:
         auto = _auto_class(cfg, kind)
         options = {} if num_labels is None else {"num_labels": num_labels, "ignore_mismatched_sizes": True}
         model, info = _from_checkpoint(
             cfg, auto, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-        _refuse_other_weights(cfg, info)
+    head = [] if num_labels is None else roles.head(model, cfg.head, cfg.name)
+    if lacking := weights.lacking(model, info, head):
+        raise _other_model(
+            cfg, lacking, "" if num_labels is None else "; what is new with the task is named by model.head"
+        )
     roles.check(model, cfg.roles, cfg.blocks, cfg.name)
     model.name_or_path = model.config._name_or_path = cfg.checkpoint  # no path of this machine in an adapter file
     return model
 
 
-def _refuse_other_weights(cfg: DictConfig, info: Mapping[str, Iterable[Any]]) -> None:
-    """Raise ModelError where the checkpoint has no weights, or other ones, for a layer that a role letter names.
-
-    transformers draws what is missing at random: right for a head, which is new, and for nothing that is adapted.
-    """
-    adapted = re.compile(roles.path_pattern(cfg.roles, "".join(cfg.roles), cfg.name))
-    absent = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
-    for name in sorted(absent):
-        if adapted.fullmatch(name.rpartition(".")[0]):
-            raise ModelError(
-                f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no {name} of the shape that its config.json "
-                "states: weights and config.json are of different models"
-            )
+def _other_model(cfg: DictConfig, lacking: list[str], hint: str) -> ModelError:
+    others = f" (and so for {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+    return ModelError(
+        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no {lacking[0]} of the shape that its config.json "
+        f"states{others}: weights and config.json are of different models, or the weights are not whole{hint}"
+    )
 
 
 def _from_library(library: ModuleType, cfg: DictConfig, num_labels: int | None, dtype: torch.dtype) -> nn.Module:
@@ -174,15 +232,32 @@ def _from_library(library: ModuleType, cfg: DictConfig, num_labels: int | None, 
         return library.load(OmegaConf.to_container(cfg.architecture, resolve=True), _weights(cfg), num_labels, dtype)
     except ValueError as error:
         raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name}: {_first_line(error)}") from error
+    except SafetensorError as error:
+        raise _other_weights(cfg, DAMAGED) from error
 
 
 def load_tokenizer(cfg: DictConfig):
+    """Raises ModelError where there is none, or where it is not one for this model."""
     tokenizer = _from_checkpoint(cfg, transformers.AutoTokenizer)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds none
         raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no tokenizer; add tokenizer.json")
     if tokenizer.pad_token is None:  # the attention mask and the labels hide it; no embedding is added
         tokenizer.pad_token = tokenizer.eos_token
+    _refuse_other_tokenizer(cfg, tokenizer)
     return tokenizer
+
+
+def _refuse_other_tokenizer(cfg: DictConfig, tokenizer: Any) -> None:
+    of = f"the tokenizer of checkpoint {cfg.checkpoint!r} of model {cfg.name}"
+    special = SPECIAL_TOKEN[cfg.family]
+    if getattr(tokenizer, special) is None:
+        raise ModelError(f"{of} has no {special}, which a model of family {cfg.family} needs; name it in "
+                         "tokenizer_config.json, or take the tokenizer of this model")  # fmt: skip
+    largest = max(tokenizer.get_vocab().values())
+    rows = getattr(configuration(cfg).get_text_config(), "vocab_size", None)
+    if rows is not None and largest >= rows:
+        raise ModelError(f"{of} has ids up to {largest}, and the model has embeddings up to {rows - 1}: they are of "
+                         "different models")  # fmt: skip
 
 
 def folder_of(cfg: DictConfig) -> Path | None:
@@ -204,35 +279,39 @@ def _from_checkpoint(cfg: DictConfig, auto, **options):
         if folder is not None:
             return auto.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **options)
         return auto.from_pretrained(cfg.checkpoint, revision=cfg.revision, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
+    except SafetensorError as error:
+        raise _other_weights(cfg, DAMAGED) from error
+    except Exception as error:  # transformers looks at little of what is in these files before it uses it
         if "named model.safetensors" in str(error):
             raise _only_pickles(cfg) from error
-        raise _unreachable(cfg, error) from error
-    except (SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "ignore_mismatched_sizes" not in str(error):
-            raise
-        reason = "they are truncated or damaged" if isinstance(error, SafetensorError) else "their shapes are others"
-        raise ModelError(
-            f"the weights of checkpoint {cfg.checkpoint!r} of model {cfg.name} are not those that its config.json "
-            f"states: {reason}; {_remedy(cfg)}"
-        ) from error
+        if "ignore_mismatched_sizes" in str(error):
+            raise _other_weights(cfg, "their shapes are others") from error
+        raise _unusable(cfg, error) from error
+
+
+def at_hand(cfg: DictConfig, name: str) -> Path | None:
+    """A file of the checkpoint in its folder or in the hub's cache; nothing is fetched. Raises as `folder_of`."""
+    folder = folder_of(cfg)
+    if folder is not None:
+        return folder / name if (folder / name).is_file() else None
+    found = try_to_load_from_cache(cfg.checkpoint, name, revision=cfg.revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _file(cfg: DictConfig, name: str) -> Path | None:
     """A file of the checkpoint, fetched if need be; None where the checkpoint has no such file. Raises ModelError."""
-    folder = folder_of(cfg)
-    if folder is not None:
-        return folder / name if (folder / name).is_file() else None
+    if folder_of(cfg) is not None:
+        return at_hand(cfg, name)
     try:
         return Path(hf_hub_download(cfg.checkpoint, name, revision=cfg.revision))
     except RemoteEntryNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise _unreachable(cfg, error) from error
+        raise _unusable(cfg, error) from error
 
 
 def _weights(cfg: DictConfig) -> Path:
-    path = _file(cfg, "model.safetensors")
+    path = _file(cfg, weights.SINGLE)
     if path is None:
         raise _only_pickles(cfg)
     return path
@@ -257,10 +336,20 @@ def _only_pickles(cfg: DictConfig) -> ModelError:
     )
 
 
-def _unreachable(cfg: DictConfig, error: Exception) -> ModelError:
+def _other_weights(cfg: DictConfig, reason: str) -> ModelError:
     return ModelError(
-        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({_first_line(error)}); {_remedy(cfg)}"
+        f"the weights of checkpoint {cfg.checkpoint!r} of model {cfg.name} are not those that its config.json "
+        f"states: {reason}; {_remedy(cfg)}"
     )
+
+
+def _unusable(cfg: DictConfig, error: Exception) -> ModelError:
+    said = _first_line(error)
+    if isinstance(error, StrictDataclassError):  # the reason is below its first line
+        said = " ".join(str(error).split())
+    elif not isinstance(error, OSError | ValueError):  # not meant for people: "'metadata'"
+        said = f"{type(error).__name__}: {said}"
+    return ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} could not be loaded ({said}); {_remedy(cfg)}")
 
 
 def _remedy(cfg: DictConfig) -> str:

@@ -12,14 +12,14 @@ from omegaconf.errors import OmegaConfBaseException
 from rich import box
 from rich.table import Table
 
-from harness import config, counting, devices, effort, models, provenance, record, terminal
+from harness import command_line, config, counting, devices, distributed, effort, models, provenance, record, terminal
 from harness.effort import HOUR, Effort, Records
 from harness.progress import bar
 from harness.roles import RoleError
 from harness.settings import SettingError
 from tasks.base import DataError
 
-TO_DO, UNKNOWN = "to do", "?"
+TO_DO, REFUSED, UNKNOWN = "to do", "refused", "?"
 GIB = 2**30
 
 
@@ -72,7 +72,10 @@ def state(resolved: dict[str, Any], identity: str, records: Records) -> str:
 
 
 def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
-    """Print the runs as a table. A configuration that cannot be resolved is listed with the reason."""
+    """Print the runs as a table. A configuration that cannot be resolved is listed with the reason.
+
+    It would fail as a run, so the program ends as it then would: with exit code 1.
+    """
     found, records, device = [], Records(), None
     with bar(number, "counting") as progress:
         for cfg in configurations:
@@ -80,10 +83,13 @@ def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
             found.append(_planned_or_problem(cfg, records, device))
             progress.update()
     device = device or devices.chosen(True)
+    if not distributed.is_main():
+        return found
     console = terminal.console()
     console.print(table(found, device))
     console.print(*summary(found), sep="\n", soft_wrap=True)
     console.print(*explanation(found, device), sep="\n", style="dim")
+    command_line.failures.extend(run.problem for run in found if run.state == REFUSED)
     return found
 
 
@@ -93,7 +99,7 @@ def _planned_or_problem(cfg: DictConfig, records: Records, device: devices.Devic
     except (models.ModelError, RoleError, SettingError, DataError, OmegaConfBaseException) as error:
         reason = str(error).split("\n")[0]
         names = (cfg.task.name, cfg.model.name, cfg.method.name)
-        return Planned(*names, "", cfg.method.lr, cfg.seed, "refused", None, None, None, reason)
+        return Planned(*names, "", cfg.method.lr, cfg.seed, REFUSED, None, None, None, reason)
 
 
 # Heading, side, and what of a run stands there.

@@ -19,6 +19,8 @@ def bar(total: int, description: str, initial: int = 0) -> tqdm:
 class TrainingBar(TrainerCallback):
     """Optimiser steps with the time left and the latest loss."""
 
+    bar: tqdm | None = None
+
     def on_train_begin(self, args, state, control, **kwargs):
         self.bar = bar(state.max_steps, "training", initial=state.global_step)
 
@@ -29,5 +31,7 @@ class TrainingBar(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update(state.global_step - self.bar.n)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
+    def close(self) -> None:
+        """However training ends: what is printed next begins a line."""
+        if self.bar is not None:
+            self.bar.close()

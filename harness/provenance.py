@@ -65,6 +65,11 @@ def code() -> dict[str, Any]:
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
+def is_tracked(path: Path) -> bool:
+    """Whether the file belongs to this checkout."""
+    return bool(_git("ls-files", "--", str(path)))
+
+
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)

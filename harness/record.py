@@ -50,7 +50,7 @@ class Record:
     key: str
     run: dict[str, Any]
     config: dict[str, Any]
-    fingerprints: dict[str, str]
+    fingerprints: dict[str, str]  # data, model, adapter and tokenizer where there are any; the key has all but the last
     provenance: dict[str, Any] = field(default_factory=dict)
     adapter: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)

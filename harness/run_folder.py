@@ -43,15 +43,27 @@ class RunFolder:
     def prepare(self, force: bool) -> Record | None:
         """The finished record that is there, if any; else the configuration is written and the run may begin or resume.
 
-        A failed run begins anew. Raises RecordError for a damaged record, which is the user's to move away.
+        A failed run begins anew. Raises RecordError for a damaged record, which is the user's to move away, and
+        SettingError where a record that would be kept was made with another tokenizer, which is not in the key.
         """
         found = None if force else self._found()
+        if found is not None and found.status != "failed":
+            self._refuse_other_tokenizer(found)
         if found is not None and found.status == "done":
             return found
         if force or (found is not None and found.status == "failed"):
             self._clear()
         files.write_text(self.path / "config.yaml", yaml.safe_dump(self.new_record.config, sort_keys=False))
         return None
+
+    def _refuse_other_tokenizer(self, found: Record) -> None:
+        """A record may be older than this field, and a checkpoint of the hub has none: then nothing is compared."""
+        there, here = (each.fingerprints.get("tokenizer") for each in (found, self.new_record))
+        if None not in (there, here) and there != here:
+            raise SettingError(
+                f"there is another tokenizer in {self.new_record.config['model']['checkpoint']} than that of "
+                f"{self.record_path}; runs_dir=PATH keeps both runs, force=true replaces the record"
+            )
 
     def _found(self) -> Record | None:
         if not self.record_path.exists():

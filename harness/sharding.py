@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from peft import LoraConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from harness import distributed
+from harness import distributed, trained
 from harness.settings import SettingError
 
 FSDP2 = "fsdp2"
@@ -30,15 +30,14 @@ def asked(cfg: DictConfig) -> bool:
 
 
 def check(cfg: DictConfig, adapter: Any) -> None:
-    """Raise SettingError for a sharding that there is not, and where the method is not known to work under it."""
+    """Raise SettingError for a sharding that there is not, and where the method is not known to work under it.
+
+    How many devices there are is another matter (`check_devices`): a finished run is evaluated on any number.
+    """
     if not asked(cfg):
         return
     if cfg.train.sharding != FSDP2:
         raise SettingError(f"train.sharding={cfg.train.sharding} is unknown; it is {FSDP2}, or left out")
-    if distributed.size() == 1:
-        raise SettingError(
-            f"train.sharding={FSDP2} needs several devices: torchrun --nproc-per-node=2 run.py ...; leave it out on one"
-        )
     plain_lora = type(adapter) is LoraConfig and not adapter.use_dora and adapter.init_lora_weights is True
     if not (plain_lora or getattr(adapter, "can_be_sharded", False)):
         raise SettingError(
@@ -46,11 +45,19 @@ def check(cfg: DictConfig, adapter: Any) -> None:
         )
 
 
+def check_devices(cfg: DictConfig) -> None:
+    """Raise SettingError where a training that is to be sharded has one device."""
+    if asked(cfg) and distributed.size() == 1:
+        raise SettingError(
+            f"train.sharding={FSDP2} needs several devices: torchrun --nproc-per-node=2 run.py ...; leave it out on one"
+        )
+
+
 def shard(model: nn.Module) -> None:
-    """In place: a unit for each block, and one for the rest, such as tied embeddings."""
+    """In place: a unit for each block, and one for the rest, such as tied embeddings. Raises SettingError."""
+    blocks = distributed.agreed(lambda: _block_names(model))
     for layer in model.modules():
         _make_parameters(layer, getattr(layer, "large_buffers", ()))
-    blocks = _block_names(model)
     for module in list(model.modules()):
         if type(module).__name__ in blocks:
             fully_shard(module)
@@ -71,15 +78,29 @@ def _make_parameters(layer: nn.Module, names: Sequence[str]) -> None:
 
 
 def _block_names(model: nn.Module) -> set[str]:
-    """Classes of the blocks, as transformers' model names them. Raises SettingError for a model that does not."""
+    """Classes of the blocks: those that transformers' model names, or else (DeBERTa) of what its longest list holds.
+
+    Raises SettingError where there is neither.
+    """
     names = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+    if not names and lists:
+        names = {type(block).__name__ for block in max(lists, key=len)}
     if not names:
         raise SettingError(f"train.sharding={FSDP2}: {type(model).__name__} does not say which modules are its blocks")
     return names
 
 
+def _reshard(model: nn.Module) -> None:
+    """After a forward pass without a backward one, as in an evaluation, the unit of the rest is still whole."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def whole_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """What is trained, by parameter name, on the CPU; all ranks have to call this."""
+    _reshard(model)
     return {name: _whole(p.detach()).contiguous() for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -102,7 +123,8 @@ def save(model: nn.Module, folder: Path) -> None:
 
 
 def load(model: nn.Module, folder: Path) -> None:
-    tensors = load_file(str(folder / WEIGHTS))
+    _reshard(model)
+    tensors = distributed.agreed(lambda: trained.tensors(folder / WEIGHTS))
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.data.copy_(_like(tensors[name].to(parameter.device), parameter))

@@ -119,17 +119,19 @@ def _tell(error: Exception) -> None:
 
 def _explained(error: Exception) -> BaseException:
     """What is to be raised for an error of this rank. The other ranks learn of it by what is told."""
-    told = distributed.told_failure()
+    lost = distributed.is_lost_connection(error)
+    # Nothing is told as the reason where the same command may go on with the run.
+    reason = "" if disk.refuses(error) else " ".join(str(error).split()) or type(error).__name__
+    told = distributed.told_failure() if lost else distributed.tell_failure(reason)
     if told is not None:
         return Elsewhere(told) if told else Ended()
-    if distributed.is_lost_connection(error):
-        if distributed.is_main():
-            print(
-                "error: another process of this run has ended; the same command goes on from the last checkpoint",
-                file=sys.stderr,
-                flush=True,
-            )
-        return Ended()
-    reason = "" if disk.refuses(error) else " ".join(str(error).split()) or type(error).__name__
-    distributed.tell_failure(reason)  # nothing where the same command may go on with the run
-    return error
+    if not lost:
+        return error
+    if distributed.speaks_last():
+        print(
+            "error: another process of this run has ended; unless it told an error of its own, the same command goes "
+            "on from what is done",
+            file=sys.stderr,
+            flush=True,
+        )
+    return Ended()

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import ImageClassifierOutput
 
+NEW = ("head.weight", "head.bias")  # tensors that no checkpoint has
 HEAD_STD = 0.02  # of a new head's weights, as timm and transformers start one
 
 

@@ -10,15 +10,23 @@ from transformers import TrainerCallback
 
 from harness import distributed
 from harness.record import Record
+from harness.settings import SettingError
 
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")  # wandb's own
 _HOST = "api.wandb.ai"
 
 
 def mode(wanted: str) -> str:
-    """ "auto" is online where a key is (WANDB_API_KEY or netrc) and offline elsewhere; WANDB_MODE wins over both."""
+    """ "auto" is online where a key is (WANDB_API_KEY or netrc) and offline elsewhere; WANDB_MODE wins over both.
+
+    Raises SettingError where that is none.
+    """
     if wanted != "auto":
         return wanted
-    return os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    chosen = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    if chosen not in MODES:
+        raise SettingError(f"WANDB_MODE={chosen} is none of {', '.join(MODES)}; unset it, or give wandb.mode")
+    return chosen
 
 
 def _has_key() -> bool:

@@ -13,6 +13,7 @@ from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from harness import checkpoints, disk, distributed, memory, sharding, trained
 from harness.evaluator import mean_score
+from harness.interruption import Stop
 from harness.progress import TrainingBar
 from harness.settings import SettingError
 from harness.shared_training import SharedTraining
@@ -73,8 +74,15 @@ class BenchTrainer(SharedTraining):
         return loss
 
     def _meet(self) -> None:
-        """Count the step's examples on all ranks. Raises Diverged on all where the loss of one is not finite."""
-        size, errors = distributed.total([self.unseen_size, self.unseen_errors], self.args.device)
+        """Count the step's examples on all ranks, and hear who is asked to stop.
+
+        Raises Diverged on all where the loss of one is not finite.
+        """
+        stops = [callback for callback in self.callback_handler.callbacks if isinstance(callback, Stop)]
+        asked = [number for stop in stops for number in stop.numbers()]
+        size, errors, *asked = distributed.total([self.unseen_size, self.unseen_errors, *asked], self.args.device)
+        for stop in stops:
+            stop.hear(asked)
         self.meter.size += int(size)
         self.unseen_size = self.unseen_errors = 0
         if errors:
@@ -103,14 +111,15 @@ class BenchTrainer(SharedTraining):
         self._load(resume_from_checkpoint)
 
     def _load_best_model(self):
-        checkpoints.check(Path(self.state.best_model_checkpoint), {})
+        distributed.from_main(lambda: checkpoints.check(Path(self.state.best_model_checkpoint), {}))
         self._load(self.state.best_model_checkpoint)
 
     def _load(self, checkpoint: str) -> None:
         if self.sharded:
             sharding.load(self.model, Path(checkpoint))
         else:
-            trained.load(self.accelerator.unwrap_model(self.model), Path(checkpoint))
+            model = self.accelerator.unwrap_model(self.model)
+            distributed.agreed(lambda: trained.load(model, Path(checkpoint)))
 
 
 def fit(
@@ -126,12 +135,14 @@ def fit(
         return untrained()
     watched = watched_examples(task)
     checked = {VALIDATION: task.examples("validation"), **({WATCHED: watched} if watched else {})}
+    last = distributed.from_main(lambda: checkpoints.last(folder))
     arguments = training_arguments(cfg, folder)
     rows, selects = modality.rows(task.examples("train")), arguments.load_best_model_at_end
     if sharding.asked(cfg):
         sharding.shard(model)
     elif distributed.size() > 1:
         arguments.ddp_find_unused_parameters = has_unused(model, modality.collate(rows[:1]), arguments)
+    bar = TrainingBar()
     trainer = BenchTrainer(
         model=model,
         args=arguments,
@@ -140,7 +151,7 @@ def fit(
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
-        callbacks=[Meter(), checkpoints.MarkComplete(), TrainingBar(), *callbacks],
+        callbacks=[Meter(), checkpoints.MarkComplete(), bar, *callbacks],
         modality=modality,
     )
     trainer.remove_callback(PrinterCallback)
@@ -148,7 +159,10 @@ def fit(
     memory.reset_peak(arguments.device)
     if distributed.rank():
         torch.manual_seed(cfg.seed + distributed.rank())  # dropout's masks, which would be the same on all ranks
-    trainer.train(resume_from_checkpoint=distributed.from_main(lambda: checkpoints.last(folder)))
+    try:
+        trainer.train(resume_from_checkpoint=last)
+    finally:
+        bar.close()
     history = trainer.state.log_history
     reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
@@ -192,11 +206,18 @@ def check(cfg: DictConfig) -> None:
 
 def accumulation(train: DictConfig) -> int:
     """Micro-batches per optimiser step. Raises SettingError where the batch does not divide into them."""
-    together = train.micro_batch_size * distributed.size()
+    devices = distributed.size()
+    together = train.micro_batch_size * devices
     if train.batch_size % together:
+        fitting = [m for m in range(1, train.micro_batch_size + 1) if train.batch_size % (m * devices) == 0]
+        remedy = (
+            f"train.micro_batch_size={fitting[-1]} fits"
+            if fitting
+            else f"no micro-batch fits, since train.batch_size has to be a multiple of the {devices} devices"
+        )
         raise SettingError(
             f"train.batch_size={train.batch_size} is not a multiple of {together} (train.micro_batch_size x devices); "
-            "lower train.micro_batch_size"
+            f"{remedy}"
         )
     return train.batch_size // together
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from peft.config import PeftConfig
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
@@ -52,6 +52,7 @@ class BasisConfig(PeftConfig):
     def __post_init__(self) -> None:
         """Sequences of any type (an OmegaConf ListConfig, say) become sets and lists, which PEFT writes as JSON."""
         super().__post_init__()
+        self._require_booleans()
         for name, container in (
             ("target_modules", set),
             ("exclude_modules", set),
@@ -66,6 +67,15 @@ class BasisConfig(PeftConfig):
             raise ValueError("layers_to_transform goes with a list of target_modules, not with a regex")
         if self.layers_pattern and self.layers_to_transform is None:
             raise ValueError("layers_pattern goes with layers_to_transform, which is None")
+
+    def _require_booleans(self) -> None:
+        """Of every field that is true or false by its type, the subclass's too: the word 'no' would count as true."""
+        types = get_type_hints(type(self))
+        for name in (each.name for each in fields(self)):
+            value, kind = getattr(self, name), types[name]
+            if kind in (bool, bool | None) and not isinstance(value, kind):
+                choices = "neither True nor False" if kind is bool else "none of True, False and None"
+                raise ValueError(f"{name}={value!r} is {choices}")
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
         """As PEFT does, which has written the weights by now, with their checksum; not for weights as a pickle."""
@@ -93,8 +103,10 @@ class BasisConfig(PeftConfig):
 def _sha256_of_weights(folder: Path) -> str | None:
     """None where there are none, as before the first save or where they stay on the hub."""
     path = folder / SAFETENSORS_WEIGHTS_NAME
-    if not path.is_file():
+    if not path.exists():
         return None
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

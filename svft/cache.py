@@ -1,9 +1,10 @@
 """One SVD per base weight and machine: bases on disk, found again by the content of the weight.
 
-$SVFT_CACHE_DIR (default ~/.cache/svft; "off" disables) holds `<key>.safetensors`. An entry is whole or absent (written
-to a temporary file, flushed, then renamed): reading takes no lock. The lock on `<key>.lock` makes one process compute
-while the others wait; the kernel frees it when its process dies. A disk that is full, read-only or without locks costs
-time: that is logged, not warned of, since it says nothing of the model whose record lists the warnings.
+$SVFT_CACHE_DIR (not set or empty: ~/.cache/svft; "off" disables) holds `<key>.safetensors`. An entry is whole or
+absent (written to a temporary file, flushed, then renamed): reading takes no lock. The lock on `<key>.lock` makes one
+process compute while the others wait; the kernel frees it when its process dies. A disk that is full, read-only or
+without locks costs time: that is logged, not warned of, since it says nothing of the model whose record lists the
+warnings.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ REMEDY = "set SVFT_CACHE_DIR to a writable folder with space, or to 'off'"
 
 def cached(weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Basis:
     """`compute(weight)`, or what an earlier call of it left on disk."""
-    setting = os.environ.get("SVFT_CACHE_DIR", "~/.cache/svft")
-    if setting == "off":
+    there = folder()
+    if there is None:
         return compute(weight)
-    path = Path(setting).expanduser() / f"{content_key(weight)}.safetensors"
+    path = there / f"{content_key(weight)}.safetensors"
     basis = _read(path)
     if basis is None:
         with _locked(path.with_suffix(".lock")) as writable:
@@ -45,6 +46,12 @@ def cached(weight: torch.Tensor, compute: Callable[[torch.Tensor], Basis]) -> Ba
                 if writable:
                     _write(path, basis)
     return basis.to(weight.device)
+
+
+def folder() -> Path | None:
+    """Where bases are kept, be it there or not; None where none are."""
+    setting = os.environ.get("SVFT_CACHE_DIR") or "~/.cache/svft"
+    return None if setting == "off" else Path(setting).expanduser()
 
 
 def content_key(weight: torch.Tensor) -> str:

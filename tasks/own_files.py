@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,9 +29,15 @@ class Row:
         if column not in self.values:
             raise DataError(f"{self} has no column {column!r}; its columns are {', '.join(self.values)}")
         value = self.values[column]
-        if value is None or isinstance(value, dict | list):
+        if value is None or isinstance(value, dict | list) or (isinstance(value, float) and not math.isfinite(value)):
             raise DataError(f"{self}: {column!r} is {json.dumps(value)}, expected a text or a number")
-        return str(value)
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:  # JSON can write half of a surrogate pair, and no tokenizer takes it
+            wrong = ascii(text[error.start])
+            raise DataError(f"{self}: {column!r} has {wrong}, which is no character; remove it") from error
+        return text
 
     def filled(self, column: str) -> str:
         """The value as text. Raises DataError where it is empty."""

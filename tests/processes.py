@@ -6,12 +6,15 @@ it also shares is the seed of Python's hashes; a test that compares processes ru
 
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -20,17 +23,30 @@ IMPORTED = ("run", "harness.adapt", "harness.evaluator", "harness.modalities", "
             "harness.provenance", "harness.run_folder", "harness.tracking", "harness.trained", "harness.trainer",
             "transformers.models.gemma.modeling_gemma")  # fmt: skip
 
+PATIENCE = 300  # seconds for what comes in a few unless something is wrong
+
 forked = multiprocessing.get_context("forkserver")
 forked.set_forkserver_preload(list(IMPORTED))
 
 
-def _run(arguments: tuple[str, ...], cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
+def nothing() -> None:
+    """What a program does before it begins, unless a test says otherwise."""
+
+
+def _run(
+    arguments: tuple[str, ...],
+    cwd: Path,
+    output: Path,
+    environment: Mapping[str, str],
+    before: Callable[[], None] = nothing,
+) -> None:
     os.chdir(cwd)
     os.environ.update(environment)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(output / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)
         os.close(file)
+    before()
     sys.argv = [str(ROOT / "run.py"), *arguments]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
@@ -39,11 +55,19 @@ class Program:
     """`python run.py <arguments>`, started in folder `cwd`; to be used in a `with`, whose end kills it.
 
     environment: variables besides those that were set when the first program was started.
+    before: is called in the process first, and may break something there; it can be pickled, as `signalled` can.
     """
 
-    def __init__(self, *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        before: Callable[[], None] = nothing,
+    ) -> None:
         self._output = tempfile.TemporaryDirectory()
-        self._process = forked.Process(target=_run, args=(arguments, cwd, Path(self._output.name), environment or {}))
+        output = Path(self._output.name)
+        self._process = forked.Process(target=_run, args=(arguments, cwd, output, environment or {}, before))
         self._process.start()
 
     def __enter__(self) -> "Program":
@@ -61,9 +85,6 @@ class Program:
     def running(self) -> bool:
         return self._process.is_alive()
 
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
     def kill(self) -> None:
         """SIGKILL: the process does nothing more."""
         self._process.kill()
@@ -71,9 +92,17 @@ class Program:
 
     def wait(self) -> int:
         """The exit code."""
-        self._process.join(timeout=300)
+        self._process.join(timeout=PATIENCE)
         assert not self.running, "the program does not end"
         return self._process.exitcode
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """The program is not to end before that. For what lasts: what passes may be missed."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.running, self.said("stderr")
+            assert time.monotonic() < deadline, "what is waited for does not come"
+            time.sleep(0.01)
 
     def said(self, stream: str) -> str:
         """What it wrote to `stream`, which is stdout or stderr."""
@@ -81,8 +110,8 @@ class Program:
         return path.read_text() if path.exists() else ""
 
 
-def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    with Program(*arguments, cwd=cwd) as program:
+def call(*arguments: str, cwd: Path = ROOT, before: Callable[[], None] = nothing) -> subprocess.CompletedProcess:
+    with Program(*arguments, cwd=cwd, before=before) as program:
         code = program.wait()
         return subprocess.CompletedProcess(arguments, code, program.said("stdout"), program.said("stderr"))
 
@@ -90,4 +119,50 @@ def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 def fresh(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """As a person calls it: an interpreter that has imported nothing."""
     command = [sys.executable, str(ROOT / "run.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+# --- what a program may be told to do to itself, `before` it begins: at a place in it, whatever the machine's speed ---
+
+
+def signalled(number: signal.Signals, owner: str, name: str, call: int = 1) -> Callable[[], None]:
+    """It sends itself `number` when `name` of `owner` ("module" or "module:Class") is called for the `call`-th time."""
+    return partial(_watch, owner, name, call, partial(_send, number))
+
+
+def killed_once_there_is(ending: str) -> Callable[[], None]:
+    """It kills itself as soon as it has written a file whose path ends so."""
+    return partial(_kill_once_there_is, ending)
+
+
+def _send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _watch(owner: str, name: str, call: int, act: Callable[[], None]) -> None:
+    place, calls = pkgutil.resolve_name(owner), []
+    original = getattr(place, name)
+
+    def watched(*args: object, **kwargs: object) -> object:
+        calls.append(name)
+        if len(calls) == call:
+            act()
+        return original(*args, **kwargs)
+
+    setattr(place, name, watched)
+
+
+def _kill_once_there_is(ending: str) -> None:
+    replace = os.replace  # by which harness/files.py puts every file and folder in its place
+
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        if there_is(Path(target).parent, ending):
+            _send(signal.SIGKILL)
+
+    os.replace = watched
+
+
+def there_is(folder: Path, ending: str) -> bool:
+    """Whether the path of a file below `folder` ends so; os.walk, unlike rglob, bears folders that vanish meanwhile."""
+    return any(f"{place}/{file}".endswith(f"/{ending}") for place, _, files in os.walk(folder) for file in files)

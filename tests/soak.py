@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Place:
             for words in map(str.split, Path("/proc/locks").read_text().splitlines())
             if words[1] == "FLOCK" and words[4] == str(pid)
         }
-        at = [path.parent for path in self.runs.rglob(".lock") if path.stat().st_ino in held]
+        at = [Path(folder) for folder, _, names in os.walk(self.runs) if ".lock" in names and _inode(folder) in held]
         return _stage(at[0]) if at else STARTING
 
     def finish(self) -> None:
@@ -103,6 +103,12 @@ class Place:
     def built(self) -> dict[str, list[list[str]]]:
         """The tables, without the columns that are clocks."""
         return {path.name: _without_clocks(path) for path in sorted(self.tables.glob("*.csv"))}
+
+
+def _inode(folder: str) -> int | None:
+    """Of its lock; None where another program has just removed the folder."""
+    with suppress(FileNotFoundError):
+        return os.stat(os.path.join(folder, ".lock")).st_ino
 
 
 def _stage(folder: Path) -> str:

@@ -11,9 +11,12 @@ import sys
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
-from harness import config, files
+from baselines import SpectralAdapterConfig, VectorFitConfig
+from cluster import sweep
+from harness import command_line, config, files, plan, tracking
 from harness.settings import SettingError
 from svft import SvftConfig
 from tests import processes
@@ -40,12 +43,14 @@ CASES = {
     "experiment=table1 experiment=table2": "error: experiment=table1 experiment=table2: one experiment at a time",
     "experiment=micro_table1 plan=maybe": "error: plan=maybe is neither true, false nor a device: a100, ",
     "-m method=lora,nope": "^error: there is no method 'nope'; there are adalora, ",
+    "-m plan=true method=lora,nope": "error: there is no method 'nope'; there are adalora, ",
+    "-m plan=true method=lora,svft_banded method.adapter.d=8": "error: .*method=lora .*: Could not override",
     "--resolved": "error: unrecognized arguments: --resolved",
     "seed=0,1": "To sweep over it, add --multirun",
     # values
     "seed=": "error: seed= is not a whole number from 0 to 4294967295$",
     "train.lr=nan": "error: train.lr=nan is not a finite number, 0 or more$",
-    "threads=-3": "error: threads=-3 is not a whole number, 1 or more, or null$",
+    "threads=-3": "error: threads=-3 is not a whole number from 1 to 1024, or null$",
     "train.batch_size=10 train.micro_batch_size=4": r"error: train.batch_size=10 is not a multiple of 4 \(train.micro",
     "model=micro_gemma train.select_best={by:score}": r"takes by \(loss, or score of a classifier\)",
     "device=tpu": "error: device=tpu is unknown; it is auto, cpu or cuda$",
@@ -158,7 +163,7 @@ def test_a_wrong_run_of_a_sweep_stops_no_other(tmp_path):
 
 WRONG_VALUES = {
     "seed": ("abc", -1, 1.5, 2**32, None, True),
-    "threads": (0, 1.5, "two"),
+    "threads": (0, 1.5, "two", 100_000),
     "runs_dir": (None, ""),
     "force": ("maybe", 1),
     "plan": ("", 3),
@@ -167,6 +172,8 @@ WRONG_VALUES = {
     "evaluate.benchmarks": ([], "gsm8k"),
     "evaluate.merged": ("perhaps",),
     "wandb.mode": ("of", None),
+    "wandb.project": ("", "a/b", "50%", "x" * 129, 3),
+    "wandb.group": ("", 3),
     "train.lr": ("fast", -1, float("inf"), None, True),
     "train.head_lr": (-1e-3,),
     "train.weight_decay": (-0.1, None),
@@ -185,17 +192,20 @@ WRONG_VALUES = {
     "train.log_every": (0,),
     "task.name": ("", "a/b", "..", None),
     "model.name": ("../x",),
+    "model.roles": ("Q", 3, None, {}, {"Q": 3}, ["Q"]),
     "task.data_seed": (-1, "x"),
     "task.max_new_tokens": (0,),
     "method.lr": (-1,),
+    "method.adapter.lora_alpha": ("x", 0, None),
+    "method.adapter.boft_block_size": ("x", -1),
+    "method.adapter.boft_n_butterfly_factor": (0,),
 }
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG_VALUES.items() for value in values])
 def test_a_value_that_cannot_be_is_refused_by_its_key(composed, key, value):
     cfg = composed("method=svft_banded")
-    section, _, leaf = key.rpartition(".")
-    (cfg[section] if section else cfg)[leaf] = value
+    OmegaConf.update(cfg, key, value, merge=False, force_add=True)
     with pytest.raises(SettingError, match=rf"^{re.escape(key)}=.* is not \S+ "):
         config.resolve(cfg)
 
@@ -203,7 +213,8 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(composed, key, value):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"seed": 2**32 - 1, "threads": None, "plan": "a100"},
+        {"seed": 2**32 - 1, "threads": None, "plan": "a100", "wandb": {"project": "svft (2)", "group": None}},
+        {"threads": 1024, "method": {"adapter": {"lora_alpha": 0.5}}},
         {"train": {"lr": 0, "select_best": {"by": "loss", "every": 500}, "max_grad_norm": None, "warmup_ratio": 100}},
         {"train": {"epochs": 0.5, "max_steps": None, "select_best": {"by": "score"}, "betas": [0, 0.999]}},
         {"task": {"name": "mine_2.1"}, "evaluate": {"benchmarks": ["micro_gsm"], "splits": ["validation"]}},
@@ -211,6 +222,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(composed, key, value):
 )
 def test_values_at_the_edge_of_what_can_be_are_taken(composed, settings):
     cfg = composed()
+    OmegaConf.set_struct(cfg, False)
     cfg.merge_with(settings)
     assert config.resolve(cfg)["seed"] == cfg.seed
 
@@ -228,11 +240,66 @@ def test_values_at_the_edge_of_what_can_be_are_taken(composed, settings):
         ({"form": "fast"}, "form='fast' is not one of auto, "),
         ({"pattern": "topk", "d": 1, "topk_score": "released", "rank": 4}, "topk_score='released' .* use topk_score="),
         ({"target_modules": "q", "layers_to_transform": [0]}, "layers_to_transform goes with a list"),
+        ({"gate": "off"}, "gate='off' is none of True, False and None"),
+        ({"keep_weight": None}, "keep_weight=None is neither True nor False"),
     ],
 )
 def test_svft_names_the_setting_and_its_choices(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         SvftConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("config_class", "name"),
+    [
+        *((SvftConfig, name) for name in ("keep_weight", "gate", "replacement", "truncate_base", "init_weights")),
+        *((VectorFitConfig, name) for name in ("train_bias", "multiplicative", "save_basis")),
+        *((SpectralAdapterConfig, name) for name in ("scale", "init_weights", "inference_mode")),
+    ],
+)
+@pytest.mark.parametrize("value", ["no", 0])
+def test_what_is_true_or_false_takes_no_word_and_no_number(config_class, name, value):
+    sizes = {"mode": "rotation", "r": 1} if config_class is SpectralAdapterConfig else {}
+    with pytest.raises(ValueError, match=f"{name}={value!r} is "):
+        config_class(**sizes, **{name: value})
+    assert getattr(config_class(**sizes, **{name: True}), name) is True
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("nope.Nope", r"nope.Nope: it cannot be imported \(No module named 'nope'\)"),
+        ("peft.Nope", r"peft.Nope: it cannot be imported \(.*Nope.*\)"),
+        ("svft", "svft: Expected a callable target"),
+    ],
+)
+def test_a_class_that_is_none_is_refused_with_its_name(target, sentence):
+    with pytest.raises(SettingError, match=f"^{sentence}"):
+        config.instantiate(OmegaConf.create({"_target_": target}))
+
+
+def test_a_plan_with_a_run_that_cannot_be_ends_as_that_run_would(composed, monkeypatch, tmp_path):
+    monkeypatch.setattr(command_line, "failures", [])
+    sound, wrong = (composed("method=svft_plain", f"runs_dir={tmp_path}") for _ in range(2))
+    plan.show([sound], 1)
+    assert command_line.failures == []
+    wrong.seed = "x"
+    found = plan.show([wrong, sound], 2)
+    assert [run.state for run in found] == ["refused", "to do"]
+    assert command_line.failures == ["seed=x is not a whole number from 0 to 4294967295"]
+
+
+def test_a_mode_of_weights_and_biases_that_is_none_is_refused_with_where_it_is_from(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "of")
+    assert tracking.mode("offline") == "offline"
+    with pytest.raises(SettingError, match="^WANDB_MODE=of is none of online, offline, disabled, "):
+        tracking.mode("auto")
+
+
+def test_a_folder_of_sweeps_that_is_a_file_has_none_and_is_not_called_damaged(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingError, match=f"^there is no sweep 'nope' in {tmp_path}/file; there are: none$"):
+        sweep.read(tmp_path / "file" / "nope")
 
 
 # Other programs, by module, and the sentence.

@@ -24,6 +24,3 @@ class VectorFitConfig(BasisConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.VECTORFIT
-        for name in ("train_bias", "multiplicative"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r} is neither True nor False")

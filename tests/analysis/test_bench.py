@@ -219,6 +219,7 @@ def test_a_note_says_device_threads_type_and_commit(made):
 
 @pytest.mark.parametrize(("room", "what"), [(bench_tables, "no result file"), (bench_figure, "no block or model file")])
 def test_without_result_files_it_says_so_and_writes_nothing(tmp_path, capsys, room, what):
+    (tmp_path / "runs").mkdir()
     room.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
     assert capsys.readouterr().err == f"{what} below {tmp_path}/runs/bench\n"
     assert not (tmp_path / "out").exists()

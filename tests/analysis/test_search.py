@@ -126,3 +126,14 @@ def test_the_seed_of_a_callback_makes_no_other_budget(add, tmp_path):
         add(f"run {seed}", seed, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
     records, _ = record.find(tmp_path / "runs")
     assert len({search.budget(each) for each in records}) == 1
+
+
+def test_a_task_that_was_not_searched_or_a_folder_that_is_none_leaves_the_others_unwritten(add_rate, tmp_path):
+    for rate in (1e-3, 1e-2):
+        add_rate(rate, 5)
+    with pytest.raises(SystemExit, match=f"no method was run at two .* below {tmp_path}/runs/nope/tiny$"):
+        pick(tmp_path, "--task", "toy", "nope")
+    (tmp_path / "recipes").write_text("")
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path}/recipes cannot be written: File exists"):
+        pick(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "recipes"}

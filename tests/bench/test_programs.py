@@ -57,4 +57,4 @@ def test_a_number_that_is_none_is_refused(program, capsys):
     with pytest.raises(SystemExit) as left:
         program.main(["--threads", "0"])
     assert left.value.code == 2
-    assert "'0' is not an integer above 0" in capsys.readouterr().err
+    assert "'0' is not an integer from 1 to 1024" in capsys.readouterr().err

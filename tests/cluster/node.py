@@ -7,6 +7,7 @@ Needs root, and apt-get where SLURM is not installed.
 """
 
 import argparse
+import errno
 import os
 import shutil
 import signal
@@ -14,11 +15,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 DAEMONS = ("slurmd", "slurmctld", "munged")
+TRIES = 5  # each of two ports that were free a moment before
+PATIENCE = 300  # seconds until the node is idle
 
 CONFIGURATION = """
 ClusterName=one
@@ -77,30 +81,54 @@ def start(folder: Path, cpus: int | None = None) -> dict[str, str]:
     if os.geteuid() != 0:
         raise Unavailable("starting SLURM's daemons takes root")
     install()
-    for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True)
-    configuration = folder / "slurm.conf"
-    configuration.write_text(CONFIGURATION.format(
-        folder=folder, host=socket.gethostname().split(".")[0], cpus=cpus or os.cpu_count(),
-        controller_port=_free_port(), node_port=_free_port(),
-    ))  # fmt: skip
+    environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+    folder.mkdir(parents=True, exist_ok=True)
+    _begin_munge(folder, environment)
+    for _ in range(TRIES):
+        _configure(folder, cpus or os.cpu_count())
+        for daemon in ("slurmctld", "slurmd"):
+            _begin([_which(daemon)], environment)
+        if _becomes_idle(folder, environment):
+            return environment
+        _end_daemons(folder, ("slurmd", "slurmctld"))
+    stop(folder)
+    raise Unavailable(f"other programs took SLURM's ports {TRIES} times; see the logs in {folder}")
+
+
+def _begin_munge(folder: Path, environment: dict[str, str]) -> None:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o600)
-    environment = {"SLURM_CONF": str(configuration)}
     files = [
         f"--{name}={folder}/munge.{name.split('-')[0]}" for name in ("socket", "pid-file", "log-file", "seed-file")
     ]
     _begin([_which("munged"), "--force", f"--key-file={key}", *files], environment)
-    for daemon in ("slurmctld", "slurmd"):
-        _begin([_which(daemon)], environment)
-    deadline = time.monotonic() + 60
-    while _state(environment) != "idle":
+
+
+def _configure(folder: Path, cpus: int) -> None:
+    """Anew, with other ports, where an earlier try left something."""
+    for name in ("state", "spool"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    for log in folder.glob("slurm*.log"):
+        log.unlink()
+    (folder / "slurm.conf").write_text(CONFIGURATION.format(
+        folder=folder, host=socket.gethostname().split(".")[0], cpus=cpus,
+        controller_port=_free_port(), node_port=_free_port(),
+    ))  # fmt: skip
+
+
+def _becomes_idle(folder: Path, environment: dict[str, str]) -> bool:
+    """Not so where another program has one of the ports. Raises Unavailable where SLURM does neither."""
+    deadline = time.monotonic() + PATIENCE
+    while not any(os.strerror(errno.EADDRINUSE) in log.read_text() for log in folder.glob("slurm*.log")):
+        if _state(environment) == "idle":
+            return True
         if time.monotonic() > deadline:
             stop(folder)
             raise Unavailable(f"SLURM's node does not become idle: {_state(environment)!r}; see the logs in {folder}")
         time.sleep(0.2)
-    return environment
+    return False
 
 
 def stop(folder: Path) -> None:
@@ -108,7 +136,11 @@ def stop(folder: Path) -> None:
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     subprocess.run(["scancel", "--user=root", "--signal=KILL", "--full"], env=environment, capture_output=True)
     subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True)
-    for daemon in DAEMONS:
+    _end_daemons(folder, DAEMONS)
+
+
+def _end_daemons(folder: Path, daemons: Sequence[str]) -> None:
+    for daemon in daemons:
         pid_file = folder / ("munge.pid" if daemon == "munged" else f"{daemon}.pid")
         if pid_file.exists():
             _end(int(pid_file.read_text()))

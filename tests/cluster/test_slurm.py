@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,14 +17,17 @@ from cluster import slurm, states, submission, sweep
 from cluster.__main__ import LAUNCHER, main
 from harness import record
 from tests import processes
+from tests.cluster import node
 from tests.conftest import ROOT, TINY
-from tests.harness.test_interruption import adapter, predictions, read, there_is, without_clocks
+from tests.harness.test_interruption import adapter, predictions, read, without_clocks
+from tests.processes import there_is
 from tests.test_cluster import killed_after_sbatch
 
 pytestmark = pytest.mark.cluster
 
 COMMON = (*TINY, "wandb.mode=disabled", "threads=1", "train.log_every=1", "evaluate.benchmarks=[micro_gsm]")
-LONG = ("method=svft_banded", "method.adapter.d=2", "train.max_steps=60", "train.checkpoint_every=5")  # some seconds
+HELD = ("method=svft_banded", "method.adapter.d=2", "train.max_steps=12", "train.checkpoint_every=5",
+        "+method.callbacks.hold._target_=tests.cluster.hold.Hold", "+method.callbacks.hold.step=6")  # fmt: skip
 JOB = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1")
 ROOMS = ("conf", "svft", "baselines", "tasks", "harness", "cluster", "hydra_plugins", "assets")
 
@@ -33,12 +37,22 @@ class Desk:
 
     def __init__(self, folder: Path, capsys) -> None:
         self.runs, self.sweeps, self.capsys = folder / "runs", folder / "sweeps", capsys
+        self.hold = folder / "hold"
 
     def submit(self, *overrides: str, wait: bool = False, code: int = 0) -> subprocess.CompletedProcess:
         done = processes.call("-m", *COMMON, *JOB, f"runs_dir={self.runs}", f"hydra.launcher.folder={self.sweeps}",
                               f"hydra.launcher.wait={wait}", *overrides)  # fmt: skip
         assert done.returncode == code, done.stderr
         return done
+
+    def submit_held(self, *overrides: str) -> list[str]:
+        """Submit the run HELD, which stops in training until `let_go`; the ids of the jobs, by seed."""
+        self.hold.touch()
+        self.submit(*HELD, f'hydra.launcher.setup=["export HOLD={self.hold}"]', *overrides)
+        return self.jobs()
+
+    def let_go(self) -> None:
+        self.hold.unlink()
 
     def say(self, command: str, name: str = "runs", *more: str) -> tuple[int, str]:
         """Exit code and output of `python -m cluster <command> <name>`."""
@@ -56,17 +70,21 @@ class Desk:
     def log(self, job: str, name: str = "runs") -> str:
         return (self.sweeps / name / "log" / f"{job}_0_log.out").read_text()
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, [p.read_text()[-2000:] for p in self.sweeps.rglob("*_log.out")]
-            time.sleep(0.2)
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        wait_until(condition, self.sweeps)
 
     def wait_for_the_end(self, name: str = "runs") -> None:
         self.wait_until(lambda: not slurm.in_queue(self.jobs(name)))
 
     def wait_for_a_checkpoint(self) -> None:
         self.wait_until(lambda: there_is(self.runs, "checkpoint/checkpoint-5/complete"))
+
+
+def wait_until(condition: Callable[[], bool], sweeps: Path) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline, [log.read_text()[-2000:] for log in sweeps.glob("*/log/*_log.out")]
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -76,9 +94,9 @@ def desk(tmp_path, capsys) -> Desk:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
-    """The runs folder of the long run, left alone."""
+    """The runs folder of the run HELD, which nothing holds."""
     runs = tmp_path_factory.mktemp("alone")
-    done = processes.call(*COMMON, *LONG, f"runs_dir={runs}")
+    done = processes.call(*COMMON, *HELD, f"runs_dir={runs}")
     assert done.returncode == 0, done.stderr
     return runs
 
@@ -151,8 +169,7 @@ def test_an_edit_while_a_job_waits_changes_nothing_of_it(tmp_path):
     first, second = there.runs.values()
     Path(second.frozen.path).write_text(Path(second.frozen.path).read_text().replace("r: 8", "r: 3"))
     subprocess.run(["scontrol", "release", first.job, second.job], check=True)
-    while slurm.in_queue([first.job, second.job]):
-        time.sleep(0.2)
+    wait_until(lambda: not slurm.in_queue([first.job, second.job]), checkout / "sweeps")
     assert read(runs).config["method"]["adapter"]["r"] == 8
     assert slurm.ended(first.job) == "COMPLETED"
     assert slurm.ended(second.job) == "FAILED, exit code 1"
@@ -177,67 +194,103 @@ def test_a_failed_run_is_failed_for_slurm_and_is_told_and_retried(desk):
 
 
 def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_ends_as_if_left_alone(desk, alone):
-    desk.submit(*LONG)
+    [job] = desk.submit_held()
     desk.wait_for_a_checkpoint()
-    [job] = desk.jobs()
     subprocess.run(["scancel", "--signal=TERM", job], check=True)
     desk.wait_until(lambda: "stopped by SIGTERM" in desk.log(job))
+    desk.let_go()
     desk.wait_for_the_end()
     assert desk.states() == ["done"]
     assert_as_if_left_alone(desk.runs, alone)
 
 
 def test_a_run_that_slurm_puts_back_into_the_queue_ends_as_if_left_alone(desk, alone):
-    desk.submit(*LONG)
+    [job] = desk.submit_held()
     desk.wait_for_a_checkpoint()
-    [job] = desk.jobs()
     subprocess.run(["scontrol", "requeue", job], check=True)
     desk.wait_until(lambda: "stopped by SIGTERM" in desk.log(job))
+    desk.let_go()
     desk.wait_for_the_end()
     assert desk.log(job).count(states.ATTEMPT) == 2
     assert_as_if_left_alone(desk.runs, alone)
 
 
 def test_a_time_limit_that_is_too_short_is_survived(desk):
-    """SLURM looks at limits twice a minute, so its warning comes after 25 s to 55 s of a minute."""
-    desk.submit(*LONG, "train.max_steps=100000", "train.checkpoint_every=100000", "hydra.launcher.timeout_min=1",
-                "hydra.launcher.signal_delay_s=5", "hydra.launcher.requeue_limit=1")  # fmt: skip
-    [job] = desk.jobs()
+    """SLURM looks at limits twice a minute, so its warning comes after 45 s to 75 s, and its end 45 s later or more."""
+    [job] = desk.submit_held("train.checkpoint_every=100", "hydra.launcher.timeout_min=2",
+                             "hydra.launcher.signal_delay_s=45", "hydra.launcher.requeue_limit=1")  # fmt: skip
     desk.wait_for_the_end()
     assert "stopped by SIGUSR2\nthe run goes on from here" in desk.log(job)
     assert desk.log(job).count(states.ATTEMPT) == 2
-    steps = sorted(int(path.parent.name.partition("-")[2]) for path in desk.runs.rglob("checkpoint-*/complete"))
-    assert len(steps) == 2, "one checkpoint for each warning, after whatever step"
+    checkpoints = {path.parent.name for path in desk.runs.rglob("complete")}
+    assert checkpoints == {"checkpoint-7", "checkpoint-8"}, "one for each warning"
     [state] = states.of(sweep.read(desk.sweeps / "runs"))
     assert (state.name, state.detail) == ("failed", "SIGUSR2 after going back into the queue 1 times")
 
 
 def test_a_run_whose_process_was_killed_is_retried_and_ends_as_if_left_alone(desk, alone):
-    desk.submit(*LONG)
+    [job] = desk.submit_held()
     desk.wait_for_a_checkpoint()
-    [job] = desk.jobs()
     os.kill(process_of(job), signal.SIGKILL)
     desk.wait_for_the_end()
     assert slurm.ended(job) == "FAILED, SIGKILL"
     [state] = states.of(sweep.read(desk.sweeps / "runs"))
     assert (state.name, state.detail) == ("failed", "its job ended as FAILED, SIGKILL")
+    desk.let_go()
     desk.say("retry")
     desk.wait_for_the_end()
     assert_as_if_left_alone(desk.runs, alone)
 
 
 def test_a_cancelled_run_stays_cancelled_until_it_is_retried(desk, alone):
-    desk.submit(*LONG)
+    [job] = desk.submit_held()
     desk.wait_for_a_checkpoint()
-    [job] = desk.jobs()
     assert states.of(sweep.read(desk.sweeps / "runs"))[0].detail.startswith("training ")
     assert "1 cancelled" in desk.say("cancel")[1]
     desk.wait_for_the_end()
     assert desk.states() == ["cancelled"]
     assert desk.log(job).count(states.ATTEMPT) == 1
+    desk.let_go()
     desk.say("retry")
     desk.wait_for_the_end()
     assert_as_if_left_alone(desk.runs, alone)
+
+
+def test_the_last_task_of_an_array_goes_back_into_the_queue_without_the_others(desk):
+    """Its SLURM_JOB_ID is the id of the whole array."""
+    first, second, last = desk.submit_held("seed=0,1,2")
+    subprocess.run(["scancel", first], check=True)
+    desk.wait_until(lambda: there_is(desk.runs, "seed=2/checkpoint/checkpoint-5/complete"))
+    subprocess.run(["scancel", "--signal=USR2", last], check=True)
+    desk.wait_until(lambda: desk.log(last).count(states.ATTEMPT) == 2)
+    assert "stopped by SIGUSR2\nthe run goes on from here" in desk.log(last)
+    assert desk.states() == ["failed", "running", "running"]
+    assert [restarts(job) for job in (second, last)] == [0, 1]
+    desk.say("cancel")
+    desk.wait_for_the_end()
+
+
+def restarts(job: str) -> int:
+    return int(facts(job)["Restarts"])
+
+
+def facts(job: str) -> dict[str, str]:
+    said = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=True).stdout
+    return dict(word.partition("=")[::2] for word in said.split())
+
+
+def test_a_node_is_had_although_another_program_takes_its_ports(tmp_path, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        free, asked = node._free_port, iter((True, False, False, True))  # of the controller, then of the node
+        monkeypatch.setattr(node, "_free_port", lambda: taken.getsockname()[1] if next(asked, False) else free())
+        environment = node.start(tmp_path / "slurm", cpus=1)
+    try:
+        assert node._state(environment) == "idle"
+        assert next(asked, None) is None
+    finally:
+        node.stop(tmp_path / "slurm")
 
 
 def test_two_processes_of_a_job_are_one_run(desk):
@@ -249,8 +302,7 @@ def test_two_processes_of_a_job_are_one_run(desk):
 
 def process_of(job: str) -> int:
     """The Python process of a running job on this machine."""
-    facts = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=True).stdout
-    raw = next(word.partition("=")[2] for word in facts.split() if word.startswith("JobId="))
+    raw = facts(job)["JobId"]
     for path in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = ((path / name).read_bytes() for name in ("cmdline", "environ"))

@@ -1,10 +1,10 @@
 """run.py as torchrun starts it: a process a rank, each forked from one that has the imports."""
 
 import os
-import signal
 import socket
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -12,33 +12,49 @@ from tests import processes
 from tests.conftest import ROOT
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def reserved_port() -> socket.socket:
+    """A bound socket, to be kept while its port is in use.
+
+    Nobody else is given the port; who names it, as rank 0 does, may listen there, since both say SO_REUSEADDR.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
-def _run(environment: dict[str, str], arguments: tuple[str, ...], output: Path, before: Callable[[], None]) -> None:
-    os.environ.update(environment)
-    before()
-    processes._run(arguments, ROOT, output, environment)
+def environment(size: int, rank: int, port: socket.socket) -> dict[str, str]:
+    """As torchrun sets it, for a store that is rank 0's."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "GLOO_SOCKET_IFNAME": "lo"}
+    return {**place, "WORLD_SIZE": str(size), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
+def on_rank(rank: int, act: Callable[[], None]) -> Callable[[], None]:
+    """What that rank alone does before it begins."""
+    return partial(_on_rank, str(rank), act)
+
+
+def _on_rank(rank: str, act: Callable[[], None]) -> None:
+    if os.environ["RANK"] == rank:
+        act()
 
 
 class Ranks:
     """`torchrun --nproc-per-node=<size> run.py <arguments>`; to be used in a `with`, whose end kills all."""
 
-    def __init__(self, *arguments: str, size: int = 2, timeout: int = 120, before: Callable[[], None] = str) -> None:
+    def __init__(self, *arguments: str, size: int = 2, timeout: int = 600, before: Callable[[], None] = str) -> None:
         """`before` is called in each rank, with RANK in the environment, and may break something there."""
         self._output = tempfile.TemporaryDirectory()
         self.timeout = timeout
-        common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
-                  "GLOO_SOCKET_IFNAME": "lo"}  # fmt: skip
+        self._port = reserved_port()
         self.processes = []
         for rank in range(size):
             folder = Path(self._output.name, str(rank))
             folder.mkdir()
-            environment = common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            process = processes.forked.Process(target=_run, args=(environment, arguments, folder, before))
+            started_as = environment(size, rank, self._port)
+            process = processes.forked.Process(
+                target=processes._run, args=(arguments, ROOT, folder, started_as, before)
+            )
             process.start()
             self.processes.append(process)
 
@@ -49,14 +65,13 @@ class Ranks:
         for process in self.processes:
             process.kill()
             process.join()
+        self._port.close()
         self._output.cleanup()
 
-    @property
-    def running(self) -> bool:
-        return all(process.is_alive() for process in self.processes)
-
-    def send(self, rank: int, number: signal.Signals) -> None:
-        os.kill(self.processes[rank].pid, number)
+    def wait_for(self, rank: int) -> int:
+        """The exit code of one that does not wait for the others."""
+        self.processes[rank].join(timeout=self.timeout)
+        return self.processes[rank].exitcode
 
     def wait(self) -> list[int]:
         """The exit codes, by rank."""

@@ -49,9 +49,9 @@ def side_by_side(count: int, work: Callable[[int], object]) -> list:
     for worker in workers:
         worker.start()
     start.set()
-    found = dict(answers.get(timeout=60) for _ in workers)
+    found = dict(answers.get(timeout=processes.PATIENCE) for _ in workers)
     for worker in workers:
-        worker.join(10)
+        worker.join(processes.PATIENCE)
     for answer in found.values():
         if isinstance(answer, BaseException):
             raise answer
@@ -75,18 +75,11 @@ def content(basis: Basis) -> bytes:
 
 
 def die(work: Callable[[Callable[[], None]], object]) -> None:
-    """Call `work` in a process of its own and kill -9 it at the place where it calls its argument."""
-    there = fork.Event()
-
-    def stop() -> None:
-        there.set()
-        time.sleep(60)
-
-    process = fork.Process(target=work, args=(stop,))
+    """Call `work` in a process of its own, which is killed by -9 at the place where it calls its argument."""
+    process = fork.Process(target=lambda: work(lambda: os.kill(os.getpid(), signal.SIGKILL)))
     process.start()
-    assert there.wait(10)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process.join(processes.PATIENCE)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_sixteen_processes_on_a_cold_cache_compute_each_svd_once_and_get_the_same_bytes(folder, tmp_path):
@@ -114,9 +107,9 @@ def test_on_a_disk_without_locks_all_compute_and_write_at_once_and_the_entry_is_
     replace = os.replace
 
     def all_at_once(*paths) -> None:
-        together.wait(20)  # each has written its temporary file
+        together.wait(processes.PATIENCE)  # each has written its temporary file
         assert len(list(folder.glob("*.tmp"))) == 6
-        together.wait(20)
+        together.wait(processes.PATIENCE)
         replace(*paths)
 
     monkeypatch.setattr(os, "replace", all_at_once)
@@ -151,21 +144,26 @@ def test_the_lock_and_the_files_of_a_process_killed_in_the_middle_harm_no_one(fo
     assert {path.suffix for path in folder.iterdir()} == {".lock", ".safetensors"}
 
 
-def test_who_waited_for_a_process_that_is_killed_computes_instead(folder, tmp_path):
-    log, computing = tmp_path / "log", fork.Event()
+def test_who_waited_for_a_process_that_is_killed_computes_instead(folder, tmp_path, monkeypatch):
+    log, computing, coming, flock = tmp_path / "log", fork.Event(), fork.Semaphore(0), fcntl.flock
 
     def dying(weight: torch.Tensor) -> Basis:
         computing.set()
-        time.sleep(60)
+        signal.pause()
         return decompose(weight)
 
-    first = fork.Process(target=lambda: cached(W, dying))
+    def announced(*how) -> None:
+        coming.release()
+        flock(*how)
+
+    first = fork.Process(target=lambda: cached(W, dying), daemon=True)
     first.start()
-    assert computing.wait(20)
+    assert computing.wait(processes.PATIENCE)
+    monkeypatch.setattr(fcntl, "flock", announced)
 
     def work(number: int) -> bytes:
         if number == 0:
-            time.sleep(0.3)  # the others wait for the lock
+            assert all(coming.acquire(timeout=processes.PATIENCE) for _ in range(3))  # the others are at the lock
             os.kill(first.pid, signal.SIGKILL)
         return content(cached(W, noted(log)))
 
@@ -197,7 +195,7 @@ def test_a_lock_is_one_process_although_its_holders_remove_the_folder(tmp_path):
 
     def work(_: int) -> int:
         held = 0
-        for _ in range(60):
+        while held < 20:
             try:
                 lock = Lock(tmp_path / "a" / "b")
             except BlockingIOError:
@@ -209,7 +207,7 @@ def test_a_lock_is_one_process_although_its_holders_remove_the_folder(tmp_path):
             lock.release()
         return held
 
-    assert sum(side_by_side(6, work)) > 6
+    assert side_by_side(6, work) == [20] * 6
 
 
 def new_record() -> record.Record:
@@ -248,7 +246,7 @@ def test_a_run_on_a_disk_without_locks_says_so_and_goes_on(tmp_path, monkeypatch
         assert folder.prepare(False) is None
         assert partial.exists()  # it may be of a process that lives
     assert capsys.readouterr().err == (
-        f"warning: {path} has no file locks (No locks available); do not start the same run twice at a time\n"
+        f"warning: {path} has no file locks (No locks available); do not start the same command twice at a time\n"
     )
 
 

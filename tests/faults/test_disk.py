@@ -10,8 +10,10 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from svft.cache import cached
 from svft.decomposition import decompose
 from tests.conftest import ROOT, TINY
 from tests.harness.test_interruption import adapter, predictions, read, without_clocks
+from tests.processes import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 COMMAND = (*TINY, "train.max_steps=4", "train.checkpoint_every=1", "wandb.mode=disabled", "threads=1", "device=cpu",
@@ -106,7 +109,10 @@ def alone(tmp_path_factory) -> Path:
 
 
 def run(work: Callable[[], object]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr (which are pipes) of `work` in a process of its own."""
+    """Exit code, stdout and stderr of `work` in a process of its own.
+
+    Both are pipes, which no limit on files cuts, and are read together: each may be full before the other ends.
+    """
     pipes = [os.pipe(), os.pipe()]
 
     def child() -> None:
@@ -117,14 +123,20 @@ def run(work: Callable[[], object]) -> tuple[int, str, str]:
 
     process = fork.Process(target=child)
     process.start()
-    said = []
     for _, end in pipes:
         os.close(end)
-    for start, _ in pipes:
-        with open(start, encoding="utf-8") as file:
-            said.append(file.read())
-    process.join(60)
+    alarm = threading.Timer(PATIENCE, process.kill)
+    alarm.start()
+    with ThreadPoolExecutor() as readers:
+        said = list(readers.map(_everything, [start for start, _ in pipes]))
+    process.join()
+    alarm.cancel()
     return process.exitcode, *said
+
+
+def _everything(descriptor: int) -> str:
+    with open(descriptor, encoding="utf-8") as file:
+        return file.read()
 
 
 def program(*arguments: str, before: Callable[[], None] = lambda: None) -> tuple[int, str, str]:
@@ -183,6 +195,15 @@ def filled_at(stage: str, full: Disk, keep: Path) -> Callable[[], None]:
         disk.writing, torch.save = watched, watched_save
 
     return before
+
+
+def test_all_is_heard_of_a_process_that_says_much_on_both_streams():
+    def talk() -> None:
+        for stream in (sys.stderr, sys.stdout, sys.stderr):
+            print("much" * 100_000, file=stream)
+
+    code, out, err = run(talk)
+    assert (code, len(out), len(err)) == (0, 400_001, 800_002)
 
 
 STAGES = ("config.yaml", "record.json", "checkpoint", "torch.save", "complete 2", "checkpoint 2", "adapter",

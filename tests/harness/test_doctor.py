@@ -2,17 +2,20 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections import namedtuple
 
 import pytest
 from huggingface_hub import constants
 from packaging.requirements import Requirement
 
-from harness import doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, models
+from harness import data_files, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, models
 from harness.doctor import Finding, Section
 from tests.conftest import ROOT
+from tests.processes import PATIENCE
 
 Usage = namedtuple("Usage", "f_bavail f_frsize f_blocks")
 
@@ -36,22 +39,27 @@ def path(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_are_still_there():
-    import time
+@pytest.fixture
+def patient(monkeypatch):
+    """Programs get as long as they need, where a person would not wait for more than seconds."""
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: run(*args, **kwargs | {"timeout": PATIENCE}))
 
+
+def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_are_still_there():
     def broken():
         yield Finding("ok", "before")
         raise RuntimeError("out of order")
 
     def slow():
-        time.sleep(60)
+        time.sleep(PATIENCE)
         yield Finding("ok", "never")
 
-    found = doctor.examine(Section("", (broken, slow, lambda: [Finding("ok", "after")])), seconds=0.2)
+    found = doctor.examine(Section("", (broken, slow, lambda: [Finding("ok", "after")])), seconds=2)
     assert [f.what for f in found] == [
         "before",
         "the check 'broken' failed (RuntimeError: out of order)",
-        "the check 'slow' has not ended in 0.2 seconds",
+        "the check 'slow' has not ended in 2 seconds",
         "after",
     ]
 
@@ -113,6 +121,7 @@ def test_a_dependency_that_is_not_locked_is_a_note(monkeypatch):
     assert [f.verdict for f in doctor_software.packages()] == ["note", "ok", "ok"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_gpus_that_torch_does_not_see_are_a_problem_and_no_gpu_is_none(path, monkeypatch):
     monkeypatch.setattr(doctor_machine.torch.cuda, "is_available", lambda: False)
     assert verdicts(doctor_machine.gpus) == ["note"]
@@ -165,9 +174,9 @@ def test_the_hub_offline_unreachable_and_answering(monkeypatch):
         assert verdicts(doctor_services.hub) == [verdict]
 
 
-def test_an_address_that_refuses_answers_and_a_closed_port_does_not():
-    import socket
-
+def test_an_address_that_refuses_answers_and_a_closed_port_does_not(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(doctor_services, "SECONDS", PATIENCE)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         assert "refused" in doctor_services.unreachable(f"http://127.0.0.1:{closed.getsockname()[1]}")
@@ -183,6 +192,7 @@ def test_the_token_and_the_key_are_told_of_without_their_value(monkeypatch):
     assert verdicts(doctor_services.token) == ["note"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_slurm_that_is_absent_incomplete_broken_and_sound(path, monkeypatch):
     monkeypatch.setattr(doctor_services, "installed", lambda _: True)
     assert verdicts(doctor_services.slurm) == ["ok"]
@@ -203,16 +213,18 @@ def test_a_controller_that_does_not_answer_is_a_problem_and_is_not_waited_for(pa
     monkeypatch.setattr(doctor_services, "SECONDS", 0.2)
     for name in ("sbatch", "squeue"):
         program(path, name, "")
-    program(path, "sinfo", "exec /bin/sleep 60")
+    program(path, "sinfo", f"exec /bin/sleep {PATIENCE}")
     [finding] = doctor_services.slurm()
     assert finding.verdict == "problem" and "does not answer" in finding.what
 
 
-def test_the_runs_of_a_table_load_three_models_and_one_training_set():
+def test_the_runs_of_a_table_load_three_models_and_one_training_set(monkeypatch):
+    for room in (models, data_files):
+        monkeypatch.setattr(room, "try_to_load_from_cache", lambda *_, **__: None)
     cfgs = doctor_needs.configurations(["experiment=table1", "seed=0,1"])
     assert [cfg.model.name for cfg in cfgs] == ["gemma2b", "gemma7b", "llama3_8b"]
     found = [*doctor_needs.checkpoints(cfgs), *doctor_needs.data(cfgs)]
-    assert [f.verdict for f in found] == ["problem"] * 6  # nothing of it is cached, and the tests are offline
+    assert [f.verdict for f in found] == ["problem"] * 6  # the tests are offline
     assert found[0].remedy.startswith("hf download google/gemma-2b --revision ")
     assert doctor_needs.missing_bytes(cfgs[:1]) == 2 * 2_506_172_416
 
@@ -220,12 +232,12 @@ def test_the_runs_of_a_table_load_three_models_and_one_training_set():
 def test_a_checkpoint_in_the_hubs_cache_is_whole_or_missing(tmp_path, monkeypatch, composed):
     cfg, there = (
         composed("model=gemma2b", "task=gsm8k"),
-        {"config.json", "model.safetensors.index.json", "1.safetensors"},
+        {"config.json", "model.safetensors.index.json", "1.safetensors", "tokenizer.json"},
     )
     index = tmp_path / "index.json"
     index.write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}))
     look_up = lambda _, name, revision: str(index) if name in there else None  # noqa: E731
-    monkeypatch.setattr(doctor_needs, "try_to_load_from_cache", look_up)
+    monkeypatch.setattr(models, "try_to_load_from_cache", look_up)
     assert verdicts(doctor_needs.checkpoint, cfg) == ["problem"]
     there.add("2.safetensors")
     assert verdicts(doctor_needs.checkpoint, cfg) == ["ok"]
@@ -252,11 +264,14 @@ def test_local_files_that_are_absent_come_with_the_command_that_fetches_them(com
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "doctor.py"), *arguments]
     variables = os.environ | environment
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=variables)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False, env=variables
+    )
 
 
-def test_the_program_gives_findings_an_exit_code_and_no_secret(path):
-    done = call("--json", "model=gemma2b", "task=gsm8k", HF_TOKEN="hf_planted", WANDB_API_KEY="key_planted")
+def test_the_program_gives_findings_an_exit_code_and_no_secret(path, tmp_path):
+    secrets = {"HF_TOKEN": "hf_planted", "WANDB_API_KEY": "key_planted"}
+    done = call("--json", "model=gemma2b", "task=gsm8k", HF_HOME=str(tmp_path / "nothing cached"), **secrets)
     said = json.loads(done.stdout)
     assert done.returncode == 1 and said["problems"] == sum(f["verdict"] == "problem" for f in said["findings"]) > 0
     assert {"Software", "Devices", "Disks", "Services"} < {f["section"] for f in said["findings"]}

@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import signal
-import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,31 +15,26 @@ from harness.interruption import Stopped
 from harness.run_folder import RunFolder
 from tests import processes
 from tests.conftest import TINY
+from tests.processes import killed_once_there_is, signalled, there_is
 
 COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
            "train.log_every=1", "wandb.mode=disabled", "threads=1")  # fmt: skip
 
 BANDED = ("method=svft_banded", "method.adapter.d=2")
-LONG = (*BANDED, "train.max_steps=40", "train.checkpoint_every=100", "evaluate.benchmarks=[micro_gsm]",
-        "evaluate.splits=[test]")  # fmt: skip
+UNSAVED = (*BANDED, "train.checkpoint_every=100", "evaluate.benchmarks=[micro_gsm]", "evaluate.splits=[test]")
+LOADING = ("harness.modalities", "look")  # what a run calls once it holds its folder, before it loads the model
+STEP = ("harness.trainer:Meter", "on_step_begin")
 
 
-def start(runs: Path, *more: str) -> processes.Program:
-    return processes.Program(*COMMAND, f"runs_dir={runs}", *more)
-
-
-def there_is(runs: Path, ending: str) -> bool:
-    """Whether a path below `runs` ends so; os.walk, unlike rglob, bears folders that vanish meanwhile."""
-    return any(f"{folder}/{file}".endswith(f"/{ending}") for folder, _, files in os.walk(runs) for file in files)
+def start(runs: Path, *more: str, before: Callable[[], None] = processes.nothing) -> processes.Program:
+    return processes.Program(*COMMAND, f"runs_dir={runs}", *more, before=before)
 
 
 def kill_when_there_is(runs: Path, ending: str, *more: str, status: str | None = "running") -> None:
-    """Start the run and kill -9 it as soon as a file is there; the run must not have ended before."""
-    with start(runs, *more) as process:
-        while not there_is(runs, ending):
-            assert process.running, process.said("stderr")
-            time.sleep(0.002)
-        process.kill()
+    """Start the run, which is killed by -9 as soon as a file is there."""
+    with start(runs, *more, before=killed_once_there_is(ending)) as process:
+        assert process.wait() == -signal.SIGKILL, process.said("stderr")
+    assert there_is(runs, ending)
     assert (read(runs).status if list(runs.rglob("record.json")) else None) == status
 
 
@@ -61,6 +57,7 @@ def read(runs: Path) -> record.Record:
 def without_clocks(value: record.Record) -> dict:
     values = asdict(value)
     values["config"].pop("runs_dir")
+    values["provenance"].pop("code")  # somebody may commit, or edit a file, between two runs
     values.pop("files")  # the files that it has checksums of have clocks in them
     values["adapter"].pop("decomposition_seconds")
     for name in ("step_seconds", "peak_bytes"):
@@ -96,43 +93,34 @@ def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_le
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory) -> Path:
-    """The runs folder of a longer run, left alone."""
-    runs = tmp_path_factory.mktemp("long")
-    finish(runs, *LONG)
+def unsaved(tmp_path_factory) -> Path:
+    """The runs folder of a run that writes no checkpoint unless it is asked to stop, left alone."""
+    runs = tmp_path_factory.mktemp("unsaved")
+    finish(runs, *UNSAVED)
     return runs
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
-def test_a_run_that_is_asked_to_stop_writes_a_checkpoint_and_ends_as_if_left_alone(number, long, tmp_path):
+def test_a_run_that_is_asked_to_stop_writes_a_checkpoint_and_ends_as_if_left_alone(number, unsaved, tmp_path):
     asked = tmp_path / "asked"
-    with start(asked, *LONG) as process:
-        while "training" not in process.said("stderr"):  # the bar
-            assert process.running, process.said("stderr")
-            time.sleep(0.002)
-        time.sleep(0.3)  # of training, which takes some seconds
-        process.send(number)
+    with start(asked, *UNSAVED, before=signalled(number, *STEP, call=5)) as process:
         assert process.wait() == 128 + number
         assert f"stopped by {number.name}; the same command goes on from here" in process.said("stderr")
     assert read(asked).status == "running"
     [complete] = asked.rglob("complete")
-    step = int(complete.parent.name.partition("-")[2])
-    assert 0 < step < 40
-    with start(asked, *LONG) as process:
+    assert complete.parent.name == "checkpoint-5"
+    with start(asked, *UNSAVED) as process:
         assert process.wait() == 0, process.said("stderr")
-        assert f"{step}/40" in process.said("stderr")
-    assert without_clocks(read(asked)) == without_clocks(read(long))
-    assert adapter(asked) == adapter(long)
+        assert re.search(r"\b5/12\b", process.said("stderr"))
+    assert without_clocks(read(asked)) == without_clocks(read(unsaved))
+    assert adapter(asked) == adapter(unsaved)
 
 
 def test_a_run_that_is_asked_to_stop_before_it_trains_ends_at_once(tmp_path):
-    with start(tmp_path, *BANDED) as process:
-        while not there_is(tmp_path, "config.yaml"):
-            assert process.running, process.said("stderr")
-            time.sleep(0.002)
-        process.send(signal.SIGTERM)
+    with start(tmp_path, *BANDED, before=signalled(signal.SIGTERM, *LOADING)) as process:
         assert process.wait() == 143
-    assert not list(tmp_path.rglob("checkpoint-*"))
+    assert there_is(tmp_path, "config.yaml")
+    assert not list(tmp_path.rglob("checkpoint*"))
 
 
 SELECTING = (*TINY, *BANDED, "train.max_steps=null", "train.epochs=2", "train.batch_size=16", "wandb.mode=disabled",
@@ -207,11 +195,10 @@ def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_pat
 
 
 def test_two_processes_do_not_run_the_same_run(tmp_path):
-    with start(tmp_path, *BANDED, "train.max_steps=100000") as first:
-        while not there_is(tmp_path, "config.yaml"):
-            assert first.running, first.said("stderr")
-            time.sleep(0.01)
-        with start(tmp_path, *BANDED, "train.max_steps=100000") as second:
+    """The first stands still, with its lock, for as long as the second takes."""
+    with start(tmp_path, *BANDED, before=signalled(signal.SIGSTOP, *LOADING)) as first:
+        first.wait_until(lambda: there_is(tmp_path, "config.yaml"))
+        with start(tmp_path, *BANDED) as second:
             assert second.wait() == 1
             assert "error: another process is running" in second.said("stderr")
         assert first.running

@@ -1,7 +1,5 @@
 """How many coefficients there are, against the paper's printed numbers; and configurations that make no sense."""
 
-import time
-
 import peft
 import pytest
 import torch
@@ -80,9 +78,7 @@ def test_counts_on_the_meta_device_are_the_papers_and_take_no_svd(monkeypatch, n
     kind, fields = MODELS[name]
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, vocab_size=64, **fields))
-    started = time.perf_counter()
     model = peft.get_peft_model(model, SvftConfig(target_modules=modules, **config))
-    assert time.perf_counter() - started < 20
     assert model.get_nb_trainable_parameters()[0] == printed
     assert all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()] if tensor.numel() > 256)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tasks import isolation
 from tasks.base import ItemScore
 from tasks.isolation import NoAnswer, Worker
 from tasks.math_scoring import LONGEST_ANSWER, boxed_answer, is_equiv, math_legacy, math_strict
@@ -214,7 +215,7 @@ HOSTILE = {
 @pytest.fixture(scope="module")
 def hasty():
     """A judge that gives an answer less time."""
-    worker = Worker("tasks.math_judge", cpu_seconds=0.8, memory_bytes=1024**3)
+    worker = Worker("tasks.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
     yield worker
     worker.close()
 
@@ -252,7 +253,7 @@ serve(answer)
 def child(tmp_path, monkeypatch):
     (tmp_path / "child_of_the_test.py").write_text(CHILD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    worker = Worker("child_of_the_test", cpu_seconds=0.3, memory_bytes=1024**3)
+    worker = Worker("child_of_the_test", cpu_seconds=0.9, memory_bytes=1024**3)
     yield worker
     worker.close()
 
@@ -270,17 +271,24 @@ def test_child_that_does_not_survive_a_question_is_replaced(child, deadly):
 def test_child_is_the_same_from_question_to_question_and_its_time_counts_anew(child):
     pids = set()
     for _ in range(3):
-        burn = "import time\nstart = time.process_time()\nwhile time.process_time() < start + 0.2: pass"
+        burn = "import time\nstart = time.process_time()\nwhile time.process_time() < start + 0.4: pass"
         child.ask({"before": burn, "number": 1})
         pids.add(child._child.pid)
     assert len(pids) == 1
 
 
 def test_child_that_hangs_without_using_time_is_ended(child, monkeypatch):
-    child.ask({"before": "", "number": 1})  # it has started
-    monkeypatch.setattr("tasks.isolation.STALLED_SECONDS", 1.0)
+    start = Worker._start
+
+    def patiently(self) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(isolation, "STALLED_SECONDS", 300.0)
+            start(self)
+
+    monkeypatch.setattr(Worker, "_start", patiently)
+    monkeypatch.setattr(isolation, "STALLED_SECONDS", 0.5)
     with pytest.raises(NoAnswer):
-        child.ask({"before": "import time; time.sleep(60)", "number": 1})
+        child.ask({"before": "import time; time.sleep(300)", "number": 1})
 
 
 def test_child_that_cannot_start_is_an_error_and_not_a_wrong_answer(tmp_path, monkeypatch):

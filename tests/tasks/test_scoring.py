@@ -1,6 +1,6 @@
 """Scorers against a table of awkward answers; the verdicts of `legacy` are those of MetaMath's script, run by hand."""
 
-import time
+import signal
 
 import pytest
 
@@ -168,13 +168,26 @@ HOSTILE = {
 }
 
 
+@pytest.fixture
+def not_for_hours():
+    """A test that uses two minutes of CPU time fails then; what is quadratic in a megabyte would need hours."""
+
+    def over(*_) -> None:
+        raise AssertionError("it goes on and on")
+
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, 120)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
+
+
+@pytest.mark.usefixtures("not_for_hours")
 @pytest.mark.parametrize("scorer", [gsm8k_legacy, gsm8k_strict])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_gets_a_verdict_in_bounded_time(name, scorer):
-    started = time.process_time()
     for text in (HOSTILE[name], MARKER + HOSTILE[name], HOSTILE[name] + MARKER):
         assert scorer(text, "18").correct is False
-    assert time.process_time() - started < 5  # a quadratic pattern would need hours
 
 
 def test_class_indices_are_compared():
