@@ -209,8 +209,9 @@ def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module
         model, info = _from_checkpoint(
             cfg, auto, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-    head = [] if num_labels is None else roles.head(model, cfg.head, cfg.name)
-    if lacking := weights.lacking(model, info, head):
+    new = [] if num_labels is None else roles.head(model, cfg.head, cfg.name)
+    new += roles.head(model, cfg.get("drawn"), cfg.name)  # what a paper's scripts left as it was drawn
+    if lacking := weights.lacking(model, info, new):
         raise _other_model(
             cfg, lacking, "" if num_labels is None else "; what is new with the task is named by model.head"
         )

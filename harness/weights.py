@@ -88,14 +88,13 @@ def _without_a_report() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def lacking(model: nn.Module, info: Mapping[str, Iterable[Any]], head: Sequence[str]) -> list[str]:
-    """Names of the tensors outside the head that the checkpoint has not, or has of another shape.
+def lacking(model: nn.Module, info: Mapping[str, Iterable[Any]], new: Sequence[str]) -> list[str]:
+    """Names of the tensors outside the modules `new` that the checkpoint has not, or has of another shape.
 
-    info: what `from_pretrained` says. It draws what is missing at random: right for a head, which is new, and for
-    nothing else. A tensor that is tied to one that is there is not missing, by transformers' own account. Nor are
+    info: what `from_pretrained` says. It draws what is missing at random: right for a head, which is new, and as a rule
+    for nothing else. A tensor that is tied to one that is there is not missing, by transformers' own account. Nor are
     buffers of whole numbers (positions, indices, counts): they follow from the configuration. Others can be learned.
     """
     follow = {name for name, buffer in model.named_buffers() if not buffer.is_floating_point()}
     names = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])} - follow
-    new = tuple(f"{module}." for module in head)
-    return sorted(name for name in names if not name.startswith(new))
+    return sorted(name for name in names if not name.startswith(tuple(f"{module}." for module in new)))
