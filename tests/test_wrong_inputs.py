@@ -57,7 +57,7 @@ CASES = {
     "evaluate.splits=[tset]": "error: evaluate.splits: task micro_gsm has validation, test, not 'tset'$",
     "evaluate.benchmarks=[nope]": "error: evaluate.benchmarks: task micro_gsm has micro_gsm, micro_math, not 'nope'$",
     "evaluate.engine=vllm": "error: evaluate.engine=vllm is none of generate, refill$",
-    "runs_dir={data}/good.csv": "error: {data}/good.csv/.* cannot be written: Not a directory; move away the file that is in the place of a folder",
+    "runs_dir={data}/good.csv": "error: {data}/good.csv/.* cannot be written: Not a directory; move away",
     "+train.sharding=ddp": "error: train.sharding=ddp is unknown; it is fsdp2, or left out$",
     # methods
     "method.targets=XYZ": "error: role letter 'X', 'Y', 'Z' matches no layer of micro_gemma; its letters are Q, K, V,",
