@@ -80,16 +80,20 @@ def run(cfg: DictConfig) -> None:
 
 def identify(cfg: DictConfig):
     """Task, adapter, the method's callbacks, benchmarks with splits, fingerprints, and the key that they make."""
-    from harness import adapt, evaluator, models, sharding, trainer
+    from harness import adapt, evaluator, pretrained, sharding, train_settings
 
-    trainer.check(cfg)
+    train_settings.check(cfg)
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
     wanted = list(evaluator.wanted(cfg, task))
-    fingerprints = {"data": task.fingerprint(), "model": models.fingerprint(cfg.model), **adapt.fingerprint(adapter)}
+    fingerprints = {
+        "data": task.fingerprint(),
+        "model": pretrained.fingerprint(cfg.model),
+        **adapt.fingerprint(adapter),
+    }
     key = config.identity(cfg, fingerprints)
-    return task, adapter, callbacks, wanted, fingerprints | models.tokenizer_fingerprint(cfg.model), key
+    return task, adapter, callbacks, wanted, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
 
 
 def load(cfg: DictConfig, task, adapter, wanted, device):

@@ -17,7 +17,7 @@ from transformers import PretrainedConfig
 from bench import memory, methods, shapes
 from bench.methods import Method
 from bench.timing import Step
-from harness import trainer
+from harness import train_settings, trainer
 from harness.generation import Generation
 
 Batch = dict[str, torch.Tensor]
@@ -66,9 +66,9 @@ class Training:
         with tempfile.TemporaryDirectory(prefix="svft-bench-") as folder:
             made = trainer.BenchTrainer(
                 model=model,
-                args=trainer.training_arguments(cfg, Path(folder)),
+                args=train_settings.training_arguments(cfg, Path(folder)),
                 data_collator=text.collate,
-                optimizers=(trainer.optimizer(model, method.head, cfg.train), None),
+                optimizers=(train_settings.optimizer(model, method.head, cfg.train), None),
                 callbacks=[trainer.Meter()],
                 modality=text,
             )

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from peft.tuners.boft import layer as boft_layer
 from torch import nn
 
-from harness import config, models
+from harness import config, models, pretrained
 from harness.adapt import Adapted, adapt
 
 GRADIENT, MOMENTS = 4, 8  # bytes of a trained fp32 number beside itself: its gradient, and AdamW's two moments
@@ -91,7 +91,7 @@ def with_architecture(model: DictConfig) -> DictConfig:
     """
     if "architecture" in model:
         return model
-    architecture = models.configuration(model).to_dict()
+    architecture = pretrained.configuration(model).to_dict()
     return OmegaConf.merge(model, {"architecture": {k: v for k, v in architecture.items() if k not in _NOT_BUILT_FROM}})
 
 

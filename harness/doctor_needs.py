@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from harness import config, counting, data_files, models, provenance, weights
+from harness import config, counting, data_files, models, pretrained, provenance, weights
 from harness.doctor import Finding
 from harness.experiments import CHOICE, CONF, expand, read
 
@@ -46,8 +46,8 @@ def checkpoints(cfgs: Sequence[DictConfig]) -> Iterator[Finding]:
 def checkpoint(cfg: DictConfig) -> Iterator[Finding]:
     model = cfg.model
     try:
-        folder, missing = models.folder_of(model), lacking(model)
-    except models.ModelError:
+        folder, missing = pretrained.folder_of(model), lacking(model)
+    except pretrained.ModelError:
         yield Finding("problem", f"model {model.name}: there is no folder {model.checkpoint}", "model.checkpoint=PATH")
     except (OSError, ValueError) as error:
         yield Finding("problem", f"model {model.name}: {model.checkpoint} cannot be read: {error}", _anew(model))
@@ -57,18 +57,18 @@ def checkpoint(cfg: DictConfig) -> Iterator[Finding]:
 
 def lacking(model: DictConfig) -> list[str]:
     """What a run would miss of the checkpoint's files. Raises ModelError, and ValueError or OSError of an index."""
-    find = partial(models.at_hand, model)
+    find = partial(pretrained.at_hand, model)
     stated = OmegaConf.select(model, "architecture.library") is not None  # such a model is not built by config.json
     missing = [] if stated or find("config.json") else ["config.json"]
     missing += lacking_weights(model)
-    if model.family in models.SPECIAL_TOKEN and not any(map(find, VOCABULARIES)):
+    if model.family in pretrained.SPECIAL_TOKEN and not any(map(find, VOCABULARIES)):
         missing.append("tokenizer")
     return missing
 
 
 def lacking_weights(model: DictConfig) -> list[str]:
     """Raises as `lacking`."""
-    find = partial(models.at_hand, model)
+    find = partial(pretrained.at_hand, model)
     names = weights.files(find)
     return [name for name in names if find(name) is None] if names else [f"{weights.SINGLE} or index of its parts"]
 
@@ -87,7 +87,7 @@ def _on_hub(cfg: DictConfig, missing: Sequence[str]) -> Iterator[Finding]:
 
 def _anew(model: DictConfig) -> str:
     """How to get the checkpoint's files."""
-    if models.local_folder(model.checkpoint) is not None:
+    if pretrained.local_folder(model.checkpoint) is not None:
         return "model.checkpoint=PATH"
     return f"hf download {model.checkpoint} --revision {model.revision}"
 
@@ -125,14 +125,14 @@ def size_of_weights(cfg: DictConfig) -> int:
 
 def missing_bytes(cfgs: Sequence[DictConfig]) -> int:
     """Of the checkpoints that are to be fetched."""
-    wanted = {c.model.checkpoint: c for c in cfgs if models.local_folder(c.model.checkpoint) is None}
+    wanted = {c.model.checkpoint: c for c in cfgs if pretrained.local_folder(c.model.checkpoint) is None}
     return sum(size_of_weights(cfg) for cfg in wanted.values() if _to_fetch(cfg.model))
 
 
 def _to_fetch(model: DictConfig) -> bool:
     try:
         return bool(lacking_weights(model))
-    except (models.ModelError, OSError, ValueError):  # a folder that is not there, or an index that is damaged
+    except (pretrained.ModelError, OSError, ValueError):  # a folder that is not there, or an index that is damaged
         return True
 
 

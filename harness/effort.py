@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from harness import config, data_files, devices, evaluator, work
 from harness.record import FILE, Record, RecordError, read
 from harness.settings import SettingError
-from harness.trainer import accumulation
+from harness.train_settings import accumulation
 from tasks.base import DataError, Task
 
 UTILISATION = 0.31

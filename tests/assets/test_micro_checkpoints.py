@@ -20,7 +20,7 @@ from assets.make_micro_gemma import make_tokenizer
 from assets.make_micro_vit import GLYPHS, preprocess
 from assets.manifest import MANIFEST, file_hashes
 from assets.pretraining_text import document
-from harness import models
+from harness import models, pretrained
 from tasks.micro_commonsense import KINDS
 from tests.conftest import task_of_yaml
 
@@ -138,7 +138,9 @@ def test_the_step_picks_the_checkpoint_and_the_harness_loads_it(composed, step: 
 def test_the_default_step_is_the_late_one_and_the_steps_are_other_models(composed) -> None:
     late = composed("model=micro_pythia").model
     assert late.step == max(PYTHIA)
-    assert models.fingerprint(late) != models.fingerprint(composed("model=micro_pythia", "model.step=1000").model)
+    assert pretrained.fingerprint(late) != pretrained.fingerprint(
+        composed("model=micro_pythia", "model.step=1000").model
+    )
 
 
 def test_the_real_pythia_takes_the_step_from_the_branch_of_the_hub(composed) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import checkpoints, evaluator, models, provenance, trainer
+from harness import checkpoints, evaluator, pretrained, provenance, trainer
 from harness.interruption import Stop, Stopped
 from harness.settings import SettingError
 from tasks.base import DataError
@@ -83,13 +83,13 @@ def test_an_error_of_one_rank_is_told_once_and_is_in_the_record(rank, tmp_path):
 
 def no_model() -> None:
     def fail(cfg):
-        raise models.ModelError("the checkpoint is not on this machine")
+        raise pretrained.ModelError("the checkpoint is not on this machine")
 
-    models.fingerprint = fail
+    pretrained.fingerprint = fail
 
 
 def another_model() -> None:
-    models.fingerprint = lambda cfg: "of another file"
+    pretrained.fingerprint = lambda cfg: "of another file"
 
 
 OUTSIDE = {"an error": (no_model, "error: the checkpoint is not on this machine"),

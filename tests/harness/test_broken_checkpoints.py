@@ -13,7 +13,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 import run
-from harness import adapt, command_line, config, counting, doctor_needs, models, provenance, record, roles, weights
+from harness import (
+    adapt,
+    command_line,
+    config,
+    counting,
+    doctor_needs,
+    models,
+    pretrained,
+    provenance,
+    record,
+    roles,
+    weights,
+)
 from tests.conftest import ROOT, TINY
 
 ASSETS = ROOT / "assets"
@@ -250,13 +262,13 @@ def test_a_folder_in_the_place_of_a_file_is_answered_by_a_sentence(copied):
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
     with pytest.raises(models.ModelError, match="could not be loaded .*Is a directory.*; name another folder"):
-        models.fingerprint(OmegaConf.create({"checkpoint": str(folder), "name": "mine"}))
+        pretrained.fingerprint(OmegaConf.create({"checkpoint": str(folder), "name": "mine"}))
 
 
 @pytest.mark.parametrize("model", ["micro_gemma", "micro_deberta", "micro_vit"])
 def test_the_fingerprint_of_a_model_is_that_of_committed_records(model):
     committed = next((ROOT / "runs").glob(f"*/{model}/lora/*/seed=0/{record.FILE}"))
-    assert record.read(committed).fingerprints["model"] == models.fingerprint(chosen(f"+model={model}"))
+    assert record.read(committed).fingerprints["model"] == pretrained.fingerprint(chosen(f"+model={model}"))
 
 
 def test_a_plan_for_a_checkpoint_that_is_not_there_says_so():
@@ -355,7 +367,7 @@ def test_the_page_of_a_machine_asks_no_tokenizer_of_a_model_of_images():
 
 def test_a_model_in_the_hubs_cache_without_its_tokenizer_is_a_problem(tmp_path, monkeypatch, composed):
     there = {"config.json", "model.safetensors"}
-    monkeypatch.setattr(models, "try_to_load_from_cache", lambda _, name, revision: name if name in there else None)
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda _, name, revision: name if name in there else None)
     [found] = doctor_needs.checkpoint(composed("model=deberta_v3_base", "task=glue_sst2"))
     assert found.verdict == "problem" and found.what.endswith("is cached without tokenizer")
     assert found.remedy.startswith("hf download microsoft/deberta-v3-base")

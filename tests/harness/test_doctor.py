@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 from packaging.requirements import Requirement
 
-from harness import data_files, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, models
+from harness import data_files, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, pretrained
 from harness.doctor import Finding, Section
 from tests.conftest import ROOT
 from tests.processes import PATIENCE
@@ -219,7 +219,7 @@ def test_a_controller_that_does_not_answer_is_a_problem_and_is_not_waited_for(pa
 
 
 def test_the_runs_of_a_table_load_three_models_and_one_training_set(monkeypatch):
-    for room in (models, data_files):
+    for room in (pretrained, data_files):
         monkeypatch.setattr(room, "try_to_load_from_cache", lambda *_, **__: None)
     cfgs = doctor_needs.configurations(["experiment=table1", "seed=0,1"])
     assert [cfg.model.name for cfg in cfgs] == ["gemma2b", "gemma7b", "llama3_8b"]
@@ -237,7 +237,7 @@ def test_a_checkpoint_in_the_hubs_cache_is_whole_or_missing(tmp_path, monkeypatc
     index = tmp_path / "index.json"
     index.write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}))
     look_up = lambda _, name, revision: str(index) if name in there else None  # noqa: E731
-    monkeypatch.setattr(models, "try_to_load_from_cache", look_up)
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", look_up)
     assert verdicts(doctor_needs.checkpoint, cfg) == ["problem"]
     there.add("2.safetensors")
     assert verdicts(doctor_needs.checkpoint, cfg) == ["ok"]
@@ -246,7 +246,7 @@ def test_a_checkpoint_in_the_hubs_cache_is_whole_or_missing(tmp_path, monkeypatc
 def test_a_shipped_checkpoint_is_compared_with_its_hashes(tmp_path, composed):
     cfg = composed()
     assert "SHA-256 as stated" in next(iter(doctor_needs.checkpoint(cfg))).what
-    shipped = models.local_folder(cfg.model.checkpoint)
+    shipped = pretrained.local_folder(cfg.model.checkpoint)
     for file in shipped.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_bytes(b"{}")

@@ -137,13 +137,10 @@ def selecting(tmp_path_factory) -> Path:
     return runs
 
 
-@pytest.mark.parametrize("step", [2, 3, 6], ids=["within an epoch", "at the end of an epoch", "at the last step"])
-def test_a_run_that_keeps_the_best_epoch_may_be_asked_to_stop_at_any_step(
-    step, selecting, composed, tmp_path, monkeypatch
-):
+def stop(cfg, step: int, monkeypatch) -> None:
+    """Run until that step, in which the run is asked to stop."""
     from run import run
 
-    cfg = composed(*SELECTING, f"runs_dir={tmp_path}")
     train = trainer.BenchTrainer.training_step
 
     def asked(self, *args, **kwargs):
@@ -155,6 +152,16 @@ def test_a_run_that_keeps_the_best_epoch_may_be_asked_to_stop_at_any_step(
         patch.setattr(trainer.BenchTrainer, "training_step", asked)
         with pytest.raises(Stopped):
             run(cfg)
+
+
+@pytest.mark.parametrize("step", [2, 3, 6], ids=["within an epoch", "at the end of an epoch", "at the last step"])
+def test_a_run_that_keeps_the_best_epoch_may_be_asked_to_stop_at_any_step(
+    step, selecting, composed, tmp_path, monkeypatch
+):
+    from run import run
+
+    cfg = composed(*SELECTING, f"runs_dir={tmp_path}")
+    stop(cfg, step, monkeypatch)
     assert read(tmp_path).status == "running"
     run(cfg)
     assert without_clocks(read(tmp_path)) == without_clocks(read(selecting))

@@ -89,7 +89,7 @@ def test_a_finished_run_without_its_adapter_is_not_trained_again_into_its_old_sc
 def test_a_run_of_vision_trains_its_head_at_a_rate_of_its_own(go, composed):
     from torch import nn
 
-    from harness.trainer import optimizer
+    from harness.train_settings import optimizer
 
     done = go(*TINY_DIGITS, "method=lora", "train.head_lr=0.125", "train.lr=0.25")
     assert done.parameters["head"] == 96 * 10 + 10

@@ -1,6 +1,5 @@
 """What an interrupted run is resumed from, wherever it was stopped, and whatever has become of its folder since."""
 
-import os
 import random
 import signal
 import sys
@@ -10,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import checkpoints, files, trainer
+from harness import checkpoints, files, train_settings, trainer
 from harness.files import Damaged
-from harness.interruption import Stop, Stopped
+from harness.interruption import Stop
 from harness.run_folder import RunFolder
 from run import run
 from tests.faults.test_damage import a_checkpoint, a_run
-from tests.harness.test_interruption import SELECTING, adapter, read, without_clocks
+from tests.harness.test_interruption import SELECTING, adapter, read, stop, without_clocks
 
 # Two epochs of three steps, the second of which ends after two.
 WITHIN = (*SELECTING, "train.max_steps=5")
@@ -35,21 +34,6 @@ def alone(tmp_path_factory) -> Path:
 def assert_same(runs: Path, alone: Path) -> None:
     assert without_clocks(read(runs)) == without_clocks(read(alone))
     assert adapter(runs) == adapter(alone)
-
-
-def stop(cfg, step: int, monkeypatch) -> None:
-    """Run until that step, in which the run is asked to stop."""
-    train = trainer.BenchTrainer.training_step
-
-    def asked(self, *args, **kwargs):
-        if self.state.global_step + 1 == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return train(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.BenchTrainer, "training_step", asked)
-        with pytest.raises(Stopped):
-            run(cfg)
 
 
 def test_a_run_stopped_at_its_last_step_within_an_epoch_is_evaluated_there(composed, tmp_path, alone, monkeypatch):
@@ -171,4 +155,4 @@ def test_a_batch_that_does_not_divide_is_refused_with_a_micro_batch_that_fits(
     cfg = composed(f"train.batch_size={batch}", f"train.micro_batch_size={micro}")
     monkeypatch.setattr(trainer.distributed, "size", lambda: devices)
     with pytest.raises(ValueError, match=f"not a multiple of {micro * devices} .*; .*{remedy}"):
-        trainer.check(cfg)
+        train_settings.check(cfg)

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, config, models, record
+from harness import command_line, config, pretrained, record
 from harness.record import Record
 from harness.run_folder import RunFolder
 from harness.settings import SettingError
@@ -102,7 +102,7 @@ def test_a_failed_run_of_another_tokenizer_begins_anew(tmp_path):
 
 def of(checkpoint: Path | str, family: str = "decoder") -> dict[str, str]:
     section = {"name": "mine", "checkpoint": str(checkpoint), "revision": "main", "family": family}
-    return models.tokenizer_fingerprint(OmegaConf.create(section))
+    return pretrained.tokenizer_fingerprint(OmegaConf.create(section))
 
 
 @pytest.mark.parametrize("name", [
