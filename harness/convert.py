@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from harness.disk import one_sentence
 from harness.files import write_folder
-from harness.models import ModelError, local_folder
+from harness.pretrained import ModelError, local_folder
 
 PICKLES = "pytorch_model*.bin"
 INDEX = "pytorch_model.bin.index.json"  # of weights in several files

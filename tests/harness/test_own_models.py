@@ -1,6 +1,7 @@
 """Models of one's own: tiny checkpoints of many architectures, from a folder to an attached adapter."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -172,7 +173,7 @@ def test_images_are_normalised_as_the_checkpoint_says(checkpoints, tmp_path, pre
     source = checkpoints("vit", *KNOWN["vit"][:2])
     folder = tmp_path / "vit"
     folder.mkdir()
-    (folder / "config.json").write_text((models.Path(source) / "config.json").read_text())
+    (folder / "config.json").write_text((Path(source) / "config.json").read_text())
     if preprocessor is not None:
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     cfg = own("vision", str(folder))
@@ -237,7 +238,7 @@ def pickled(folder, source: str, files: dict[str, list[str]]) -> str:
     folder.mkdir()
     for file, names in files.items():
         torch.save({name: tensors[name] for name in names}, folder / file)
-    (folder / "config.json").write_text((models.Path(source) / "config.json").read_text())
+    (folder / "config.json").write_text((Path(source) / "config.json").read_text())
     return str(folder)
 
 
