@@ -27,6 +27,10 @@ COSMETIC = (
     "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 
+# Options that came after the first records, by the value at which a run is what it was without them. Left out of the
+# key at that value, so that a new option takes no finished run out of sight.
+NEUTRAL: Mapping[str, Any] = {}
+
 
 def _targets(letters: str, *, _root_: DictConfig) -> str:
     return roles.path_pattern(_root_.model.roles, letters, _root_.model.name)
@@ -103,7 +107,8 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 
 def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> str:
-    """SHA-256 of what determines the numbers but for the seed: the config without cosmetic keys, and `fingerprints`.
+    """SHA-256 of what determines the numbers but for the seed: `fingerprints`, and the config without cosmetic keys and
+    options at their neutral value.
 
     The seed is set to 0 before resolving, so that runs which differ by the seed alone have one identity. With the
     fingerprints of data and base weights it is the run key; without them it can be told where neither is at hand.
@@ -112,13 +117,22 @@ def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> 
     keyed.seed = 0
     config = resolve(keyed)
     for dotted in COSMETIC:
-        *parents, leaf = dotted.split(".")
-        node = config
-        for parent in parents:
-            node = node.get(parent, {})
-        node.pop(leaf, None)
+        section, leaf = _section(config, dotted)
+        section.pop(leaf, None)
+    for dotted, neutral in NEUTRAL.items():
+        section, leaf = _section(config, dotted)
+        if leaf in section and section[leaf] == neutral and type(section[leaf]) is type(neutral):
+            del section[leaf]
     text = json.dumps({"config": config, "fingerprints": fingerprints or {}}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _section(config: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """The section that holds a key, empty where there is none, and the last part of the key."""
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        config = config.get(parent) or {}
+    return config, leaf
 
 
 def run_dir(resolved: dict[str, Any], key: str) -> Path:

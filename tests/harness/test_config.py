@@ -1,6 +1,8 @@
 """Resolving, the run key, role letters."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError, MissingMandatoryValue
@@ -8,6 +10,18 @@ from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError,
 from harness import config, roles
 from harness.models import build
 
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = (
+    "full lora dora pissa adalora vera boft oft svf vectorfit svft_plain svft_banded svft_random svft_topk".split()
+)
+OFT, NO_BIAS = ["method.adapter.oft_block_size=16"], ["method.adapter.train_bias=false"]
+COMMITTED = {  # (task, model): the overrides that its runs had besides the method
+    ("digits", "micro_vit"): {"oft": OFT},
+    ("micro_gsm", "micro_gemma"): {
+        "dora": ["method.adapter.r=4", "method.targets=QKVUD"], "vera": ["method.targets=GU"],
+        "boft": ["method.targets=QV"], "oft": OFT, "vectorfit": NO_BIAS,
+    },
+}  # fmt: skip
 FINGERPRINTS = {"data": "d", "model": "m"}
 
 
@@ -31,6 +45,24 @@ def test_where_and_how_a_run_is_shown_do_not_change_its_key(composed, override):
 )
 def test_what_changes_the_numbers_changes_the_key(composed, override):
     assert key(composed()) != key(composed(override))
+
+
+def test_a_new_option_at_its_neutral_value_keeps_the_key(composed, monkeypatch):
+    monkeypatch.setattr(config, "NEUTRAL", {"train.option": None, "method.adapter.option": False, "nowhere.x": 1})
+    assert key(composed("+train.option=null", "+method.adapter.option=false")) == key(composed())
+    assert (
+        len({key(composed(f"+method.adapter.option={value}")) for value in ("true", "0", "null")} | {key(composed())})
+        == 4
+    )
+
+
+@pytest.mark.parametrize(("experiment", "differing"), COMMITTED.items())
+def test_committed_runs_are_found_by_what_their_command_composes_today(composed, experiment, differing):
+    task, model = experiment
+    recorded = {json.loads(path.read_text())["run"]["identity"] for path in ROOT.glob(f"runs/{task}/**/record.json")}
+    for method in METHODS:
+        asked = [f"task={task}", f"model={model}", f"method={method}", *differing.get(method, [])]
+        assert config.identity(composed(*asked)) in recorded, asked
 
 
 @pytest.mark.parametrize("changed", ["data", "model"])
