@@ -3,6 +3,7 @@
 Shapes: B batch, T tokens of the longest text in the batch, C classes (1 for regression).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,6 +73,11 @@ class TextClassification:
         """Tokens in a batch, padding left out."""
         return batch["attention_mask"].sum()
 
+    @staticmethod
+    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B,): the targets of each row, of which a classifier learns one."""
+        return torch.ones(len(batch["labels"]), dtype=torch.int64)
+
     @torch.inference_mode()
     def predict(
         self,
@@ -105,7 +111,13 @@ class TextClassification:
 
     def predictions_of(self, logits: np.ndarray) -> list[int] | list[float]:
         """Classes or values of logits of shape (examples, C)."""
-        return logits.reshape(-1).tolist() if self.is_regression else logits.argmax(-1).tolist()
+        return logits.reshape(-1).tolist() if self.is_regression else classes_of(logits)
 
     def gold(self, example: ClassExample) -> int | float:
         return example.label
+
+
+def classes_of(logits: np.ndarray) -> list[int | float]:
+    """The most likely class of each row of (examples, C); NaN, which is no class, where logits are not finite."""
+    finite = np.isfinite(logits).all(-1)
+    return [c if known else math.nan for c, known in zip(logits.argmax(-1).tolist(), finite, strict=True)]

@@ -85,6 +85,11 @@ class Generation:
         """Tokens in a batch, padding left out."""
         return batch["attention_mask"].sum()
 
+    @staticmethod
+    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B,): how many tokens of each row are learnt; nothing predicts the first of a row."""
+        return (batch["labels"][:, 1:] != IGNORED).sum(-1)
+
     def predict(
         self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
     ) -> tuple[list[Prediction], int]:

@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 from harness import models
+from harness.classification import classes_of
 from harness.progress import bar
 from tasks.base import Benchmark, DataError, ImageExample, Task
 
@@ -59,6 +60,11 @@ class ImageClassification:
         """Images in a batch."""
         return torch.tensor(len(batch["labels"]))
 
+    @staticmethod
+    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B,): the targets of each row, of which a classifier learns one."""
+        return torch.ones(len(batch["labels"]), dtype=torch.int64)
+
     @torch.inference_mode()
     def predict(
         self,
@@ -81,9 +87,9 @@ class ImageClassification:
         return classes, 0
 
     @staticmethod
-    def predictions_of(logits: np.ndarray) -> list[int]:
-        """The most likely class of each row of (B, K)."""
-        return logits.argmax(-1).tolist()
+    def predictions_of(logits: np.ndarray) -> list[int | float]:
+        """The most likely class of each row of (B, K); NaN where logits are not finite."""
+        return classes_of(logits)
 
     def gold(self, example: ImageExample) -> int:
         return example.label

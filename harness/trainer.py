@@ -1,5 +1,6 @@
 """One trainer for every method and task: HF Trainer, AdamW, a learning rate for the adapter and one for the head."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ from torch import nn
 from transformers import EvalPrediction, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
-from harness import checkpoints, disk, distributed, memory, sharding, trained
+from harness import checkpoints, disk, distributed, memory, probes, randomness, sharding, shares, trained
 from harness.evaluator import mean_score
 from harness.interruption import Stop
 from harness.progress import TrainingBar
+from harness.settings import SettingError
 from harness.shared_training import SharedTraining
 from harness.train_settings import VALIDATION, optimizer, training_arguments
 from tasks.base import Task
@@ -23,13 +25,20 @@ WATCHED = "watched"
 
 
 class Diverged(Exception):
-    """The loss is not finite, on one rank or more."""
+    """The loss, on one rank or more, or what it led to, is not finite."""
 
     agreed = True  # see harness/distributed.py
 
-    def __init__(self, step: int):
-        super().__init__(f"the loss is not a finite number at step {step}")
+    def __init__(self, step: int, what: str = "the loss"):
+        super().__init__(f"{what} is not a finite number at step {step}")
         self.step = step
+
+
+def _require_finite(values: dict[str, Any], step: int) -> None:
+    """Raises Diverged where a loss or a score of a log entry is not finite: it would be the best, or in no record."""
+    for name, value in values.items():
+        if name.endswith(("loss", "score")) and not math.isfinite(value):
+            raise Diverged(step, f"the {name.removeprefix('eval_').replace('_', ' ')}")
 
 
 class Meter(TrainerCallback, ExportableState):
@@ -54,10 +63,10 @@ class BenchTrainer(SharedTraining):
     On several ranks it goes through the micro-batches that one process would have, so that the losses are the same.
     """
 
-    def __init__(self, *args, modality, **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.modality = modality
         self.unseen_size = self.unseen_errors = 0  # since the last optimiser step
+        self.unlogged = self.unlogged_empty = 0  # optimiser steps, and those of them without a target
 
     @property
     def meter(self) -> Meter:
@@ -65,13 +74,31 @@ class BenchTrainer(SharedTraining):
         return next(c for c in self.callback_handler.callbacks if isinstance(c, Meter))
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        inputs, counts = self.without_filler(inputs)
-        self.unseen_size += int(self.modality.size(inputs)) if counts else 0
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.unseen_size += 0 if shares.FILLER in inputs else int(self.modality.size(inputs))
+        loss = super().training_step(model, self.weighed(inputs), num_items_in_batch)
         self.unseen_errors += int(not torch.isfinite(loss))
         if self.accelerator.sync_gradients:
             self._meet()
+            self.unlogged += 1
+            self.unlogged_empty += int(self.step_targets == 0)
         return loss
+
+    def log(self, logs, *args, **kwargs):
+        """A loss is the mean over the steps since the last one that had a target; without any there is none."""
+        if "loss" in logs:
+            if self.unlogged_empty == self.unlogged:
+                del logs["loss"]
+            elif self.unlogged_empty:
+                logs["loss"] *= self.unlogged / (self.unlogged - self.unlogged_empty)
+            self.unlogged = self.unlogged_empty = 0
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """Draws nothing from the random numbers of the training. Raises Diverged at what is not finite."""
+        with randomness.kept(self.args.device):
+            metrics = super().evaluate(*args, **kwargs)
+        _require_finite(metrics, self.state.global_step)
+        return metrics
 
     def _meet(self) -> None:
         """Count the step's examples on all ranks, and hear who is asked to stop.
@@ -128,8 +155,8 @@ def fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and return the record's `train` section. Resumes from the last complete checkpoint.
 
-    `callbacks` with a `report()` add what it returns to the section's `method`. Raises Diverged where the loss is not
-    finite.
+    `callbacks` with a `report()` add what it returns to the section's `method`. Raises Diverged where a loss, a score
+    or a weight is not finite, and before the training SettingError or ModelError where it could not come right.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return untrained()
@@ -138,16 +165,18 @@ def fit(
     last = distributed.from_main(lambda: checkpoints.last(folder))
     arguments = training_arguments(cfg, folder)
     rows, selects = modality.rows(task.examples("train")), arguments.load_best_model_at_end
+    checked = {name: modality.rows(examples) for name, examples in checked.items()} if selects else None
+    distributed.agreed(lambda: _look(cfg, model, modality, rows, checked, arguments))
     if sharding.asked(cfg):
         sharding.shard(model)
     elif distributed.size() > 1:
-        arguments.ddp_find_unused_parameters = has_unused(model, modality.collate(rows[:1]), arguments)
+        arguments.ddp_find_unused_parameters = probes.has_unused(model, modality.collate(rows[:1]), arguments)
     bar = TrainingBar()
     trainer = BenchTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
-        eval_dataset={name: modality.rows(e) for name, e in checked.items()} if selects else None,
+        eval_dataset=checked,
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
@@ -164,6 +193,9 @@ def fit(
     finally:
         bar.close()
     history = trainer.state.log_history
+    for entry in history:
+        _require_finite(entry, entry["step"])
+    _require_finite_weights(model, trainer.state.global_step, arguments.device)
     reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
         "steps": trainer.state.global_step,
@@ -178,13 +210,23 @@ def fit(
     }
 
 
-def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> bool:
-    """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
-    with torch.random.fork_rng(), torch.autocast(arguments.device.type, torch.bfloat16, arguments.bf16):
-        model.train()(**{name: tensor.to(arguments.device) for name, tensor in batch.items()}).loss.backward()
-    unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-    model.zero_grad()
-    return unused
+def _look(cfg: DictConfig, model: nn.Module, modality, rows, checked, arguments: TrainingArguments) -> None:
+    """Raise SettingError or ModelError for what would show in the middle of the training, or in a wrong number."""
+    if checked and probes.first_with_target(modality, checked[VALIDATION]) is None:
+        raise SettingError(
+            "train.select_best goes by the validation examples, none of which has anything to learn within "
+            f"train.max_length={cfg.train.max_length}; raise that, give others, or say train.select_best=false"
+        )
+    row = probes.first_with_target(modality, rows)
+    if row is not None and cfg.train.batch_size > cfg.train.micro_batch_size:
+        probes.require_mean(model, modality, row, arguments)
+
+
+def _require_finite_weights(model: nn.Module, step: int, device: torch.device) -> None:
+    """Raises Diverged, on all ranks: after the last step there is no loss that would tell."""
+    trained_here = (getattr(p, "_local_tensor", p) for p in model.parameters() if p.requires_grad)
+    if distributed.total([sum(not torch.isfinite(p).all() for p in trained_here)], device)[0]:
+        raise Diverged(step, "a trained weight")
 
 
 def _largest(values: Sequence[int | None]) -> int | None:

@@ -1,6 +1,7 @@
 """Every test runs without network, without W&B, on one thread, with a cache of its own, and with the same numbers."""
 
 import copy
+import gc
 import os
 import random
 
@@ -54,6 +55,14 @@ def _seeded():
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imports_are_no_garbage():
+    """HF's Trainer collects garbage when it begins; most of its time went into looking at what was imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ Such a process shares no state with any other run, and can be killed, but it spa
 it also shares is the seed of Python's hashes; a test that compares processes runs one of them with `fresh`.
 """
 
+import gc
 import multiprocessing
 import os
 import pkgutil
@@ -40,6 +41,7 @@ def _run(
     environment: Mapping[str, str],
     before: Callable[[], None] = nothing,
 ) -> None:
+    gc.freeze()  # as in tests/conftest.py
     os.chdir(cwd)
     os.environ.update(environment)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):

@@ -101,7 +101,9 @@ def train(folder, model, freezing, steps=16, save=100, resume=None, trainer_cls=
         train_dataset=rows(),
         optimizers=(torch.optim.AdamW(trained, LR, weight_decay=DECAY), None),
         callbacks=[Meter(), MarkComplete(kept=100), *([freezing] if freezing else []), recorder],
-        modality=SimpleNamespace(size=lambda inputs: len(inputs["x"])),
+        modality=SimpleNamespace(
+            size=lambda inputs: len(inputs["x"]), targets=lambda inputs: torch.ones(len(inputs["x"]))
+        ),
     )
     trainer.train(resume_from_checkpoint=resume)
     found = [c for c in trainer.callback_handler.callbacks if isinstance(c, VectorFreezing)]

@@ -1,6 +1,7 @@
 """What ranks tell each other, and which share of the examples each has."""
 
 import errno
+import gc
 import os
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.test_method_contract import GEMMA
 
 
 def _joined(function, place: dict[str, str], output: Path) -> None:
+    gc.freeze()  # as in tests/conftest.py
     os.environ.update(place)
     distributed.join(torch.device("cpu"))
     (output / place["RANK"]).write_text(repr(function()))

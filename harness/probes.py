@@ -1,0 +1,50 @@
+"""What a few passes through a model tell before it is trained; they leave it, and the random numbers, as they were."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainingArguments
+
+from harness import randomness
+from harness.pretrained import ModelError
+
+# A mean is the same up to rounding, that of bf16 too; a sum is twice as large.
+SAME = 0.02
+
+
+def first_with_target(modality, rows: Sequence[Any]) -> Any | None:
+    """The first row that has something to learn, a token or a label; None where there is none."""
+    return next((row for row in rows if modality.targets(modality.collate([row])).any()), None)
+
+
+def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> bool:
+    """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
+    with randomness.kept(arguments.device):
+        _loss(model.train(), batch, arguments).backward()
+    unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    model.zero_grad()
+    return unused
+
+
+@torch.no_grad()
+def require_mean(model: nn.Module, modality, row: Any, arguments: TrainingArguments) -> None:
+    """Raise ModelError where the loss of a row twice is not that of the row.
+
+    Micro-batches are put together as means over their targets are (harness/shared_training.py).
+    """
+    with randomness.kept(arguments.device):
+        once, twice = (_loss(model.eval(), modality.collate([row] * n), arguments).item() for n in (1, 2))
+    if abs(twice - once) > SAME * abs(once):
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        raise ModelError(
+            f"the loss of {type(base).__name__} is no mean: {once:.4g} for a row and {twice:.4g} for the same row "
+            "twice, so micro-batches do not add up to a batch; train on one device with train.micro_batch_size as "
+            "large as train.batch_size"
+        )
+
+
+def _loss(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> torch.Tensor:
+    with torch.autocast(arguments.device.type, torch.bfloat16, arguments.bf16):
+        return model(**{name: tensor.to(arguments.device) for name, tensor in batch.items()}).loss

@@ -1,0 +1,78 @@
+"""A batch in micro-batches trains as the whole batch does, whatever the model and the size of its last part."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, mse_loss
+
+from harness.pretrained import ModelError
+from tests import small_training as small
+
+EXACT = {"rtol": 0, "atol": 1e-9}
+
+
+@pytest.fixture(scope="module", params=small.FAMILIES)
+def whole(request, tmp_path_factory):
+    """Family; and loss, gradient norm and weights where a batch is one micro-batch. Epochs end with a short batch."""
+    return request.param, small.exactly(request.param, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("size", [4, 1])
+def test_loss_gradient_norm_and_weights_do_not_depend_on_the_size_of_micro_batches(whole, size, tmp_path):
+    family, expected = whole
+    found = small.exactly(family, tmp_path, micro_batch_size=size)
+    assert len(expected[0]) == len(expected[1]) == 6
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def dense(family: str) -> torch.Tensor:
+    """The mean over all tokens to learn, or all rows, of the untrained model."""
+    model, batch = small.model_of(family).eval(), small.modality_of(family).collate(small.rows_of(family))
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        logits = model(**batch).logits
+    if family == "regression":
+        return mse_loss(logits.squeeze(-1), labels.double())
+    if family == "decoder":
+        logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    return cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("family", small.FAMILIES)
+def test_the_loss_that_is_logged_is_the_mean_over_the_targets_of_the_step(family, tmp_path):
+    section, _ = small.train(family, tmp_path, batch_size=24, micro_batch_size=4, max_steps=1)
+    assert section["loss"] == [[1, pytest.approx(dense(family).item(), rel=1e-6)]]
+
+
+def test_an_auxiliary_loss_counts_once_a_step(tmp_path):
+    """As the orthogonality of AdaLoRA does, which its callback adds to the loss of each call."""
+
+    def with_auxiliary():
+        model = small.model_of("decoder")
+        weight = model.transformer.h[0].mlp.c_fc.weight
+
+        def add(module, inputs, outputs):
+            outputs.loss = outputs.loss + 0.1 * weight.square().sum()
+
+        model.register_forward_hook(add)
+        return model
+
+    whole, parts = (
+        small.exactly("decoder", tmp_path / str(size), model=with_auxiliary(), micro_batch_size=size) for size in (8, 2)
+    )
+    torch.testing.assert_close(parts, whole, **EXACT)
+
+
+def test_a_loss_that_is_a_sum_is_refused_where_it_would_be_accumulated(tmp_path):
+    def summed():
+        model = small.model_of("classification")
+
+        def to_sum(module, inputs, outputs):
+            outputs.loss = outputs.loss * len(outputs.logits)
+
+        model.register_forward_hook(to_sum)
+        return model
+
+    with pytest.raises(ModelError, match="the loss of BertForSequenceClassification is no mean: .* for the same row"):
+        small.train("classification", tmp_path, model=summed(), micro_batch_size=4)
+    section, _ = small.train("classification", tmp_path, model=summed(), max_steps=1)
+    assert section["steps"] == 1
