@@ -127,7 +127,7 @@ def rows_of(family: str) -> list[dict[str, Any]]:
     return FAMILIES[family][3]()
 
 
-def settings(dropout: float = 0.0, **train: Any) -> Any:
+def settings(**train: Any) -> Any:
     cfg = OmegaConf.create({"seed": 0, "device": "cpu", "model": {"head": None}})
     given = {"lr": 1e-2, "head_lr": 1e-2, "epochs": 2, "batch_size": 8, "micro_batch_size": 8, "log_every": 1}
     cfg.train = OmegaConf.merge(OmegaConf.load(ROOT / "conf" / "train" / "default.yaml"), given, train)
@@ -169,8 +169,13 @@ def train(family: str, folder: Path, *, model: nn.Module | None = None, rows: Se
           **of_train: Any) -> tuple[dict[str, Any], nn.Module]:  # fmt: skip
     """The record's section and the trained model; `of_train`: values of the train section."""
     model = model_of(family, dropout) if model is None else model
-    task = task_of(rows_of(family) if rows is None else rows, validation)
-    section = trainer.fit(settings(**of_train), model, modality_of(family), task, [], folder, callbacks)
+    task, modality, cfg = (
+        task_of(rows_of(family) if rows is None else rows, validation),
+        modality_of(family),
+        settings(**of_train),
+    )
+    cfg.model.head = "classifier" if modality.num_labels else None
+    section = trainer.fit(cfg, model, modality, task, [], folder, callbacks)
     return section, model
 
 

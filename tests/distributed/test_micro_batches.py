@@ -11,10 +11,25 @@ from tests.distributed.test_agreement import on_two_ranks
 
 # None: DistributedDataParallel.
 WAYS = [(family, sharding) for family in small.FAMILIES for sharding in (None, "fsdp2")]
-FOLDER = "trainings"
 
 
-def _train_all(folder: Path) -> list:
+def _train_all(folder: Path) -> dict:
+    return {"ways": _in_all_ways(folder), "with dropout": _with_dropout(folder)}
+
+
+def _with_dropout(folder: Path) -> bool:
+    """Whether validations, checkpoints and an interruption leave the weights as they are without, to the bit."""
+    training = {"family": "classification", "dropout": 0.1, "micro_batch_size": 2, "epochs": 1}
+    alone = small.last_weights(folder=folder / "alone", **training)
+    beside = {"select_best": {"by": "loss", "every": 1}, "folder": folder / "beside", **training}
+    try:
+        small.last_weights(callbacks=[small.Interrupt(2)], **beside)
+    except small.Interrupted:
+        resumed = small.last_weights(**beside)
+    return small.same(resumed, alone)
+
+
+def _in_all_ways(folder: Path) -> list:
     """Losses, norms and weights; micro-batches of 2, so that in the last step one rank has a micro-batch of filler."""
     found = []
     for number, (family, sharding) in enumerate(WAYS):
@@ -27,8 +42,7 @@ def _train_all(folder: Path) -> list:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    first, second = on_two_ranks(partial(_train_all, folder / FOLDER), folder)
-    return dict(zip(WAYS, zip(first, second, strict=True), strict=True))
+    return on_two_ranks(partial(_train_all, folder / "trainings"), folder)
 
 
 @pytest.fixture(scope="module", params=small.FAMILIES)
@@ -39,10 +53,14 @@ def whole(request, tmp_path_factory):
 @pytest.mark.parametrize("sharding", [None, "fsdp2"])
 def test_loss_gradient_norm_and_weights_are_those_of_one_process_with_whole_batches(whole, sharding, ranks):
     family, (losses, norms, weights) = whole
-    first, second = ranks[family, sharding]
+    first, second = (rank["ways"][WAYS.index((family, sharding))] for rank in ranks)
     exact = {"rtol": 0, "atol": 1e-9}
     torch.testing.assert_close(torch.tensor([first[0], second[0]], dtype=torch.float64).mean(0), losses, **exact)
     for rank in (first, second):
         torch.testing.assert_close(torch.tensor(rank[1], dtype=torch.float64), norms, **exact)
         for name, expected in weights.items():
             torch.testing.assert_close(torch.tensor(rank[2][name], dtype=torch.float64), expected, **exact)
+
+
+def test_with_dropout_neither_a_validation_nor_an_interruption_changes_the_training(ranks):
+    assert [rank["with dropout"] for rank in ranks] == [True, True]

@@ -76,10 +76,14 @@ def test_what_is_drawn_inside_leaves_every_generator_as_it_was():
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(11)
 
+    def drawing_and_failing() -> None:
+        with randomness.kept(CPU):
+            draw()
+            raise KeyError
+
     seeded()
     expected = draw()
     seeded()
-    with pytest.raises(KeyError), randomness.kept(CPU):
-        draw()
-        raise KeyError
+    with pytest.raises(KeyError):
+        drawing_and_failing()
     assert draw() == expected
