@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import EvalPrediction, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
@@ -42,10 +44,17 @@ def _require_finite(values: dict[str, Any], step: int) -> None:
 
 
 class Meter(TrainerCallback, ExportableState):
-    """Seconds inside optimiser steps, and tokens (or images) trained on by all ranks; both survive an interruption."""
+    """Seconds inside optimiser steps, and tokens (or images) trained on by all ranks; all survives an interruption.
 
-    def __init__(self, step_seconds: float = 0.0, size: int = 0):
+    So does what the next logged loss is made of: the steps since the last one, those of them that had no target, and,
+    in a checkpoint, the sum of their losses.
+    """
+
+    def __init__(
+        self, step_seconds: float = 0.0, size: int = 0, unlogged: int = 0, empty: int = 0, losses: float = 0.0
+    ):
         self.step_seconds, self.size = step_seconds, size
+        self.unlogged, self.empty, self.losses = unlogged, empty, losses
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.started = time.perf_counter()
@@ -54,7 +63,8 @@ class Meter(TrainerCallback, ExportableState):
         self.step_seconds += time.perf_counter() - self.started
 
     def state(self) -> dict[str, Any]:
-        return {"args": {"step_seconds": self.step_seconds, "size": self.size}, "attributes": {}}
+        names = ("step_seconds", "size", "unlogged", "empty", "losses")
+        return {"args": {name: getattr(self, name) for name in names}, "attributes": {}}
 
 
 class BenchTrainer(SharedTraining):
@@ -66,7 +76,7 @@ class BenchTrainer(SharedTraining):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.unseen_size = self.unseen_errors = 0  # since the last optimiser step
-        self.unlogged = self.unlogged_empty = 0  # optimiser steps, and those of them without a target
+        self.resuming = False
 
     @property
     def meter(self) -> Meter:
@@ -79,18 +89,19 @@ class BenchTrainer(SharedTraining):
         self.unseen_errors += int(not torch.isfinite(loss))
         if self.accelerator.sync_gradients:
             self._meet()
-            self.unlogged += 1
-            self.unlogged_empty += int(self.step_targets == 0)
+            self.meter.unlogged += 1
+            self.meter.empty += int(self.step_targets == 0)
         return loss
 
     def log(self, logs, *args, **kwargs):
         """A loss is the mean over the steps since the last one that had a target; without any there is none."""
+        meter = self.meter
         if "loss" in logs:
-            if self.unlogged_empty == self.unlogged:
+            if meter.empty == meter.unlogged:
                 del logs["loss"]
-            elif self.unlogged_empty:
-                logs["loss"] *= self.unlogged / (self.unlogged - self.unlogged_empty)
-            self.unlogged = self.unlogged_empty = 0
+            elif meter.empty:
+                logs["loss"] *= meter.unlogged / (meter.unlogged - meter.empty)
+            meter.unlogged = meter.empty = 0
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
@@ -117,10 +128,15 @@ class BenchTrainer(SharedTraining):
 
     def _run_epoch(self, *args, **kwargs):
         """Nothing where the training that is resumed had reached its last step: the Trainer would do one more."""
+        if self.resuming:
+            self.resuming = False
+            self._tr_loss += self.meter.losses
+            self._globalstep_last_logged -= self.meter.unlogged
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
 
     def _save_checkpoint(self, model, trial):
+        self.meter.losses = fmean(distributed.gather(self._tr_loss.item()))
         with disk.writing(Path(self.args.output_dir)):
             super()._save_checkpoint(model, trial)
         distributed.barrier()  # what all ranks write is there before the checkpoint is marked as complete
@@ -135,6 +151,7 @@ class BenchTrainer(SharedTraining):
         trained.save(self.accelerator.unwrap_model(self.model), folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        self.resuming = True
         self._load(resume_from_checkpoint)
 
     def _load_best_model(self):
@@ -224,8 +241,8 @@ def _look(cfg: DictConfig, model: nn.Module, modality, rows, checked, arguments:
 
 def _require_finite_weights(model: nn.Module, step: int, device: torch.device) -> None:
     """Raises Diverged, on all ranks: after the last step there is no loss that would tell."""
-    trained_here = (getattr(p, "_local_tensor", p) for p in model.parameters() if p.requires_grad)
-    if distributed.total([sum(not torch.isfinite(p).all() for p in trained_here)], device)[0]:
+    held = (p.to_local() if isinstance(p, DTensor) else p for p in model.parameters() if p.requires_grad)
+    if distributed.total([sum(not torch.isfinite(p).all() for p in held)], device)[0]:
         raise Diverged(step, "a trained weight")
 
 

@@ -49,12 +49,16 @@ def test_dropout_is_at_work(undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize("step", [2, 3], ids=["within an epoch", "at the end of an epoch"])
-def test_a_training_that_was_interrupted_goes_on_with_the_same_random_numbers(step, undisturbed, tmp_path):
-    saving = {"checkpoint_every": 1, "folder": tmp_path, **TRAINING}
+def test_a_training_that_was_interrupted_goes_on_with_the_same_random_numbers_and_losses(step, undisturbed, tmp_path):
+    """Between two losses that are logged, each the mean of four steps."""
+    saving = {"checkpoint_every": 1, "log_every": 4, **TRAINING}
+    alone, _ = small.train(folder=tmp_path / "alone", **saving)
     with pytest.raises(small.Interrupted):
-        small.last_weights(callbacks=[small.Interrupt(step)], **saving)
-    assert (tmp_path / f"checkpoint-{step}" / "complete").exists()
-    assert small.same(small.last_weights(**saving), undisturbed)
+        small.train(folder=tmp_path / "stopped", callbacks=[small.Interrupt(step)], **saving)
+    assert (tmp_path / "stopped" / f"checkpoint-{step}" / "complete").exists()
+    resumed, model = small.train(folder=tmp_path / "stopped", **saving)
+    assert small.same(dict(model.named_parameters()), undisturbed)
+    assert resumed["loss"] == alone["loss"] and len(alone["loss"]) == 1
 
 
 def test_probes_leave_random_numbers_and_model_as_they_were(tmp_path):
