@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from transformers import TrainingArguments
 
 from harness import randomness
@@ -19,10 +20,21 @@ def first_with_target(modality, rows: Sequence[Any]) -> Any | None:
     return next((row for row in rows if modality.targets(modality.collate([row])).any()), None)
 
 
+def keep_statistics(model: nn.Module) -> None:
+    """Let layers that count running means of what they see, as batch norms do, go by those that they have.
+
+    They are no weights that are trained and saved, and would depend on micro-batches and ranks.
+    """
+    for module in model.modules():
+        if isinstance(module, _NormBase):
+            module.eval()
+
+
 def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> bool:
     """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
     with randomness.kept(arguments.device):
-        _loss(model.train(), batch, arguments).backward()
+        keep_statistics(model.train())
+        _loss(model, batch, arguments).backward()
     unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     model.zero_grad()
     return unused

@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
-from harness import distributed, sharding, shares
+from harness import distributed, probes, sharding, shares
 
 
 class SharedTraining(Trainer):
@@ -48,6 +48,7 @@ class SharedTraining(Trainer):
         return 0 if shares.FILLER in batch else int(self.modality.targets(batch).sum())
 
     def compute_loss(self, model, inputs, *args, **kwargs):
+        probes.keep_statistics(model)
         loss = super().compute_loss(model, inputs, *args, **kwargs)
         return loss * self.weight if model.training else loss
 

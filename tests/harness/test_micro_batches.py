@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
+from transformers.modeling_outputs import ImageClassifierOutput
 
 from harness.pretrained import ModelError
 from tests import small_training as small
@@ -60,6 +62,33 @@ def test_an_auxiliary_loss_counts_once_a_step(tmp_path):
         small.exactly("decoder", tmp_path / str(size), model=with_auxiliary(), micro_batch_size=size) for size in (8, 2)
     )
     torch.testing.assert_close(parts, whole, **EXACT)
+
+
+class Normed(nn.Module):
+    """With a batch norm; `forward` takes no arguments besides its own, as in many a model of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(16), nn.Linear(16, 3)
+
+    def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor) -> ImageClassifierOutput:
+        logits = self.head(self.norm(pixel_values.flatten(1)))
+        return ImageClassifierOutput(loss=cross_entropy(logits, labels), logits=logits)
+
+
+def test_a_batch_norm_keeps_its_running_means_and_does_not_look_at_the_micro_batch(tmp_path):
+    """No adapter file holds them: a training that changed them would be evaluated with others once it is reloaded."""
+    whole, parts = (
+        small.exactly("vision", tmp_path / str(size), model=normed(), micro_batch_size=size) for size in (8, 2)
+    )
+    torch.testing.assert_close(parts, whole, **EXACT)
+    _, model = small.train("vision", tmp_path / "once", model=normed())
+    assert small.same(dict(model.named_buffers()), dict(normed().named_buffers()))
+
+
+def normed() -> nn.Module:
+    torch.manual_seed(7)
+    return Normed().double()
 
 
 def test_a_loss_that_is_a_sum_is_refused_where_it_would_be_accumulated(tmp_path):
