@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis import head_rates
 from analysis.frames import untrained
 from harness.record import Record
 
@@ -15,6 +16,7 @@ def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broke
     """runs: of frames.runs_frame; rows and cells: of tables.Results; broken: what is not counted, and why."""
     labels = dict(zip(rows["key"], rows["label"], strict=True))
     yield from _setting_notes(runs, rows)
+    yield from head_rates.notes(runs)
     yield from _statistics_notes(cells)
     yield from _absence_notes(runs, rows, cells, labels)
     yield from _warning_notes(runs, labels)

@@ -94,7 +94,7 @@ def _settings(record: Record) -> dict[str, str]:
         train = {}
     said = {
         "recipe": record.run.get("recipe"),
-        **{name.replace("_", " "): value for name, value in recipe.items() if name != "name"},
+        **{name.replace("_", " "): value for name, value in recipe.items() if name not in ("name", "head_lr")},
         "targets": None if untrained(record) else record.run.get("targets") or record.run.get("variant"),
         "learning rate": train.get("lr"),
         "head learning rate": train.get("head_lr") if head else None,

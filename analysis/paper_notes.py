@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import head_rates
 from analysis.frames import runs_frame
 from analysis.paper import SVFT, Experiment, label
 from analysis.stats import MIN_SEEDS
@@ -150,6 +151,7 @@ def record_notes(experiment: Experiment) -> Iterator[str]:
         for name in RUN:
             if len(said[name]) > 1:
                 yield from (f"Runs, {name}: {text}." for text in _said(cells, name))
+        yield from head_rates.notes(done)
     planned = set(experiment.manifest.get("seeds", []))
     seeds = sorted(set(done["seed"]))
     if seeds:

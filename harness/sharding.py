@@ -91,7 +91,7 @@ def _block_names(model: nn.Module) -> set[str]:
     return names
 
 
-def _reshard(model: nn.Module) -> None:
+def reshard(model: nn.Module) -> None:
     """After a forward pass without a backward one, as in an evaluation, the unit of the rest is still whole."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
@@ -100,7 +100,7 @@ def _reshard(model: nn.Module) -> None:
 
 def whole_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """What is trained, by parameter name, on the CPU; all ranks have to call this."""
-    _reshard(model)
+    reshard(model)
     return {name: _whole(p.detach()).contiguous() for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -123,7 +123,7 @@ def save(model: nn.Module, folder: Path) -> None:
 
 
 def load(model: nn.Module, folder: Path) -> None:
-    _reshard(model)
+    reshard(model)
     tensors = distributed.agreed(lambda: trained.tensors(folder / WEIGHTS))
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

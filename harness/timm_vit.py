@@ -16,6 +16,8 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from harness.pretrained import ModelError
+
 NEW = ("head.weight", "head.bias")  # tensors that no checkpoint has
 HEAD_STD = 0.02  # of a new head's weights, as timm and transformers start one
 
@@ -31,6 +33,14 @@ class SplitQKV(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.q(x), self.k(x), self.v(x)], dim=-1)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Raises ModelError: whoever reads it, as timm's BEiT, EVA and Swin V2 do, would leave out what is adapted."""
+        raise ModelError(
+            "the attention of this timm model reads qkv.weight and never calls qkv, so adapters of Q, K and V would do "
+            "nothing; choose another in model.architecture.name, such as a vit_*"
+        )
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
@@ -87,8 +97,14 @@ def load(architecture: dict[str, Any], weights: Path, num_labels: int | None, dt
 
 
 def _vit(architecture: dict[str, Any]) -> nn.Module:
-    """timm's model without its head. Keys besides library and name are options of timm's."""
+    """timm's model without its head. Keys besides library and name are options of timm's. Raises ModelError."""
     options = {key: value for key, value in architecture.items() if key not in ("library", "name")}
     vit = timm.create_model(architecture["name"], pretrained=False, num_classes=0, **options)
+    fused = [getattr(getattr(block, "attn", None), "qkv", None) for block in getattr(vit, "blocks", ())]
+    if not fused or not all(isinstance(layer, nn.Linear) for layer in fused):
+        raise ModelError(
+            f"model.architecture.name={architecture['name']} is no ViT whose blocks have Q, K and V in one qkv; "
+            "choose another, such as a vit_*"
+        )
     del vit.head  # an identity, whose name PEFT would take for the head's
     return vit

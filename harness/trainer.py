@@ -15,6 +15,7 @@ from transformers import EvalPrediction, ProgressCallback, TrainerCallback, Trai
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from harness import checkpoints, disk, distributed, memory, probes, randomness, sharding, shares, trained
+from harness.acting import Acting
 from harness.evaluator import mean_score
 from harness.interruption import Stop
 from harness.progress import TrainingBar
@@ -197,7 +198,7 @@ def fit(
         data_collator=modality.collate,
         optimizers=(optimizer(model, head, cfg.train), None),
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
-        callbacks=[Meter(), checkpoints.MarkComplete(), bar, *callbacks],
+        callbacks=[Meter(), Acting(modality.collate(rows[:1]), head), checkpoints.MarkComplete(), bar, *callbacks],
         modality=modality,
     )
     trainer.remove_callback(PrinterCallback)
@@ -223,7 +224,7 @@ def fit(
         "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
         "size": trainer.meter.size,
         "peak_bytes": _largest(distributed.gather(memory.peak_bytes(arguments.device))),
-        **({"method": {name: value for report in reports for name, value in report.items()}} if reports else {}),
+        **({"method": {name: value for report in reports for name, value in report.items()}} if any(reports) else {}),
     }
 
 

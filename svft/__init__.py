@@ -1,14 +1,16 @@
 """SVFT as a PEFT tuner (Lingam et al. 2024, arXiv:2405.19597): importing this package registers it in PEFT.
 
->>> from svft import SvftConfig
+>>> from svft import SvftConfig, check_adapters
 >>> model = peft.get_peft_model(model, SvftConfig(pattern="random", d=16, target_modules=["q_proj", "v_proj"]))
+>>> check_adapters(model, batch)  # each adapter acts, in training and in evaluation
 """
 
+from .acting import check_adapters
 from .config import PRESETS, SvftConfig
 from .layer import SvftLayer
 from .model import SvftModel
 from .registration import register
 
-__all__ = ["PRESETS", "SvftConfig", "SvftLayer", "SvftModel"]
+__all__ = ["PRESETS", "SvftConfig", "SvftLayer", "SvftModel", "check_adapters"]
 
 register("svft", SvftConfig, SvftModel)

@@ -82,7 +82,7 @@ def _composition(overrides: tuple[str, ...]) -> DictConfig:
         return compose("config", overrides=list(overrides))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def composed():
     """composed("method=lora", ...) -> the configuration that run.py would get, and the caller's own to change."""
     return lambda *overrides: copy.deepcopy(_composition(overrides))

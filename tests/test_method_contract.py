@@ -7,6 +7,8 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache, partial
 
 import pytest
 import torch
@@ -21,6 +23,10 @@ from tests.conftest import ROOT
 
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
+DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
+    "boft", "full", "head", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf", "svft_banded",
+    "svft_plain", "svft_topk", "vectorfit",
+)  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
     "oft": ["method.adapter.oft_block_size=4"],
@@ -79,7 +85,10 @@ def fresh(kind: str) -> torch.nn.Module:
 
 
 def attach(composed, kind: str, method: str, *more: str):
-    cfg = configuration(composed, kind, method, *more)
+    return attached(configuration(composed, kind, method, *more), kind)
+
+
+def attached(cfg, kind: str):
     base = fresh(kind)
     torch.manual_seed(cfg.seed)
     return adapt(base, instantiate(cfg.method.adapter), KINDS[kind][3])
@@ -136,6 +145,52 @@ def test_one_seed_gives_one_adapter(case, composed):
     kind, method = case
     first, second = (attach(composed, kind, method, "seed=5").model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def after_steps(composed):
+    """after_steps(kind, method, seed) -> the model after some steps, for tests that only look at it."""
+
+    @cache
+    def model(kind: str, method: str, seed: int = 0) -> torch.nn.Module:
+        cfg = configuration(composed, kind, method)
+        cfg.seed = seed
+        adapted = attached(cfg, kind)
+        step(adapted.model, kind)
+        return adapted.model
+
+    return model
+
+
+def seeds_matter(trained: Callable[[int], torch.nn.Module], kind: str) -> bool:
+    """Whether two seeds train to two functions on the same data; trained: from a seed to the model after some steps."""
+    return not torch.equal(*(logits(trained(seed), kind) for seed in (0, 1)))
+
+
+@pytest.mark.parametrize("method", [method for kind, method in CASES if kind == "language"])
+def test_two_seeds_give_two_adapters_where_anything_is_drawn(method, after_steps):
+    differ = seeds_matter(lambda seed: after_steps("language", method, seed), "language")
+    assert differ == (method not in DRAWS_NOTHING)
+
+
+@torch.no_grad()
+def also_depends_on(model: torch.nn.Module, kind: str) -> str | None:
+    """What a row's output depends on besides the row, and in a language model the tokens before; None: nothing else."""
+    inputs = {name: tensor for name, tensor in batch(kind).items() if name != "labels"}
+    expected, close = model(**inputs).logits, partial(torch.allclose, rtol=1e-4, atol=1e-5)
+    first = model(**{name: tensor[:1] for name, tensor in inputs.items()}).logits
+    if not close(first, expected[:1]):
+        return "other rows"
+    if kind == "language":
+        inputs["input_ids"][:, 4:] = 0
+        if not close(model(**inputs).logits[:, :4], expected[:, :4]):
+            return "later tokens"
+    return None
+
+
+def test_a_row_depends_on_no_other_row_and_on_no_later_token(case, after_steps):
+    kind, method = case
+    assert also_depends_on(after_steps(kind, method), kind) is None
 
 
 def test_what_was_trained_can_be_loaded_into_a_fresh_model(case, composed, tmp_path):

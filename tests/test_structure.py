@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "svft": set(),
     "baselines": {"svft"},
     "tasks": set(),
-    "harness": {"tasks"},
+    "harness": {"tasks", "svft.acting"},  # which knows tuners of PEFT, whichever they are
     "bench": {"svft", "harness"},
     "cluster": {"tasks", "harness", "run"},
     "analysis": {"harness.record", "harness.files", "harness.disk"},

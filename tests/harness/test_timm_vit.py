@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from harness import adapt, config, models
+from harness import adapt, config, models, timm_vit
 from tests.conftest import ROOT
 
 SMALL = {"library": "timm", "name": "vit_tiny_patch16_224", "img_size": 8, "patch_size": 4, "depth": 2, "embed_dim": 12}
@@ -94,3 +94,16 @@ def test_a_new_head_follows_the_seed_and_the_dtype(checkpoint):
     assert torch.equal(first.head.weight, second.head.weight) and first.head.weight.std() > 0
     assert {p.dtype for p in first.parameters()} == {torch.bfloat16}
     assert first(pixel_values=torch.randn(1, 3, 8, 8)).logits.shape == (1, 7)
+
+
+def test_attention_that_reads_the_weights_of_qkv_itself_is_refused():
+    """timm's BEiT with Q, K and V apart: adapters of theirs would do nothing."""
+    beit = {**SMALL, "name": "beit_base_patch16_224", "num_heads": 2, "embed_dim": 16}
+    model = timm_vit.build(beit, 3, "cpu")
+    with pytest.raises(models.ModelError, match="reads qkv.weight and never calls qkv"):
+        model(pixel_values=torch.randn(1, 3, 8, 8))
+
+
+def test_a_model_of_timm_without_a_fused_qkv_is_refused():
+    with pytest.raises(models.ModelError, match="name=resnet18 is no ViT whose blocks have Q, K and V in one qkv"):
+        timm_vit.build({"library": "timm", "name": "resnet18"}, 3, "meta")

@@ -1,0 +1,39 @@
+"""The contract of methods catches what some methods of PEFT do."""
+
+import torch
+from peft import LilyConfig, PeftConfig, ShiraConfig
+
+from harness.adapt import adapt
+from tests.test_method_contract import KINDS, also_depends_on, fresh, language_batch, seeds_matter, step
+
+NAMES = ["q_proj", "v_proj"]
+
+
+def trained(config: PeftConfig, seed: int = 0) -> torch.nn.Module:
+    base = fresh("language")
+    torch.manual_seed(seed)
+    model = adapt(base, config, None).model
+    step(model, "language")
+    return model
+
+
+def test_a_mask_that_is_one_for_all_seeds():
+    """SHiRA's, unless its own seed is given."""
+    assert not seeds_matter(lambda seed: trained(ShiraConfig(r=2, target_modules=NAMES), seed), "language")
+    assert seeds_matter(lambda seed: trained(ShiraConfig(r=2, target_modules=NAMES, random_seed=seed)), "language")
+
+
+def lily() -> torch.nn.Module:
+    return trained(LilyConfig(r=4, num_B=2, target_modules=NAMES, init_weights=False))
+
+
+def test_a_router_that_averages_over_rows():
+    """Lily's, over positions as well."""
+    assert also_depends_on(lily(), "language") == "other rows"
+
+
+def test_a_router_that_averages_over_positions(monkeypatch):
+    """Lily's, where a batch has one row."""
+    one_row = (KINDS["language"][0], lambda: {name: tensor[:1] for name, tensor in language_batch().items()})
+    monkeypatch.setitem(KINDS, "language", one_row)
+    assert also_depends_on(lily(), "language") == "later tokens"
