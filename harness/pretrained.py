@@ -88,6 +88,12 @@ def preprocessor(cfg: DictConfig) -> dict[str, Any]:
     return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
+def generation_settings(cfg: DictConfig) -> dict[str, Any]:
+    """The checkpoint's generation_config.json; empty where it has none or none is at hand."""
+    path = at_hand(cfg, "generation_config.json")
+    return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
 def from_checkpoint(cfg: DictConfig, auto, **options):
     folder = folder_of(cfg)
     if folder is not None and not (folder / "config.json").is_file():
