@@ -79,8 +79,8 @@ class TextClassification:
         del inputs["labels"]
         return [Probe(inputs, "the longest text", "train.max_length={limit} cuts it")]
 
-    def remarks(self) -> list[str]:
-        """What is to be known of the training texts before they are trained on, a sentence each."""
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        """What is to be known of the texts before training, a sentence each."""
         examples, longest = self.task.examples("train"), self.cfg.train.max_length
         return remarks.of_cut([_length(row) for row in self._encoded(examples, None)], longest)
 

@@ -48,7 +48,7 @@ def look(modality, model: nn.Module, wanted: Sequence[tuple[Benchmark, str]], to
 
     Raises SettingError where something does not fit the model, and DataError where texts cannot be told apart.
     """
-    said = check(model, modality.probes(wanted)) + (modality.remarks() if to_train else [])
+    said = check(model, modality.probes(wanted)) + (modality.remarks(wanted) if to_train else [])
     for sentence in said if distributed.is_main() else ():
         print(f"warning: {sentence}", file=sys.stderr)
     return said

@@ -162,11 +162,13 @@ class Generation:
     @cached_property
     def ends(self) -> list[int]:
         """The tokens that end a text: the tokenizer's end token, which is taught, and those that the checkpoint's
-        generation settings name beside it, such as the end of a turn. Nothing else of those settings is used.
+        generation settings name beside it, such as the end of a turn. Nothing else of those settings is used, nor a
+        token that is text: a configuration that nobody wrote names one that is another tokenizer's end.
         """
         named = pretrained.generation_settings(self.cfg.model).get("eos_token_id")
-        named = named if isinstance(named, list) else [named]
-        return [*dict.fromkeys([self.tokenizer.eos_token_id, *(token for token in named if token is not None)])]
+        special = {token for token, about in self.tokenizer.added_tokens_decoder.items() if about.special}
+        others = [token for token in (named if isinstance(named, list) else [named]) if token in special]
+        return [*dict.fromkeys([self.tokenizer.eos_token_id, *others])]
 
     def _read(self, ids: Tokens) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -239,8 +241,8 @@ class Generation:
         row = torch.tensor([ids])  # (1, T)
         return Probe({"input_ids": row, "attention_mask": torch.ones_like(row)}, what, remedy)
 
-    def remarks(self) -> list[str]:
-        """What is to be known of the training texts before they are trained on, a sentence each."""
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        """What is to be known of the texts before training, a sentence each."""
         examples = self.task.examples("train")
         prompts, targets = [e.prompt for e in examples], [e.target for e in examples]
         taught = self._taught(examples)
@@ -249,7 +251,12 @@ class Generation:
             *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.trains_on_prompt),
             *remarks.of_crossed(crossed, len(examples)),
             *remarks.of_spelling(examples, [self._read(until(target, self.ends)) for _, target in taught]),
+            *(said for benchmark, split in wanted for said in self._room(benchmark, split)),
         ]
+
+    def _room(self, benchmark: Benchmark, split: str) -> list[str]:
+        lengths = [self.texts.length(e.eval_prompt, e.target) for e in benchmark.examples(split)]
+        return remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, f"{benchmark.name} {split}")
 
     def gold(self, example: TextExample) -> Any:
         return example.gold

@@ -62,7 +62,7 @@ class ImageClassification:
         shape = f"model.image.size={settings.size} and model.image.channels={settings.channels}"
         return [Probe({"pixel_values": batch["pixel_values"]}, f"the model does not take images of {shape}")]
 
-    def remarks(self) -> list[str]:
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
         return []
 
     @staticmethod

@@ -89,9 +89,12 @@ def preprocessor(cfg: DictConfig) -> dict[str, Any]:
 
 
 def generation_settings(cfg: DictConfig) -> dict[str, Any]:
-    """The checkpoint's generation_config.json; empty where it has none or none is at hand."""
+    """The checkpoint's generation_config.json; empty where none is at hand. Raises ModelError for one that is none."""
     path = at_hand(cfg, "generation_config.json")
-    return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return {} if path is None else dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise unusable(cfg, error) from error
 
 
 def from_checkpoint(cfg: DictConfig, auto, **options):

@@ -43,6 +43,13 @@ def of_spelling(examples: Sequence[TextExample], read: Sequence[str]) -> list[st
     ]
 
 
+def of_room(lengths: Sequence[int], most: int, where: str) -> list[str]:
+    """Of answers of which `most` tokens are generated.  lengths: of the right ones.  where: benchmark and split."""
+    longer = sum(length > most for length in lengths)
+    of = f"{longer} of {len(lengths)} targets of {where} (the longest has {max(lengths)} tokens)"
+    return [f"max_new_tokens={most} has no room for {of}"] if longer else []
+
+
 def of_cut(lengths: Sequence[int], longest: int) -> list[str]:
     """Of texts that are classified by their first `longest` tokens."""
     cut = sum(length > longest for length in lengths)

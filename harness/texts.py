@@ -60,6 +60,10 @@ class Texts:
             whole[: len(prompt)] != prompt for prompt, whole in zip(self._ids(prompts), self._ids(texts), strict=True)
         )
 
+    def length(self, prompt: str, answer: str) -> int:
+        """Tokens of an answer, by itself; where a prompt is joined with it, it can be one less."""
+        return len(self.tokenizer(self.moved(prompt) + answer, add_special_tokens=False)["input_ids"])
+
     def moved(self, prompt: str) -> str:
         """The blanks at the end of the prompt that belong to its answer."""
         return prompt[len(self._asked(prompt)) :]

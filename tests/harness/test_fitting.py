@@ -168,13 +168,13 @@ def test_positions_suffice_for_the_last_token_that_is_generated(language):
 
 
 def test_texts_to_classify_are_tried_as_they_are_cut(composed):
-    cfg = composed("task=micro_rte", "model=micro_deberta", "task.source.train_size=16")
+    cfg = composed("task=micro_rte", "model=micro_deberta", "task.source.train_size=16", "task.source.dev_size=4")
     cfg.train.max_length = 20
     task = instantiate(cfg.task.source)
     modality = modalities.choose(cfg, task)
     (probe,) = modality.probes([])
     assert probe.length == 20 and set(probe.inputs) == {"input_ids", "attention_mask", "token_type_ids"}
-    (said,) = modality.remarks()
+    (said,) = modality.remarks([])
     whole = [len(modality.tokenizer(e.text, e.pair)["input_ids"]) for e in task.examples("train")]
     assert said == (
         f"train.max_length=20 cuts {sum(n > 20 for n in whole)} of {len(whole)} training texts "
@@ -206,7 +206,7 @@ def test_the_counts_are_those_of_the_rows_that_are_trained_on(language):
     empty = sum(all(label == -100 for label in row["labels"]) for row in rows)
     cut = sum(row["input_ids"][-1] != end for row in rows) - empty
     assert 0 < empty < len(rows)
-    said = modality.remarks()
+    said = modality.remarks([])
     assert f"nothing to learn of {empty} of {len(rows)} " in said[0]
     assert not cut or f"the target of {cut} of {len(rows)} " in said[1]
 
@@ -220,12 +220,26 @@ def test_targets_that_the_tokenizer_cannot_give_back_are_counted():
     assert said.endswith("'Tom has 3<eos> eggs' of example 1 is read as 'Tom has 3'")
 
 
+def test_targets_longer_than_what_may_be_generated_are_counted(language):
+    modality, task = language
+    lengths = [len(modality.tokenizer(e.target, add_special_tokens=False)["input_ids"]) for e in task.examples("test")]
+    assert len({*lengths}) > 2
+    most = sorted(lengths)[-2]
+    benchmark = SimpleNamespace(name="b", examples=task.examples, max_new_tokens=most)
+    longer = sum(length > most for length in lengths)
+    assert modality.remarks([(benchmark, "test")]) == [
+        f"max_new_tokens={most} has no room for {longer} of 8 targets of b test (the longest has {max(lengths)} tokens)"
+    ] * (longer > 0)
+    benchmark.max_new_tokens = max(lengths)
+    assert modality.remarks([(benchmark, "test")]) == []
+
+
 def test_a_task_that_is_kept_as_released_says_in_how_many_texts_prompt_and_target_are_joined(language):
     modality, _ = language
     joined, apart = (SimpleNamespace(prompt=p, target="3", id="0") for p in ("1 + 2 = ", "1 + 2 =\n"))
     modality.task = SimpleNamespace(examples=lambda split: [joined, apart, apart])
     modality.texts.as_released = True
-    assert modality.remarks()[0].startswith("in 1 of 3 training texts a token reaches across from prompt to target")
+    assert modality.remarks([])[0].startswith("in 1 of 3 training texts a token reaches across from prompt to target")
 
 
 def test_what_was_said_before_training_is_in_the_record_and_below_the_table(composed, tmp_path, capsys):
