@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import distributed, evaluator, provenance, record, sharding, trained, trainer
+    from harness import distributed, evaluator, fitting, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
     from harness.shared_folder import folder_class
     from harness.tracking import Tracker
@@ -59,6 +59,7 @@ def run(cfg: DictConfig) -> None:
             if to_train:
                 sharding.check_devices(cfg)
             modality, head, adapted = distributed.agreed(lambda: load(cfg, task, adapter, wanted, device))
+            said = distributed.agreed(lambda: fitting.look(modality, adapted.model, wanted, to_train))
             folder.begin(result, adapted, provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
                 if to_train:
@@ -67,7 +68,7 @@ def run(cfg: DictConfig) -> None:
                     adapted.model = sharding.unsharded(
                         adapted.model, lambda: load(cfg, task, adapter, wanted, device)[-1].model
                     )
-                    folder.finish_training(adapted.model, train)
+                    folder.finish_training(adapted.model, train | ({"warnings": said} if said else {}))
                 distributed.agreed(lambda: trained.load(adapted.model, folder.adapter))
                 result.train = folder.train_section()
                 for benchmark, split in wanted:

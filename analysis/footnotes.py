@@ -105,10 +105,15 @@ def _absence_notes(
 
 
 def _warning_notes(runs: pd.DataFrame, labels: dict[str, str]) -> Iterator[str]:
-    """What was said when a method was attached, such as a setting that was not followed."""
+    """What was said when a method was attached, such as a setting that was not followed, and of the data."""
     for key, group in runs.groupby("key", sort=False):
         for warning in dict.fromkeys(warning for warnings in group["warnings"] for warning in warnings):
             yield f"{labels[key]}, when attached: {warning.rstrip('.')}."
+    remarks: dict[str, dict[str, None]] = {}
+    for run in runs.itertuples():
+        for remark in run.remarks:
+            remarks.setdefault(remark, {})[labels[run.key]] = None
+    yield from (f"{', '.join(names)}: {remark.rstrip('.')}." for remark, names in remarks.items())
 
 
 def _ending(run) -> str:

@@ -1,7 +1,7 @@
 """Records to frames: one row a run, one row a score.
 
     runs     task, model, task_label, model_label, key, method, label, seed, status, failure, adapter_params,
-             head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings
+             head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings, remarks
     scores   key, seed, data, benchmark, scorer, metric, n, mean, standard_error, unparsed, items; in the record's order
 
 A row of a table is a key: the runs that differ by their seed alone. What a record does not say is NaN or None, never 0.
@@ -21,7 +21,7 @@ METHODS = Path(__file__).with_name("methods.csv")
 RUNS = (
     "task", "model", "task_label", "model_label", "key", "method", "label", "seed", "status", "failure",
     "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "untrained", "settings",
-    "warnings",
+    "warnings", "remarks",
 )  # fmt: skip
 SCORES = ("key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items")
 
@@ -72,6 +72,7 @@ def _run(record: Record) -> dict[str, Any]:
         "untrained": untrained(record),
         "settings": _settings(record),
         "warnings": record.adapter.get("warnings", []),
+        "remarks": train.get("warnings", []),
     }
 
 

@@ -153,7 +153,7 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     modality = modalities.choose(first, task)
     benchmark = next(iter(task.benchmarks.values()))
     base = trained_base(a, modality, task, device)
-    prompts = modality.tokenizer([e.eval_prompt for e in benchmark.examples("test")[: a.examples]])["input_ids"]
+    prompts = modality.texts.prompts([e.eval_prompt for e in benchmark.examples("test")[: a.examples]])
     questions = Questions(prompts, modality.settings(benchmark), a.batch_size)
     found: list[dict[str, Any]] = []
     with methods.own_decompositions(), bar(len(a.methods), "methods") as progress:

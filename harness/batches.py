@@ -4,7 +4,7 @@ Shapes: B batch, T tokens of the longest row in the batch.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -37,5 +37,6 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def until(tokens: Tokens, end: int) -> Tokens:
-    return tokens[: tokens.index(end)] if end in tokens else tokens
+def until(tokens: Tokens, ends: Collection[int]) -> Tokens:
+    """The tokens before the first that is one of `ends`."""
+    return tokens[: next((at for at, token in enumerate(tokens) if token in ends), len(tokens))]

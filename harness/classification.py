@@ -11,7 +11,8 @@ import torch
 from omegaconf import DictConfig
 from transformers import PreTrainedModel
 
-from harness import models
+from harness import models, remarks
+from harness.fitting import Probe
 from harness.progress import bar
 from tasks.base import Benchmark, ClassExample, Task
 
@@ -41,12 +42,15 @@ class TextClassification:
 
         Tokens beyond `train.max_length` are taken from the end of the longer text of a pair.
         """
+        return self._encoded(examples, self.cfg.train.max_length)
+
+    def _encoded(self, examples: Sequence[ClassExample], longest: int | None) -> list[Row]:
         pairs = [e.pair for e in examples]
         encoded = self.tokenizer(
             [e.text for e in examples],
             pairs if any(pair is not None for pair in pairs) else None,
-            truncation="longest_first",
-            max_length=self.cfg.train.max_length,
+            truncation=longest is not None and "longest_first",
+            max_length=longest,
             return_attention_mask=False,
         )
         columns = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
@@ -67,6 +71,19 @@ class TextClassification:
         kind = torch.float32 if self.is_regression else torch.int64
         batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)  # (B,)
         return batch
+
+    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+        """The longest text of all that are trained on or classified."""
+        sources = [(self.task, "validation"), (self.task, "train"), *wanted]
+        longest = max((row for source, split in sources for row in self.rows(source.examples(split))), key=_length)
+        inputs = self.collate([longest])
+        del inputs["labels"]
+        return [Probe(inputs, "the longest text", "train.max_length={limit} cuts it")]
+
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        """What is to be known of the texts before training, a sentence each."""
+        examples, longest = self.task.examples("train"), self.cfg.train.max_length
+        return remarks.of_cut([_length(row) for row in self._encoded(examples, None)], longest)
 
     @staticmethod
     def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -121,3 +138,7 @@ def classes_of(logits: np.ndarray) -> list[int | float]:
     """The most likely class of each row of (examples, C); NaN, which is no class, where logits are not finite."""
     finite = np.isfinite(logits).all(-1)
     return [c if known else math.nan for c, known in zip(logits.argmax(-1).tolist(), finite, strict=True)]
+
+
+def _length(row: Row) -> int:
+    return len(row["input_ids"])

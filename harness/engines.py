@@ -4,12 +4,15 @@ An engine is a function (model, prompts, settings, batch size) -> pairs of a pro
 it, in the order in which they are done. The reference is `generate` with adapters beside the weights; anything else is
 used once it gave the tokens of the reference for some of the prompts.
 
+`settings` is all that counts: a checkpoint brings generation settings of its own, such as a penalty on repetitions,
+and `generate` would take from them whatever is not set.
+
 Shapes: B batch, T tokens of the longest prompt in the batch, N new tokens.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 from torch import nn
 from transformers import GenerationConfig
@@ -32,9 +35,23 @@ def generate(model: nn.Module, prompts: Sequence[Tokens], settings: GenerationCo
     """
     for batch in longest_first(prompts, batch_size):
         ids, mask = padded_left([prompts[i] for i in batch], settings.pad_token_id, device_of(model))  # (B, T)
-        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)  # (B, T + N)
+        with without_own_settings(model):
+            output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)  # (B, T + N)
         for index, row in zip(batch, output, strict=True):
             yield index, until(row[ids.shape[1] :].tolist(), settings.eos_token_id)
+
+
+@contextmanager
+def without_own_settings(model: nn.Module) -> Iterator[None]:
+    """Inside, no part of the model has generation settings from its checkpoint."""
+    owners = {module: module.generation_config for module in model.modules() if "generation_config" in vars(module)}
+    try:
+        for module in owners:
+            module.generation_config = GenerationConfig()
+        yield
+    finally:
+        for module, own in owners.items():
+            module.generation_config = own
 
 
 ENGINES: dict[str, Engine] = {"generate": generate, "refill": refill}

@@ -65,6 +65,7 @@ def evaluate(
         seconds = time.perf_counter() - started
         stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
         stored |= {"warnings": said} if said else {}
+        stored |= {"generation": modality.used(benchmark)} if hasattr(modality, "used") else {}
         run.store_predictions(benchmark.name, split, stored)
     predictions = [row["prediction"] for row in stored["rows"]]
     golds = [row["gold"] for row in stored["rows"]]
@@ -74,7 +75,7 @@ def evaluate(
         "data": data,
         "seconds": stored["seconds"],
         "generated_tokens": stored["generated_tokens"],
-        **({"warnings": stored["warnings"]} if "warnings" in stored else {}),
+        **{name: stored[name] for name in ("generation", "warnings") if name in stored},
         "majority": majority(examples, golds),
         "scorers": {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()},
     }

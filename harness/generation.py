@@ -5,6 +5,7 @@ the one before it.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,15 +13,18 @@ from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel
 
-from harness import engines, models
-from harness.batches import can_keep_the_last_logits, device_of, longest_first, padded_left
+from harness import engines, models, pretrained, remarks
+from harness.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
+from harness.fitting import Probe
 from harness.progress import bar
 from harness.settings import SettingError
-from tasks.base import Benchmark, Task, TextExample
+from harness.texts import Texts
+from tasks.base import Benchmark, DataError, Task, TextExample
 from tasks.scoring import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
 FEW = 64  # examples
+SET = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")  # and nothing else
 
 Prediction = str | dict[str, str]
 
@@ -37,7 +41,14 @@ class Generation:
             raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {', '.join(engines.ENGINES)}")
         self.cfg, self.task = cfg, task
         self.tokenizer = models.load_tokenizer(cfg.model)
+        as_released = getattr(task, "tokenised_as_released", False)
+        self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=as_released)
+        self._last: tuple[Sequence[TextExample], list[tuple[Tokens, Tokens]]] | None = None
         self.num_labels = None
+
+    @property
+    def trains_on_prompt(self) -> bool:
+        return getattr(self.task, "trains_on_prompt", False)
 
     def load_model(self) -> PreTrainedModel:
         self._require_targets()
@@ -49,23 +60,31 @@ class Generation:
         for start in range(0, len(examples), FEW):  # as a rule the first few have one; nothing predicts the first token
             if any(label != IGNORED for row in self.rows(examples[start : start + FEW]) for label in row["labels"][1:]):
                 return
-        prompt = len(self._tokens([examples[0].prompt])[0])
+        prompt = len(self.texts.prompts([examples[0].prompt])[0])
         raise SettingError(
             f"train.max_length={longest} leaves no token of any target to learn: the prompt of the first training "
             f"example alone has {prompt}; raise it"
         )
 
     def rows(self, examples: Sequence[TextExample]) -> list[dict[str, list[int]]]:
-        """Token ids and labels; the prompt is as long as it is when tokenised alone, as in the released scripts."""
-        trains_on_prompt = getattr(self.task, "trains_on_prompt", False)
-        whole = self._tokens([e.prompt + e.target for e in examples])
-        prompts = self._tokens([e.prompt for e in examples])
+        """Token ids and labels: harness/texts.py says which are the prompt's. Raises DataError."""
         rows = []
-        for ids, prompt in zip(whole, prompts, strict=True):
-            ids = [*ids, self.tokenizer.eos_token_id][: self.cfg.train.max_length]
-            hidden = 0 if trains_on_prompt else min(len(prompt), len(ids))
+        for prompt, target in self._taught(examples):
+            ids = [*prompt, *target][: self.cfg.train.max_length]
+            hidden = 0 if self.trains_on_prompt else min(len(prompt), len(ids))
             rows.append({"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]})
         return rows
+
+    def _taught(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        """Prompts and targets with the end token, uncut; kept until others are asked for."""
+        if self._last is None or self._last[0] != examples:
+            self._last = examples, self._made(examples)
+        return self._last[1]
+
+    def _made(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        pairs = self.texts.pairs([e.prompt for e in examples], [e.target for e in examples])
+        end = self.tokenizer.eos_token_id
+        return [(prompt, target if target[-1:] == [end] else [*target, end]) for prompt, target in pairs]
 
     def collate(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         longest = max(len(row["input_ids"]) for row in rows)
@@ -113,28 +132,51 @@ class Generation:
         self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
     ) -> tuple[list[str], int]:
         """Continuations of `eval_prompt`, greedy or by the benchmark's beams, and the number of generated tokens."""
-        prompts = self._tokens([e.eval_prompt for e in examples])
+        prompts = self.texts.prompts([e.eval_prompt for e in examples])
         settings = self.settings(benchmark)
         texts, generated = [""] * len(prompts), 0
         how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
         model.eval()
         with bar(len(prompts), f"generating {label}") as progress:
             for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
-                text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                text = self._read(ids).removeprefix(self.texts.moved(examples[index].eval_prompt))
                 texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
                 generated += len(ids)
                 progress.update()
         return texts, generated
 
     def settings(self, benchmark: Benchmark) -> GenerationConfig:
+        """Greedy search or the benchmark's beams, and nothing else."""
         own = hasattr(benchmark, "max_new_tokens")
         return GenerationConfig(
             max_new_tokens=benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens,
             do_sample=False,
             num_beams=getattr(benchmark, "beams", 1),
             pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
+            eos_token_id=self.ends,
         )
+
+    def used(self, benchmark: Benchmark) -> dict[str, Any]:
+        """How text is generated, for the record."""
+        settings = self.settings(benchmark)
+        return {name: getattr(settings, name) for name in SET} | {
+            "engine": self.cfg.evaluate.engine,
+            "merged": self.cfg.evaluate.merged,
+        }
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """The tokens that end a text: the tokenizer's end token, which is taught, and those that the checkpoint's
+        generation settings name beside it, such as the end of a turn. Nothing else of those settings is used, nor a
+        token that is text: a configuration that nobody wrote names one that is another tokenizer's end.
+        """
+        named = pretrained.generation_settings(self.cfg.model).get("eos_token_id")
+        special = {token for token, about in self.tokenizer.added_tokens_decoder.items() if about.special}
+        others = [token for token in (named if isinstance(named, list) else [named]) if token in special]
+        return [*dict.fromkeys([self.tokenizer.eos_token_id, *others])]
+
+    def _read(self, ids: Tokens) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     @torch.inference_mode()
     def log_likelihoods(
@@ -142,12 +184,11 @@ class Generation:
     ) -> list[list[float]]:
         """For each choice of each example log p(choice | eval_prompt), summed over the choice's tokens.
 
-        Prompt and choice are tokenised together, and the prompt is as long as it is when tokenised alone: as in
-        training. Rows are padded on the left, so the choices lie in the last columns and only their logits are made.
+        A choice's tokens are those that it has as a target. Rows are padded on the left, so the choices lie in the
+        last columns and only their logits are made. Raises DataError for a choice that has none.
         """
-        prompts = self._tokens([e.eval_prompt for e in examples])
-        rows = self._tokens([e.eval_prompt + choice for e in examples for choice in e.choices])
-        lengths = [len(prompt) for prompt, e in zip(prompts, examples, strict=True) for _ in e.choices]
+        pairs = self._ranked(examples)
+        rows, lengths = [prompt + choice for prompt, choice in pairs], [len(prompt) for prompt, _ in pairs]
         sums = [0.0] * len(rows)
         model.eval()
         with bar(len(rows), f"ranking {label}") as progress:
@@ -174,8 +215,53 @@ class Generation:
         ]
         return torch.stack(sums).tolist()
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts)["input_ids"]
+    def _ranked(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        """Prompt and choice, for each choice of each example."""
+        asked = [(e, choice) for e in examples for choice in e.choices]
+        pairs = self.texts.pairs([e.eval_prompt for e, _ in asked], [choice for _, choice in asked])
+        for (example, choice), (_, ids) in zip(asked, pairs, strict=True):
+            if not ids:
+                raise DataError(f"the tokenizer leaves nothing of the choice {choice!r} of example {example.id}")
+        return pairs
+
+    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+        """The longest text to learn, and the longest that is generated and that is ranked."""
+        learnt = [row["input_ids"] for split in ("validation", "train") for row in self.rows(self.task.examples(split))]
+        probes = [self._probe(max(learnt, key=len), "the longest text to learn", "train.max_length={limit} cuts it")]
+        for benchmark, split in wanted:
+            of, examples = f"of {benchmark.name} {split}", benchmark.examples(split)
+            prompt = max(self.texts.prompts([e.eval_prompt for e in examples]), key=len)
+            new = self.settings(benchmark).max_new_tokens - 1  # all but the last are read again; any will do
+            what = f"the longest prompt {of}, {len(prompt)} tokens, and all that may be generated but one"
+            probes.append(
+                self._probe(prompt + prompt[-1:] * new, what, "max_new_tokens or the prompts have to be shorter")
+            )
+            if ranked := [prompt + choice for prompt, choice in self._ranked(examples)]:
+                what = f"the longest prompt {of} with a choice"
+                probes.append(self._probe(max(ranked, key=len), what, "the prompts have to be shorter"))
+        return probes
+
+    @staticmethod
+    def _probe(ids: Tokens, what: str, remedy: str) -> Probe:
+        row = torch.tensor([ids])  # (1, T)
+        return Probe({"input_ids": row, "attention_mask": torch.ones_like(row)}, what, remedy)
+
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        """What is to be known of the texts before training, a sentence each."""
+        examples = self.task.examples("train")
+        prompts, targets = [e.prompt for e in examples], [e.target for e in examples]
+        taught = self._taught(examples)
+        crossed = self.texts.crossed(prompts, targets) if self.texts.as_released else 0
+        return [
+            *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.trains_on_prompt),
+            *remarks.of_crossed(crossed, len(examples)),
+            *remarks.of_spelling(examples, [self._read(until(target, self.ends)) for _, target in taught]),
+            *(said for benchmark, split in wanted for said in self._room(benchmark, split)),
+        ]
+
+    def _room(self, benchmark: Benchmark, split: str) -> list[str]:
+        lengths = [self.texts.length(e.eval_prompt, e.target) for e in benchmark.examples(split)]
+        return remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, f"{benchmark.name} {split}")
 
     def gold(self, example: TextExample) -> Any:
         return example.gold

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from harness import models
 from harness.classification import classes_of
+from harness.fitting import Probe
 from harness.progress import bar
 from tasks.base import Benchmark, DataError, ImageExample, Task
 
@@ -54,6 +55,16 @@ class ImageClassification:
         values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
         values = values.reshape(settings.size, settings.size, settings.channels).permute(2, 0, 1)
         return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
+
+    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+        """One image: all have its shape."""
+        settings = self.cfg.model.image
+        batch = self.collate(self.rows(self.task.examples("train")[:1]))
+        shape = f"model.image.size={settings.size} and model.image.channels={settings.channels}"
+        return [Probe({"pixel_values": batch["pixel_values"]}, f"the model does not take images of {shape}")]
+
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        return []
 
     @staticmethod
     def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:

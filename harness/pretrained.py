@@ -88,6 +88,15 @@ def preprocessor(cfg: DictConfig) -> dict[str, Any]:
     return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
+def generation_settings(cfg: DictConfig) -> dict[str, Any]:
+    """The checkpoint's generation_config.json; empty where none is at hand. Raises ModelError for one that is none."""
+    path = at_hand(cfg, "generation_config.json")
+    try:
+        return {} if path is None else dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise unusable(cfg, error) from error
+
+
 def from_checkpoint(cfg: DictConfig, auto, **options):
     folder = folder_of(cfg)
     if folder is not None and not (folder / "config.json").is_file():

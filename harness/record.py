@@ -9,9 +9,11 @@
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
-                   trained_bytes: what was saved, method: what the method's callbacks report, if it has any}
+                   trained_bytes: what was saved, method: what the method's callbacks report, if it has any,
+                   warnings: what was said of the data before training, if anything}
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
-                   most frequent gold answer or null, warnings: if there were any, scorers: {name: Score as below}}}}
+                   most frequent gold answer or null, generation: of a text, all settings of the search, warnings: if
+                   there were any, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
                    no mean of verdicts}
     failure       {reason, step} or null

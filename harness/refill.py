@@ -19,9 +19,7 @@ FREE = 0.25  # share of rows that are free before others are begun: beginning a 
 def refill(
     model: nn.Module, prompts: Sequence[Tokens], settings: GenerationConfig, batch_size: int
 ) -> Iterator[tuple[int, Tokens]]:
-    """An engine (harness/engines.py). It knows no generation settings of the checkpoint itself, such as a penalty on
-    repetitions; every layer of the model has to attend to keys and values.
-    """
+    """An engine (harness/engines.py). Every layer of the model has to attend to keys and values."""
     waiting = [index for batch in longest_first(prompts, batch_size) for index in batch]
     rows = None
     while waiting or rows:
@@ -79,11 +77,11 @@ class _Rows:
 
     def take_ended(self, settings: GenerationConfig) -> Iterator[tuple[int, Tokens]]:
         """Hand out the texts that have ended; the others stay, without columns that are all padding."""
-        end, most = settings.eos_token_id, settings.max_new_tokens
-        ended = [tokens[-1] == end or len(tokens) == most for tokens in self.tokens]
+        ends, most = settings.eos_token_id, settings.max_new_tokens
+        ended = [tokens[-1] in ends or len(tokens) == most for tokens in self.tokens]
         if not any(ended):
             return
-        yield from ((i, until(t, end)) for i, t, over in zip(self.indices, self.tokens, ended, strict=True) if over)
+        yield from ((i, until(t, ends)) for i, t, over in zip(self.indices, self.tokens, ended, strict=True) if over)
         rest = [row for row, over in enumerate(ended) if not over]
         self.indices, self.tokens = [self.indices[row] for row in rest], [self.tokens[row] for row in rest]
         if rest:

@@ -134,6 +134,8 @@ class OwnBenchmark:
 
 # Optional attributes, with what their absence means:
 #   of a generation task     trains_on_prompt: bool (False)  the loss is on the target and the end token alone
+#                            tokenised_as_released: bool (False)  prompt and target together, whatever the tokenizer
+#                                                           makes of their border; see harness/texts.py
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy

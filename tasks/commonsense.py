@@ -212,6 +212,7 @@ class Commonsense:
     """
 
     kind: ClassVar[str] = "generation"
+    tokenised_as_released: ClassVar[bool] = True
 
     def __init__(
         self,

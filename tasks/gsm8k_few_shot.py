@@ -98,6 +98,7 @@ class Gsm8kDirect:
 
     kind: ClassVar[str] = "generation"
     trains_on_prompt: ClassVar[bool] = True
+    tokenised_as_released: ClassVar[bool] = True
 
     def __init__(
         self,

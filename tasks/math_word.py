@@ -53,6 +53,7 @@ class MetaMath:
     """
 
     kind: ClassVar[str] = "generation"
+    tokenised_as_released: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -120,10 +121,11 @@ def _number(row: Row) -> int:
 class OwnGeneration(OwnText):
     """Text in, text out.
 
-    prompt: a column, a list of columns (each on a line of its own), or a text with {column} fields.
+    prompt: a column, a list of columns (each on a line of its own), or a text with {column} fields, in which
+        \\n, \\t and \\\\ are a new line, a tab and a backslash; any other backslash is itself.
     target: the column that is learnt.  gold: the column that answers are scored against; None: target.
     scorers: names of GENERATION_SCORERS; tables show the first.
-    stop: the generated text is cut before the first of these.
+    stop: the generated text is cut before the first of these, written as in `prompt`.
     """
 
     kind: ClassVar[str] = "generation"
@@ -148,7 +150,7 @@ class OwnGeneration(OwnText):
         if unknown or not scorers:
             raise ValueError(f"scorers are one or more of {', '.join(GENERATION_SCORERS)}, not {list(scorers)}")
         self.scorers: Mapping[str, Scorer] = {scorer: GENERATION_SCORERS[scorer] for scorer in scorers}
-        self.stop = tuple(stop)
+        self.stop = tuple(map(unescaped, stop))
         self._template = template(prompt)
         self._target = target
         self._gold = gold or target
@@ -173,10 +175,16 @@ class OwnGeneration(OwnText):
         return TextExample(id, prompt, prompt, row.filled(self._target), gold)
 
 
+QUOTES = ("'", '"')  # of JSON, more likely than of the name of a column
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+_ESCAPE = re.compile(r"\\([nt\\])")
+
+
 def template(prompt: str | Sequence[str]) -> list[tuple[str, str | None]]:
     """[(literal text, the column after it or None)]; columns alone are put each on a line of its own.
 
-    Raises ValueError where the text has an unbalanced brace ("{{" is a brace), and where no column is named.
+    Raises ValueError where the text has an unbalanced brace ("{{" is a brace), a field is more than a column, and where
+    no column is named.
     """
     if isinstance(prompt, str) and "{" in prompt:
         parts = _parsed(prompt)
@@ -191,9 +199,22 @@ def template(prompt: str | Sequence[str]) -> list[tuple[str, str | None]]:
 
 def _parsed(prompt: str) -> list[tuple[str, str | None]]:
     try:
-        return [(literal, column) for literal, column, _, _ in string.Formatter().parse(prompt)]
+        parts = list(string.Formatter().parse(prompt))
     except ValueError as error:
         raise ValueError(f"prompt={prompt!r} has a brace without its other ({error}); {{{{ is a brace") from error
+    for _, column, form, conversion in parts:
+        if form or conversion or (column and column.strip()[:1] in QUOTES):
+            field = f"{column}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
+            raise ValueError(
+                f"prompt={prompt!r}: {{{field}}} is no column; a field is {{column}}, without !r or :format, and a "
+                "brace of the text itself is {{ or }}"
+            )
+    return [(unescaped(literal), column) for literal, column, _, _ in parts]
+
+
+def unescaped(text: str) -> str:
+    """With a new line for \\n, a tab for \\t and a backslash for \\\\, which a command line cannot spell otherwise."""
+    return _ESCAPE.sub(lambda found: ESCAPES[found[1]], text)
 
 
 class OwnClassification(OwnText):

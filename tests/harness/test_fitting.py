@@ -1,0 +1,273 @@
+"""What does not fit the model is refused before training, in a sentence with the numbers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
+
+from harness import fitting, modalities, remarks
+from harness.config import instantiate
+from harness.fitting import Probe, check
+from harness.images import ImageClassification
+from harness.settings import SettingError
+from tasks.base import ImageExample
+from tests.conftest import task_of_yaml
+from tests.harness.test_generation import Generation, settings
+from tests.harness.test_own_models import DEBERTA, DISTIL, GROUPED, IMAGES, TEXT
+
+LIMIT = 12  # max_position_embeddings
+SHORT = {"max_position_embeddings": LIMIT}
+GPT = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 40, "n_positions": LIMIT}
+OPT = {"hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40,
+       "word_embed_proj_dim": 16} | SHORT  # fmt: skip
+
+# model type: (class, configuration, tokens that it takes)
+LEARNT = {
+    "gpt2": (AutoModelForCausalLM, GPT, LIMIT),
+    "opt": (AutoModelForCausalLM, OPT, LIMIT),
+    "gptj": (AutoModelForCausalLM, GPT | {"rotary_dim": 4}, LIMIT),  # computed, and kept in a table of that length
+    "bert": (AutoModelForSequenceClassification, TEXT | SHORT, LIMIT),
+    "distilbert": (AutoModelForSequenceClassification, DISTIL | SHORT, LIMIT),
+    "roberta": (AutoModelForSequenceClassification, TEXT | SHORT | {"pad_token_id": 1}, LIMIT - 2),
+}
+COMPUTED = {
+    "llama": (AutoModelForCausalLM, GROUPED | SHORT),
+    "bloom": (AutoModelForCausalLM, {"hidden_size": 16, "n_layer": 1, "n_head": 2, "vocab_size": 40}),
+    "deberta-v2": (AutoModelForSequenceClassification, DEBERTA | SHORT | {"position_biased_input": False}),
+}
+
+
+def built(kind: str, auto, sizes: dict) -> nn.Module:
+    return auto.from_config(AutoConfig.for_model(kind, **sizes))
+
+
+def text(length: int) -> Probe:
+    ids = torch.arange(length)[None] % 30 + 5
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return Probe(inputs, "the longest text", "train.max_length={limit} cuts it")
+
+
+@pytest.mark.parametrize("kind", LEARNT)
+def test_a_text_beyond_the_positions_of_a_model_is_refused_with_the_length_that_it_takes(kind):
+    auto, sizes, limit = LEARNT[kind]
+    model = built(kind, auto, sizes)
+    said = f"^the longest text has 20 tokens, and the model takes {limit} at most; train.max_length={limit} cuts it$"
+    with pytest.raises(SettingError, match=said):
+        check(model, [text(20)])
+    assert check(model, [text(limit)]) == []
+
+
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_a_text_beyond_the_positions_that_a_model_was_trained_for_is_told(kind):
+    auto, sizes = COMPUTED[kind]
+    said = check(built(kind, auto, sizes), [text(LIMIT), text(20)])
+    told = "the longest text has 20 tokens, and the model's config.json states 12 positions (max_position_embeddings)"
+    assert [sentence.partition(":")[0] for sentence in said] == [told] * ("max_position_embeddings" in sizes)
+
+
+def test_a_look_up_beyond_a_table_is_found_where_the_device_would_not_find_it():
+    """As a GPU, which ends the process, or does not look."""
+    table, ids = torch.randn(4, 2), torch.tensor([[0, 4]])
+    for look_up in (
+        lambda: nn.functional.embedding(ids, table),
+        lambda: table.gather(0, ids),
+        lambda: table.index_select(0, ids[0]),
+        lambda: table[ids],
+    ):
+        with pytest.raises(IndexError, match="index 4 of a table of 4"), fitting._WithinBounds():
+            look_up()
+    with fitting._WithinBounds():
+        assert torch.equal(table[ids - 1], table[torch.tensor([[-1, 3]])])
+
+
+class Fails(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids, attention_mask):
+        raise ValueError("a fault that no length mends")
+
+
+def test_a_fault_that_no_length_mends_is_not_taken_for_one_of_length():
+    with pytest.raises(ValueError, match="^a fault that no length mends$"):
+        check(Fails(), [text(20)])
+
+
+def test_a_model_is_left_as_it_was_and_so_are_random_numbers():
+    model = built("gpt2", AutoModelForCausalLM, GPT).train()
+    model.transformer.drop.eval()
+    modes, state = [m.training for m in model.modules()], torch.get_rng_state()
+    check(model, [text(LIMIT)])
+    assert [m.training for m in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("size", "channels", "fits"), [(8, 3, True), (12, 3, False), (8, 1, False)])
+def test_images_of_another_shape_than_the_model_takes_are_refused(size, channels, fits):
+    image = {"size": size, "channels": channels, "mean": 0.5, "std": 0.5}
+    example = ImageExample("0", np.zeros((9, 9, 3), dtype=np.uint8), 0)
+    task = SimpleNamespace(num_classes=2, examples=lambda split: [example])
+    probes = ImageClassification(OmegaConf.create({"model": {"image": image}}), task).probes([])
+    model = built("vit", AutoModelForImageClassification, IMAGES)
+    if fits:
+        assert check(model, probes) == []
+        return
+    shape = f"model.image.size={size} and model.image.channels={channels}"
+    with pytest.raises(SettingError, match=rf"^the model does not take images of {shape} \(.*\)$"):
+        check(model, probes)
+
+
+# --- what goes through the model ---
+
+
+@pytest.fixture
+def language():
+    task = task_of_yaml("micro_gsm", train_size=32, validation_size=8, test_size=8)
+    return Generation(settings(), task), task
+
+
+def test_the_longest_text_to_learn_and_the_longest_with_all_that_may_be_generated_are_tried(language):
+    modality, task = language
+    modality.cfg.train.max_length = 60
+    learnt, asked = modality.probes([(task, "test")])
+    longest = max(len(row["input_ids"]) for s in ("train", "validation") for row in modality.rows(task.examples(s)))
+    assert learnt.length == longest <= 60
+    prompt = max(len(ids) for ids in modality.texts.prompts([e.eval_prompt for e in task.examples("test")]))
+    assert asked.length == prompt + 64 - 1, "the last token is not read again"
+    assert f"of {task.name} test, {prompt} tokens," in asked.what
+
+
+def test_positions_suffice_for_the_last_token_that_is_generated(language):
+    """One more is refused before training, and would have ended the evaluation."""
+    modality, task = language
+    benchmark = SimpleNamespace(name="b", examples=task.examples, max_new_tokens=6)
+    *_, asked = modality.probes([(benchmark, "test")])
+    for positions, fits in ((asked.length, True), (asked.length - 1, False)):
+        sizes = GPT | {"vocab_size": len(modality.tokenizer), "n_positions": positions}
+        model = built("gpt2", AutoModelForCausalLM, sizes)
+        model.generation_config.eos_token_id = None
+        modality.ends = [-1]  # so that every text has all its tokens
+        if fits:
+            assert check(model, [asked]) == []
+            modality.generate(model, benchmark, task.examples("test"), 8, "")
+        else:
+            with pytest.raises(SettingError, match=f"takes {positions} at most; max_new_tokens or the prompts"):
+                check(model, [asked])
+            with pytest.raises(IndexError):
+                modality.generate(model, benchmark, task.examples("test"), 8, "")
+
+
+def test_texts_to_classify_are_tried_as_they_are_cut(composed):
+    cfg = composed("task=micro_rte", "model=micro_deberta", "task.source.train_size=16", "task.source.dev_size=4")
+    cfg.train.max_length = 20
+    task = instantiate(cfg.task.source)
+    modality = modalities.choose(cfg, task)
+    (probe,) = modality.probes([])
+    assert probe.length == 20 and set(probe.inputs) == {"input_ids", "attention_mask", "token_type_ids"}
+    (said,) = modality.remarks([])
+    whole = [len(modality.tokenizer(e.text, e.pair)["input_ids"]) for e in task.examples("train")]
+    assert said == (
+        f"train.max_length=20 cuts {sum(n > 20 for n in whole)} of {len(whole)} training texts "
+        f"(the longest has {max(whole)} tokens)"
+    )
+
+
+# --- what is said before training ---
+
+
+def test_texts_without_their_target_and_without_its_end_are_counted():
+    taught = [([0] * 8, [1, 2]), ([0] * 7, [1, 2]), ([0] * 6, [1, 2]), ([0] * 5, [1, 2])]
+    longest = "(the longest has 10 tokens)"
+    assert remarks.of_lengths(taught, 8, trains_on_prompt=False) == [
+        f"train.max_length=8 leaves nothing to learn of 1 of 4 training texts {longest}",
+        f"train.max_length=8 cuts the end off the target of 1 of 4 training texts {longest}",
+    ]
+    assert remarks.of_lengths(taught, 8, trains_on_prompt=True) == [
+        f"train.max_length=8 cuts the end off the target of 2 of 4 training texts {longest}"
+    ]
+    assert remarks.of_lengths(taught, 10, trains_on_prompt=False) == []
+
+
+def test_the_counts_are_those_of_the_rows_that_are_trained_on(language):
+    modality, task = language
+    prompts = sorted(map(len, modality.texts.prompts([e.prompt for e in task.examples("train")])))
+    modality.cfg.train.max_length = prompts[len(prompts) // 2]
+    rows, end = modality.rows(task.examples("train")), modality.tokenizer.eos_token_id
+    empty = sum(all(label == -100 for label in row["labels"]) for row in rows)
+    cut = sum(row["input_ids"][-1] != end for row in rows) - empty
+    assert 0 < empty < len(rows)
+    said = modality.remarks([])
+    assert f"nothing to learn of {empty} of {len(rows)} " in said[0]
+    assert not cut or f"the target of {cut} of {len(rows)} " in said[1]
+
+
+def test_targets_that_the_tokenizer_cannot_give_back_are_counted():
+    plain = SimpleNamespace(id="0", target="Tom has 3 eggs")
+    spelt = SimpleNamespace(id="1", target="Tom has 3<eos> eggs")
+    assert remarks.of_spelling([plain], ["Tom has 3 eggs "]) == []
+    (said,) = remarks.of_spelling([plain, spelt], ["Tom has 3 eggs", "Tom has 3"])
+    assert said.startswith("the tokenizer does not give back the target of 1 of 2 training texts")
+    assert said.endswith("'Tom has 3<eos> eggs' of example 1 is read as 'Tom has 3'")
+
+
+def test_targets_longer_than_what_may_be_generated_are_counted(language):
+    modality, task = language
+    lengths = [len(modality.tokenizer(e.target, add_special_tokens=False)["input_ids"]) for e in task.examples("test")]
+    assert len({*lengths}) > 2
+    most = sorted(lengths)[-2]
+    benchmark = SimpleNamespace(name="b", examples=task.examples, max_new_tokens=most)
+    longer = sum(length > most for length in lengths)
+    assert modality.remarks([(benchmark, "test")]) == [
+        f"max_new_tokens={most} has no room for {longer} of 8 targets of b test (the longest has {max(lengths)} tokens)"
+    ] * (longer > 0)
+    benchmark.max_new_tokens = max(lengths)
+    assert modality.remarks([(benchmark, "test")]) == []
+
+
+def test_a_task_that_is_kept_as_released_says_in_how_many_texts_prompt_and_target_are_joined(language):
+    modality, _ = language
+    joined, apart = (SimpleNamespace(prompt=p, target="3", id="0") for p in ("1 + 2 = ", "1 + 2 =\n"))
+    modality.task = SimpleNamespace(examples=lambda split: [joined, apart, apart])
+    modality.texts.as_released = True
+    assert modality.remarks([])[0].startswith("in 1 of 3 training texts a token reaches across from prompt to target")
+
+
+def test_what_was_said_before_training_is_in_the_record_and_below_the_table(composed, tmp_path, capsys):
+    import run
+    from analysis.footnotes import _warning_notes
+    from analysis.frames import runs_frame
+    from harness import record
+
+    tiny = ("task.source.train_size=16", "task.source.validation_size=2", "task.source.test_size=1")
+    run.main(
+        composed(
+            *tiny,
+            "wandb.mode=disabled",
+            "task.max_new_tokens=2",
+            "evaluate.benchmarks=[micro_gsm]",
+            "method=none",
+            "train.max_length=40",
+            f"runs_dir={tmp_path}",
+            "evaluate.splits=[test]",
+        )
+    )
+    (done,), _ = record.find(tmp_path)
+    (said, *_) = done.train["warnings"]
+    assert said.startswith("train.max_length=40 ")
+    assert f"warning: {said}\n" in capsys.readouterr().err
+    assert f"a: {said}." in list(_warning_notes(runs_frame([done]), {done.key: "a"}))
+    generated = done.scores["micro_gsm"]["test"]["generation"]
+    assert generated == {
+        "do_sample": False, "num_beams": 1, "max_new_tokens": 2, "eos_token_id": [1], "pad_token_id": 0,
+        "engine": "generate", "merged": False,
+    }  # fmt: skip
