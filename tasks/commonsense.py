@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tasks import prompts
@@ -93,12 +92,9 @@ class ReleasedTable(Table):
 
     published: str
 
-    def path(self) -> Path:
-        path = Path(self.source).expanduser()
-        if path.is_file():
-            return path
+    def _absent(self, path: str) -> str:
         command = f"curl -fL --create-dirs -o {path} {RELEASED}/{self.published}"
-        raise DataError(f"no file {path} with the columns {self._wanted()}; `{command}` fetches it")
+        return f"no file {path} with the columns {self._wanted()}; `{command}` fetches it"
 
 
 _FORMAT = re.compile(r"Answer format: *(\w+(?:/\w+)+)\s*$")
