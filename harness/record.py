@@ -1,7 +1,7 @@
 """The record of a run: one JSON file, the only thing that tables and figures read.
 
-    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, scores, failure, files,
-     sha256}
+    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, data, scores, failure,
+     files, sha256}
 
     run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
                   labels that tables print
@@ -10,6 +10,7 @@
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
                    trained_bytes: what was saved, method: what the method's callbacks report, if it has any}
+    data          what was trained and tested on, see harness/data_report.py; a record may be older than this section
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
                    most frequent gold answer or null, warnings: if there were any, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
@@ -55,6 +56,7 @@ class Record:
     adapter: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)

@@ -163,6 +163,13 @@ class LabelTest(LabelBenchmark):
         super().__init__(name=name, beams=beams)
         self._table, self._limit = table, limit
 
+    def fetch(self) -> None:
+        self._table.paths()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._table.notes
+
     def fingerprint(self) -> str:
         return _sha256(self._table.fingerprint(), self._limit, prompts.LLM_ADAPTERS_EVALUATION, choice(""))
 
@@ -236,6 +243,10 @@ class Commonsense:
             self.benchmarks[test] = LabelTest(name=test, beams=beams, table=table, limit=limit)
         held_out = LabelHeldOut(name=f"{name}_held_out", beams=beams, task=self)
         self.benchmarks[held_out.name] = held_out
+
+    @property
+    def notes(self) -> list[str]:
+        return self._training.notes
 
     def fingerprint(self) -> str:
         return _sha256(

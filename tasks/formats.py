@@ -118,8 +118,10 @@ def _loads(text: str) -> Any:
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> Record:
-    refuse_doubled([name for name, _ in pairs])
-    return dict(pairs)
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        refuse_doubled([name for name, _ in pairs])
+    return record
 
 
 def _object(record: Any, where: str) -> Record:
