@@ -53,10 +53,11 @@ def _classes(task: Task, train: Iterable[Any]) -> dict[str, int]:
 
 def sentences(report: Report) -> list[str]:
     """For the terminal."""
-    examples = report["examples"]
+    examples, classes = report["examples"], report["classes"]
+    scored = ", ".join(f"{number:,} of {where}" for where, number in examples.items() if where != "train")
     return [
-        f"data: examples {', '.join(f'{where} {number:,}' for where, number in examples.items())}",
-        *([f"data: training classes {_told(report['classes'])}"] if report["classes"] else []),
+        f"data: {examples['train']:,} training examples; {scored}",
+        *([f"data: training examples by class: {_told(classes)}"] if classes else []),
         *(
             f"data: {again:,} of the {examples[where]:,} examples of {where} are training examples too"
             for where, again in report["also_trained_on"].items()
@@ -67,6 +68,6 @@ def sentences(report: Report) -> list[str]:
 
 def _told(classes: Mapping[str, int]) -> str:
     if len(classes) <= _CLASSES_TOLD:
-        return ", ".join(f"{name} {number:,}" for name, number in classes.items())
+        return ", ".join(f"{name} ({number:,})" for name, number in classes.items())
     least, most = min(classes, key=classes.__getitem__), max(classes, key=classes.__getitem__)
-    return f"{len(classes)}, from {least} {classes[least]:,} to {most} {classes[most]:,}"
+    return f"{len(classes)} classes, from {least} ({classes[least]:,}) to {most} ({classes[most]:,})"
