@@ -208,7 +208,7 @@ class Math(_TestFile):
             if gold := boxed_answer(solution):
                 examples.append(self._asked(f"math-{number}", problem, f"{solution}\n{MARKER}{gold}", gold))
         without = [number for number, (_, solution) in enumerate(rows, 1) if not boxed_answer(solution)]
-        lacking = f"no \\boxed answer in {'its' if len(without) == 1 else 'their'} solution"
+        lacking = "no \\boxed answer in their solution"
         if not examples:
             raise DataError(f"the rows of {self._table.source} have {lacking}")
         if without:
