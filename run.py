@@ -39,26 +39,31 @@ def main(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import distributed, evaluator, fitting, provenance, record, sharding, trained, trainer
+    from harness import data_report, distributed, evaluator, fitting, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
     from harness.shared_folder import folder_class
     from harness.tracking import Tracker
 
     resolved = config.resolve(cfg)
     device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
-    task, adapter, method_callbacks, wanted, fingerprints, key = distributed.agreed(lambda: identify(cfg))
+    task, adapter, method_callbacks, asked, fingerprints, key = distributed.agreed(lambda: identify(cfg))
     distributed.refuse_differing({**fingerprints, "configuration": key, "seed": str(cfg.seed)})
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
     with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
         done = folder.prepare(cfg.force)
-        if done and all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
-            distributed.say(f"done before: {folder.summary(done)}")
-            return
+        if done:
+            wanted, missing = evaluator.at_hand(cfg, asked, done.scores)
+            if all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
+                distributed.say(f"done before: {folder.summary(done)}")
+                return evaluator.tell_missing(missing)
         with folder.recording(done) as result:
+            wanted, missing = evaluator.at_hand(cfg, asked, result.scores)
             to_train = folder.train_section() is None
             if to_train:
                 sharding.check_devices(cfg)
             modality, head, adapted = distributed.agreed(lambda: load(cfg, task, adapter, wanted, device))
+            result.data = data_report.of(task, wanted, missing)
+            distributed.say("\n".join(data_report.sentences(result.data)))
             said = distributed.agreed(lambda: fitting.look(modality, adapted.model, wanted, to_train))
             folder.begin(result, adapted, provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
@@ -77,6 +82,7 @@ def run(cfg: DictConfig) -> None:
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
         distributed.say(folder.summary(result))
+    evaluator.tell_missing(missing)
 
 
 def identify(cfg: DictConfig):
@@ -87,14 +93,14 @@ def identify(cfg: DictConfig):
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
-    wanted = list(evaluator.wanted(cfg, task))
+    asked = list(evaluator.wanted(cfg, task))
     fingerprints = {
         "data": task.fingerprint(),
         "model": pretrained.fingerprint(cfg.model),
         **adapt.fingerprint(adapter),
     }
     key = config.identity(cfg, fingerprints)
-    return task, adapter, callbacks, wanted, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
+    return task, adapter, callbacks, asked, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
 
 
 def load(cfg: DictConfig, task, adapter, wanted, device):

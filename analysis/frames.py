@@ -23,7 +23,10 @@ RUNS = (
     "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "untrained", "settings",
     "warnings", "remarks",
 )  # fmt: skip
-SCORES = ("key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items")
+SCORES = (
+    "key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items",
+    "whole",  # whether all benchmarks that the run was asked for were at hand
+)  # fmt: skip
 
 
 @cache
@@ -84,6 +87,7 @@ def _scores(record: Record, split: str) -> Iterable[dict[str, Any]]:
                 "key": record.key, "seed": record.run["seed"], "data": record.fingerprints.get("data", ""),
                 "benchmark": benchmark, "scorer": scorer, "metric": entry["metric"], "n": entry["n"],
                 **{name: score.get(name) for name in ("mean", "standard_error", "unparsed", "items")},
+                "whole": not record.data.get("missing"),
             }  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def _verdicts(scores: pd.DataFrame) -> stats.Verdicts:
 def average(scores: pd.DataFrame) -> pd.DataFrame:
     """Unweighted mean over three benchmarks or more, by key, scorer and seed; a seed that lacks one has none."""
     benchmarks = scores["benchmark"].nunique()
-    by_seed = scores.groupby(["key", "scorer", "seed"], sort=False, as_index=False)
+    by_seed = scores[scores["whole"].astype(bool)].groupby(["key", "scorer", "seed"], sort=False, as_index=False)
     means = by_seed.agg(mean=("mean", "mean"), unparsed=("unparsed", "mean"), benchmarks=("benchmark", "nunique"))
     return means[(means["benchmarks"] == benchmarks) & (benchmarks >= 3)].assign(standard_error=None)
 

@@ -30,6 +30,11 @@ COSMETIC = (
 # Options that came after the first records, by the value at which a run is what it was without them. Left out of the
 # key at that value, so that a new option takes no finished run out of sight.
 NEUTRAL: Mapping[str, Any] = {}
+# The same of `task.source`, by its `_target_`, where other tasks have had an option of that name from the start.
+NEUTRAL_OF_SOURCE: Mapping[str, Mapping[str, Any]] = {
+    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None},
+    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None},
+}
 
 
 def _targets(letters: str, *, _root_: DictConfig) -> str:
@@ -119,7 +124,8 @@ def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> 
     for dotted in COSMETIC:
         section, leaf = _section(config, dotted)
         section.pop(leaf, None)
-    for dotted, neutral in NEUTRAL.items():
+    of_source = NEUTRAL_OF_SOURCE.get(config["task"]["source"].get("_target_"), {})
+    for dotted, neutral in {**NEUTRAL, **{f"task.source.{name}": value for name, value in of_source.items()}}.items():
         section, leaf = _section(config, dotted)
         if leaf in section and section[leaf] == neutral and type(section[leaf]) is type(neutral):
             del section[leaf]

@@ -9,6 +9,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from tasks.base import DataError
 from tasks.sources import HubFile, Table
+from tasks.tables import TableFile
 
 _ELSEWHERE = "published"  # where a local file could be had, which is not where it is read from
 
@@ -34,7 +35,7 @@ def _walk(thing: Any, seen: set[int]) -> Iterator[DataFile]:
     folder = getattr(thing, "folder", None)
     if isinstance(thing, HubFile):
         yield _hub_file(thing)
-    elif isinstance(thing, Table) and isinstance(thing.source, str):
+    elif isinstance(thing, Table | TableFile) and isinstance(thing.source, str):
         yield _local_table(thing)
     elif isinstance(folder, str) and hasattr(thing, "shards"):
         for shard in thing.shards:
@@ -62,9 +63,9 @@ def _hub_file(file: HubFile) -> DataFile:
     return DataFile(f"{file.repo_id}/{file.file}", present, "" if present else file.fetch_command())
 
 
-def _local_table(table: Table) -> DataFile:
+def _local_table(table: Table | TableFile) -> DataFile:
     try:
-        table.path()
+        table.paths()
     except DataError as error:
         return DataFile(table.source, False, str(error))
     return DataFile(table.source, True)

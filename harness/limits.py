@@ -122,6 +122,7 @@ KINDS: Mapping[str, Kind] = {
     "task.source.*_size": whole(0),
     "task.source.*_per_class": or_null(whole(1)),
     "task.source.limit": or_null(whole(1)),
+    "task.source.gold_after": or_null(Kind("the text that answers follow, as '####'", NAME.fits)),
     "method.lr": number(0),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),

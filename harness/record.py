@@ -1,7 +1,7 @@
 """The record of a run: one JSON file, the only thing that tables and figures read.
 
-    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, scores, failure, files,
-     sha256}
+    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, data, scores, failure,
+     files, sha256}
 
     run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
                   labels that tables print
@@ -11,6 +11,7 @@
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
                    trained_bytes: what was saved, method: what the method's callbacks report, if it has any,
                    warnings: what was said of the data before training, if anything}
+    data          what was trained and tested on, see harness/data_report.py; a record may be older than this section
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
                    most frequent gold answer or null, generation: of a text, all settings of the search, warnings: if
                    there were any, scorers: {name: Score as below}}}}
@@ -57,6 +58,7 @@ class Record:
     adapter: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)

@@ -16,6 +16,10 @@ class DataError(Exception):
     """The data are not there or not as described; the message is one sentence naming the file and the remedy."""
 
 
+class MissingData(DataError):
+    """A file is not there."""
+
+
 @dataclass(frozen=True)
 class TextExample:
     """One problem: trained on as `prompt + target`; asked as `eval_prompt`.
@@ -133,6 +137,9 @@ class OwnBenchmark:
 
 
 # Optional attributes, with what their absence means:
+#   of a task or a benchmark notes: list[str] (none)       sentences on its files, once its examples were asked for:
+#                                                          what was left out, what was read by a rule
+#   of a benchmark           fetch: () -> None             its files are there, or made to be; raises MissingData
 #   of a generation task     trains_on_prompt: bool (False)  the loss is on the target and the end token alone
 #                            tokenised_as_released: bool (False)  prompt and target together, whatever the tokenizer
 #                                                           makes of their border; see harness/texts.py
@@ -142,5 +149,6 @@ class OwnBenchmark:
 #   of an image task         num_classes: int
 #   of a text classification task
 #                            num_classes: int               1 is regression
+#                            classes: Mapping[str, int]     class to index; without it, classes have numbers alone
 #                            watched: str                   a split of the first benchmark that is scored at the end of
 #                                                           every epoch besides validation; it selects nothing

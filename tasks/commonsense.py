@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tasks import prompts
@@ -93,12 +92,9 @@ class ReleasedTable(Table):
 
     published: str
 
-    def path(self) -> Path:
-        path = Path(self.source).expanduser()
-        if path.is_file():
-            return path
+    def _absent(self, path: str) -> str:
         command = f"curl -fL --create-dirs -o {path} {RELEASED}/{self.published}"
-        raise DataError(f"no file {path} with the columns {self._wanted()}; `{command}` fetches it")
+        return f"no file {path} with the columns {self._wanted()}; `{command}` fetches it"
 
 
 _FORMAT = re.compile(r"Answer format: *(\w+(?:/\w+)+)\s*$")
@@ -166,6 +162,13 @@ class LabelTest(LabelBenchmark):
     def __init__(self, *, name: str, beams: int, table: ReleasedTable, limit: int | None) -> None:
         super().__init__(name=name, beams=beams)
         self._table, self._limit = table, limit
+
+    def fetch(self) -> None:
+        self._table.paths()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._table.notes
 
     def fingerprint(self) -> str:
         return _sha256(self._table.fingerprint(), self._limit, prompts.LLM_ADAPTERS_EVALUATION, choice(""))
@@ -241,6 +244,10 @@ class Commonsense:
             self.benchmarks[test] = LabelTest(name=test, beams=beams, table=table, limit=limit)
         held_out = LabelHeldOut(name=f"{name}_held_out", beams=beams, task=self)
         self.benchmarks[held_out.name] = held_out
+
+    @property
+    def notes(self) -> list[str]:
+        return self._training.notes
 
     def fingerprint(self) -> str:
         return _sha256(

@@ -5,6 +5,8 @@ The labels of the official test sets are not public, so the official dev set is 
 epoch on the whole dev set; to compare with those there is the split "dev", both halves, which is watched and selects
 nothing. Rows are drawn, not premises: halves can share a sentence (MNLI asks about a premise three times), so
 validation is no stranger to test.
+
+A local file has the hub's columns, or is one of GLUE's own .tsv files: other names, labels in words, no quoting.
 """
 
 import hashlib
@@ -12,13 +14,14 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tasks import metrics
 from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
 from tasks.scoring import exact_class
-from tasks.sources import HubFile, Table
+from tasks.separated import unquoted_tsv
+from tasks.sources import Columns, HubFile, Table
 
 REPOSITORY = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -33,35 +36,72 @@ CORRELATIONS: Scorers = {"pearson": CorpusScorer(metrics.pearson), "spearman": C
 
 
 @dataclass(frozen=True)
+class Original:
+    """A task's own .tsv files: how their header starts, and the columns of texts and label.
+
+    whole: the columns of files that have no header.
+    """
+
+    starts: tuple[str, ...]
+    texts: tuple[str, ...]
+    label: str = "label"
+    whole: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Subset:
     """One task of GLUE as the hub has it.
 
     texts: the column of the text, or the two columns of a pair.  num_classes: 1 is regression.
     scorers: the first is the one that Table 3 reports.  dev: the dev set of each benchmark, by the ending of its name.
+    classes: their names, in the hub's order; empty where GLUE's own files have numbers.
     """
 
     texts: tuple[str, ...]
     scorers: Scorers
+    original: Original
     num_classes: int = 2
+    classes: tuple[str, ...] = ()
     dev: Mapping[str, str] = field(default_factory=lambda: {"": "validation"})
 
     @property
     def columns(self) -> dict[str, type]:
         return dict.fromkeys(self.texts, str) | {"label": float if self.num_classes == 1 else int}
 
+    @property
+    def alternatives(self) -> list[Columns]:
+        """Of a file: the columns of the hub, and of GLUE's own files."""
+        label = {name: index for index, name in enumerate(self.classes)} or self.columns["label"]
+        columns = ((self.texts, "label"), (self.original.texts, self.original.label))
+        found = [dict.fromkeys(texts, str) | {name: label} for texts, name in columns]
+        return found[:1] if found[0] == found[1] else found
+
 
 MATCHED_AND_MISMATCHED = {"": "validation_matched", "_mm": "validation_mismatched"}
+ENTAILMENT = ("entailment", "not_entailment")
+PAIR = ("sentence1", "sentence2")
 
 SUBSETS = {
-    "cola": Subset(("sentence",), MATTHEWS),
-    "sst2": Subset(("sentence",), ACCURACY),
-    "mrpc": Subset(("sentence1", "sentence2"), ACCURACY_F1),
-    "stsb": Subset(("sentence1", "sentence2"), CORRELATIONS, num_classes=1),
-    "qqp": Subset(("question1", "question2"), ACCURACY_F1),
-    "mnli": Subset(("premise", "hypothesis"), ACCURACY, num_classes=3, dev=MATCHED_AND_MISMATCHED),
-    "qnli": Subset(("question", "sentence"), ACCURACY),
-    "rte": Subset(("sentence1", "sentence2"), ACCURACY),
-}
+    "cola": Subset(
+        ("sentence",), MATTHEWS, Original((), ("sentence",), whole=("source", "label", "star", "sentence"))
+    ),
+    "sst2": Subset(("sentence",), ACCURACY, Original(("sentence", "label"), ("sentence",))),
+    "mrpc": Subset(PAIR, ACCURACY_F1, Original(("Quality", "#1 ID", "#2 ID"), ("#1 String", "#2 String"), "Quality")),
+    "stsb": Subset(PAIR, CORRELATIONS, Original(("index", "genre", "filename"), PAIR, "score"), num_classes=1),
+    "qqp": Subset(
+        ("question1", "question2"), ACCURACY_F1,
+        Original(("id", "qid1", "qid2"), ("question1", "question2"), "is_duplicate"),
+    ),
+    "mnli": Subset(
+        ("premise", "hypothesis"), ACCURACY, Original(("index", "promptID", "pairID"), PAIR, "gold_label"),
+        num_classes=3, classes=("entailment", "neutral", "contradiction"), dev=MATCHED_AND_MISMATCHED,
+    ),
+    "qnli": Subset(
+        ("question", "sentence"), ACCURACY, Original(("index", "question", "sentence"), ("question", "sentence")),
+        classes=ENTAILMENT,
+    ),
+    "rte": Subset(PAIR, ACCURACY, Original(("index", *PAIR), PAIR), classes=ENTAILMENT),
+}  # fmt: skip
 
 
 @runtime_checkable
@@ -88,7 +128,7 @@ def hub_file(subset: str, part: str) -> HubFile:
 class Glue:
     """Train: the official training set. Each benchmark: halves and whole of an official dev set.
 
-    subset: a key of SUBSETS; its columns are what a local file must have.
+    subset: a key of SUBSETS; a local file has its columns or is GLUE's own.
     train_source, dev_source: Rows, a HubFile, a local path or None (the hub's file).
     mismatched_source: the same for the second dev set of MNLI.
     limit: keep the first so many examples of train and of each half, for smoke runs; dev is both halves all the same.
@@ -130,6 +170,10 @@ class Glue:
             for ending, part in self.subset.dev.items()
         }
 
+    @property
+    def notes(self) -> list[str]:
+        return self._train.notes
+
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
         return _sha256([self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit])
@@ -154,6 +198,13 @@ class GlueBenchmark:
     def fingerprint(self) -> str:
         return _sha256([self._part.fingerprint(), self.data_seed, self.limit])
 
+    def fetch(self) -> None:
+        self._part.fetch()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._part.notes
+
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
         return self._splits[split]
 
@@ -173,11 +224,23 @@ class _Part:
         self.subset = subset
         self.source = published if source is None else source
         self.prefix = prefix
-        is_rows = isinstance(self.source, Rows)
-        self.table: Rows = self.source if is_rows else Table(self.source, [subset.columns], published)
+        self.table: Rows = self.source if isinstance(self.source, Rows) else self._file(published)
+
+    def _file(self, published: HubFile) -> Table:
+        original = self.subset.original
+        tsv = partial(unquoted_tsv, starts=original.starts, header=original.whole)
+        return Table(self.source, self.subset.alternatives, published, tsv)
+
+    @property
+    def notes(self) -> list[str]:
+        return getattr(self.table, "notes", [])
 
     def fingerprint(self) -> str:
         return _sha256([self.table.fingerprint(), *self.subset.columns])
+
+    def fetch(self) -> None:
+        if isinstance(self.table, Table):
+            self.table.paths()
 
     @cached_property
     def examples(self) -> list[ClassExample]:

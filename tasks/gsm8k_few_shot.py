@@ -125,6 +125,10 @@ class Gsm8kDirect:
         )  # fmt: skip
         self.benchmarks: Mapping[str, Benchmark] = {benchmark.name: benchmark}
 
+    @property
+    def notes(self) -> list[str]:
+        return self._train.notes
+
     def fingerprint(self) -> str:
         return _sha256(self._train.fingerprint(), self.validation_size, self.limit, self.data_seed, LEARNT)
 
@@ -172,6 +176,13 @@ class Gsm8kFewShot:
     ) -> None:
         self._table, self._shown, self._held_out = table, shown, held_out
         self._shots, self._shots_seed, self._limit = shots, shots_seed, limit
+
+    def fetch(self) -> None:
+        self._table.paths()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._table.notes
 
     def fingerprint(self) -> str:
         drawn = [self._shown.fingerprint(), self._shots, self._shots_seed]

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from tasks import prompts
 from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
+from tasks.content import several
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.sources import HubFile, Table
@@ -97,6 +98,10 @@ class MetaMath:
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
+    @property
+    def notes(self) -> list[str]:
+        return self._train.notes
+
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return self._splits[split]
 
@@ -142,6 +147,13 @@ class _TestFile:
         self._table = table
         self._limit = limit
 
+    def fetch(self) -> None:
+        self._table.paths()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._table.notes
+
     def fingerprint(self) -> str:
         facts = [self._table.fingerprint(), self._limit, self.eval_suffix, self.stop, prompts.ALPACA_NO_INPUT]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -178,7 +190,7 @@ class Gsm8k(_TestFile):
 
 
 class Math(_TestFile):
-    """The 5,000 test problems. Gold: as `boxed_answer` takes it out of the solution.
+    """The 5,000 test problems. Gold: as `boxed_answer` takes it out of the solution; a row without one is left out.
 
     The target is the solution as MetaMathQA writes one: its closing line repeats the answer.
     """
@@ -192,12 +204,17 @@ class Math(_TestFile):
 
     @cached_property
     def _test(self) -> list[TextExample]:
-        examples = []
-        for number, (problem, solution) in enumerate(self._table.rows()):
-            gold = boxed_answer(solution)
-            if not gold:
-                raise DataError(f"row {number + 1} of {self._table.source} has no \\boxed answer in its solution")
-            examples.append(self._asked(f"math-{number}", problem, f"{solution}\n{MARKER}{gold}", gold))
+        rows, examples = self._table.rows(), []
+        for number, (problem, solution) in enumerate(rows):
+            if gold := boxed_answer(solution):
+                examples.append(self._asked(f"math-{number}", problem, f"{solution}\n{MARKER}{gold}", gold))
+        without = [number for number, (_, solution) in enumerate(rows, 1) if not boxed_answer(solution)]
+        lacking = "no \\boxed answer in their solution"
+        if not examples:
+            raise DataError(f"the rows of {self._table.source} have {lacking}")
+        if without:
+            told = f"left out {len(without)} of {len(rows):,} rows with {lacking} (rows {several(without)})"
+            self._table.notes.append(f"{self._table.source}: {told}")
         return examples[: self._limit]
 
 

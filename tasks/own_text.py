@@ -4,30 +4,20 @@ Training rows come from one file; validation and test rows from files of their o
 of the training file that are drawn with `data_seed`.
 """
 
-import hashlib
-import json
-import math
-import random
 import re
 import string
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
-from tasks.base import (
-    ClassExample,
-    CorpusScorer,
-    DataError,
-    ItemScore,
-    OwnBenchmark,
-    Scorer,
-    SplitName,
-    TextExample,
-)
-from tasks.metrics import pearson, spearman
-from tasks.own_files import Row, RowFile
-from tasks.scoring import exact_class, gsm8k_legacy, gsm8k_strict, of_bounded_text
+from tasks.base import DataError, ItemScore, Scorer, SplitName, TextExample
+from tasks.content import several
+from tasks.math_scoring import math_legacy, math_strict
+from tasks.own_classification import OwnClassification
+from tasks.own_rows import OwnText
+from tasks.scoring import UNPARSED, gsm8k_legacy, gsm8k_strict, of_bounded_text
+from tasks.tables import Row, TableFile
+
+__all__ = ["OwnClassification", "OwnGeneration"]  # by these names the yamls, and so the keys of runs, know both
 
 # --- scorers ---
 
@@ -43,79 +33,29 @@ GENERATION_SCORERS: dict[str, Scorer] = {
     "exact": exact_text,
     "gsm8k_strict": gsm8k_strict,
     "gsm8k_legacy": gsm8k_legacy,
+    "math_strict": math_strict,
+    "math_legacy": math_legacy,
 }
 
 
-# --- tasks ---
+def exact_after(marker: str) -> Scorer:
+    """`exact_text` of what follows the last `marker`; without one there is no answer."""
+
+    @of_bounded_text
+    def exact(text: str, gold: str) -> ItemScore:
+        answer = after(text, marker)
+        return UNPARSED if answer is None else exact_text(answer, gold)
+
+    return exact
 
 
-class OwnText(OwnBenchmark, ABC):
-    """What both tasks share: where the rows of each split are.
-
-    train, validation, test: local json, jsonl, csv, tsv or parquet files; the last two may be None.
-    validation_share, test_share: of the training file's rows, in (0, 1), held out where there is no such file.
-    """
-
-    metric: str
-
-    def __init__(
-        self,
-        *,
-        train: str,
-        validation: str | None,
-        test: str | None,
-        validation_share: float,
-        test_share: float,
-        data_seed: int,
-        name: str,
-    ) -> None:
-        for key, share in (("validation_share", validation_share), ("test_share", test_share)):
-            if not (isinstance(share, float) and 0 < share < 1):
-                raise ValueError(f"{key} is a share of the training rows between 0 and 1, not {share!r}")
-        self.name = name
-        self.data_seed = data_seed
-        self._files = {"train": RowFile(train)}
-        self._shares: dict[SplitName, float] = {}
-        for split, path, share in (("validation", validation, validation_share), ("test", test, test_share)):
-            if path is None:
-                self._shares[split] = share
-            else:
-                self._files[split] = RowFile(path)
-
-    def fingerprint(self) -> str:
-        files = {split: file.fingerprint() for split, file in self._files.items()}
-        facts = [files, self._shares, self.data_seed if self._shares else None, self._facts()]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-    @abstractmethod
-    def _facts(self) -> list[Any]:
-        """What determines the examples besides files, shares and seed."""
-
-    @cached_property
-    def _rows(self) -> dict[SplitName, list[tuple[str, Row]]]:
-        """The rows of each split in file order, each with an id: its file's part and its number there."""
-        rows = {split: file.rows() for split, file in self._files.items()}
-        everything, held = rows["train"], dict[SplitName, list[Row]]()
-        order = random.Random(f"{self.name} {self.data_seed}").sample(everything, len(everything))
-        for split, share in self._shares.items():
-            size = max(1, round(share * len(everything)))
-            held[split], order = order[:size], order[size:]
-        if not order:
-            raise DataError(
-                f"{self._files['train']} has {len(everything)} rows: too few to hold out {self._shares}; add rows, or "
-                "name files: task.source.validation=FILE task.source.test=FILE"
-            )
-        chosen = {**rows, **held, "train": order}
-        return {
-            split: [
-                (f"{'train' if split in held else split}-{row.number}", row) for row in sorted(members, key=_number)
-            ]
-            for split, members in chosen.items()
-        }
+def after(text: str, marker: str) -> str | None:
+    """What follows the last `marker`, without surrounding space; None without one."""
+    _, found, answer = text.rpartition(marker)
+    return answer.strip() if found else None
 
 
-def _number(row: Row) -> int:
-    return row.number
+# --- the task ---
 
 
 class OwnGeneration(OwnText):
@@ -124,8 +64,11 @@ class OwnGeneration(OwnText):
     prompt: a column, a list of columns (each on a line of its own), or a text with {column} fields, in which
         \\n, \\t and \\\\ are a new line, a tab and a backslash; any other backslash is itself.
     target: the column that is learnt.  gold: the column that answers are scored against; None: target.
+    gold_after: the gold answer is what follows the last such text in that column, and so is the answer that `exact`
+        takes from what is generated. Rows without any are left out. None: all of the column.
     scorers: names of GENERATION_SCORERS; tables show the first.
-    stop: the generated text is cut before the first of these, written as in `prompt`.
+    stop: the generated text is cut before the first of these.
+    gold_after and stop are written as in `prompt`.
     """
 
     kind: ClassVar[str] = "generation"
@@ -140,30 +83,58 @@ class OwnGeneration(OwnText):
         scorers: Sequence[str],
         stop: Sequence[str],
         name: str,
+        gold_after: str | None = None,
         **files: Any,
     ) -> None:
         super().__init__(name=name, **files)
+        if gold_after is not None and not (isinstance(gold_after, str) and gold_after.strip()):
+            raise ValueError(f"gold_after is the text that answers follow, as '####', or null, not {gold_after!r}")
+        gold_after = gold_after and unescaped(gold_after)
         for key, value in (("scorers", scorers), ("stop", stop)):
             if isinstance(value, str):
                 raise ValueError(f"{key} is a list, as [{value}], not {value!r}")
         unknown = [scorer for scorer in scorers if scorer not in GENERATION_SCORERS]
         if unknown or not scorers:
             raise ValueError(f"scorers are one or more of {', '.join(GENERATION_SCORERS)}, not {list(scorers)}")
-        self.scorers: Mapping[str, Scorer] = {scorer: GENERATION_SCORERS[scorer] for scorer in scorers}
+        known = GENERATION_SCORERS | ({"exact": exact_after(gold_after)} if gold_after else {})
+        self.scorers: Mapping[str, Scorer] = {scorer: known[scorer] for scorer in scorers}
         self.stop = tuple(map(unescaped, stop))
         self._template = template(prompt)
         self._target = target
-        self._gold = gold or target
+        self._gold, self._gold_after = gold or target, gold_after
+        self._left_out: list[str] = []
 
     def _facts(self) -> list[Any]:
-        return [self._template, self._target, self._gold, self.stop]
+        facts = [self._template, self._target, self._gold, self.stop]
+        return facts if self._gold_after is None else [*facts, {"gold_after": self._gold_after}]
+
+    @property
+    def notes(self) -> list[str]:
+        return super().notes + self._left_out
 
     def examples(self, split: SplitName) -> list[TextExample]:
-        return [self._example(id, row) for id, row in self._rows[split]]
+        return [self._example(id, row) for id, row in self._kept(split)]
+
+    def _usable(self, file: TableFile) -> list[Row]:
+        rows = file.rows()
+        if self._gold_after is None:
+            return rows
+        usable = [row for row in rows if after(row.text(self._gold), self._gold_after)]
+        without = f"no answer after {self._gold_after!r} in {self._gold!r}"
+        if not usable:
+            raise DataError(f"{file}: there is {without}; task.source.gold_after says what answers follow")
+        if len(usable) < len(rows):
+            left = sorted({row.index for row in rows} - {row.index for row in usable})
+            self._left_out.append(
+                f"{file}: left out {len(left)} of {len(rows):,} rows with {without} (rows {several(left)})"
+            )
+        return usable
 
     def _example(self, id: str, row: Row) -> TextExample:
         prompt = "".join(part if column is None else part + row.text(column) for part, column in self._template)
         gold = row.filled(self._gold)
+        if self._gold_after is not None:
+            gold = after(gold, self._gold_after) or ""
         for name, scorer in self.scorers.items():
             try:
                 scorer("", gold)
@@ -215,82 +186,3 @@ def _parsed(prompt: str) -> list[tuple[str, str | None]]:
 def unescaped(text: str) -> str:
     """With a new line for \\n, a tab for \\t and a backslash for \\\\, which a command line cannot spell otherwise."""
     return _ESCAPE.sub(lambda found: ESCAPES[found[1]], text)
-
-
-class OwnClassification(OwnText):
-    """Text, or a pair of texts, to a class or, with `regression`, to a number.
-
-    text, pair: columns; pair may be None.  label: the column of the class (any text or whole number) or of the number.
-    Classes are those of the training file, whole numbers in their order and others in that of the alphabet.
-    """
-
-    kind: ClassVar[str] = "text_classification"
-
-    def __init__(
-        self,
-        *,
-        text: str,
-        pair: str | None,
-        label: str,
-        regression: bool,
-        name: str,
-        **files: Any,
-    ) -> None:
-        super().__init__(name=name, **files)
-        self.regression = regression
-        self.metric = "pearson" if regression else "accuracy"
-        self.scorers: Mapping[str, Scorer | CorpusScorer] = (
-            {"pearson": CorpusScorer(pearson), "spearman": CorpusScorer(spearman)}
-            if regression
-            else {"accuracy": exact_class}
-        )
-        self._text, self._pair, self._label = text, pair, label
-
-    def _facts(self) -> list[Any]:
-        return [self._text, self._pair, self._label, self.regression]
-
-    @property
-    def num_classes(self) -> int:
-        """1 is regression. Raises DataError where all labels are one, of which nothing can be learnt or scored."""
-        return 1 if self.regression and len(self.classes) > 1 else len(self.classes)
-
-    @cached_property
-    def classes(self) -> dict[str, int]:
-        """Class to index. Raises DataError where there are fewer than two."""
-        found = {row.filled(self._label) for row in self._files["train"].rows()}
-        if len(found) < 2:
-            kind = "value" if self.regression else "class"
-            raise DataError(
-                f"{self._files['train']} has one {kind} in {self._label!r}, {found}; two or more are needed"
-            )
-        return {label: index for index, label in enumerate(_in_order(found))}
-
-    def examples(self, split: SplitName) -> list[ClassExample]:
-        value = self._value if self.regression else self._class
-        return [
-            ClassExample(id, row.text(self._text), row.text(self._pair) if self._pair else None, value(row))
-            for id, row in self._rows[split]
-        ]
-
-    def _class(self, row: Row) -> int:
-        label = row.filled(self._label)
-        if label not in self.classes:
-            raise DataError(f"{row}: class {label!r} is none of the training file's: {', '.join(self.classes)}")
-        return self.classes[label]
-
-    def _value(self, row: Row) -> float:
-        text = row.filled(self._label)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise DataError(f"{row}: {self._label!r} is {text!r}, expected a number")
-        return value
-
-
-def _in_order(labels: set[str]) -> list[str]:
-    try:
-        return sorted(labels, key=lambda label: (int(label), label))
-    except ValueError:
-        return sorted(labels)

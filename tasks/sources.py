@@ -7,12 +7,12 @@ the rest of huggingface_hub's variables hold), so `hf download` on a login node 
 import errno
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import datasets
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
     HFValidationError,
@@ -21,11 +21,15 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tasks.base import DataError
+from tasks.base import DataError, MissingData
+from tasks.content import Content
+from tasks.tables import Row, TableFile
 
-FORMATS = {".json": "json", ".jsonl": "json", ".parquet": "parquet", ".csv": "csv"}
+# What a value has to be: of a type, or one of some names, each of which stands for a number.
+Kind = type | Mapping[str, int]
+Columns = Mapping[str, Kind]
 
-Columns = Mapping[str, type]  # name -> type of every value; None is of no type
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,15 @@ class HubFile:
         return hashlib.sha256(json.dumps([self.repo_id, self.file, self.revision]).encode()).hexdigest()
 
     def path(self) -> Path:
-        """Where it lies on this machine, fetched if need be. Raises DataError."""
+        """Where it lies on this machine, fetched if need be. Raises MissingData."""
         try:
             return Path(hf_hub_download(self.repo_id, self.file, repo_type="dataset", revision=self.revision))
         except (HFValidationError, RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise DataError(f"the hub has no {self}, or asks for a login (`hf auth login`) to show it") from error
+            raise MissingData(f"the hub has no {self}, or asks for a login (`hf auth login`) to show it") from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise  # of the cache's disk, not of the hub
-            raise DataError(
+            raise MissingData(
                 f"{self} is not in the hub's cache and the hub is not reachable; "
                 f"where there is a network, `{self.fetch_command()}` fetches it"
             ) from error
@@ -65,83 +69,82 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of named columns, in a HubFile or in a local json, jsonl, parquet or csv file.
+    """Rows of named columns, in a HubFile or in local files (see TableFile).
 
-    columns: alternatives, of which the first that the file has in full is read.
+    columns: alternatives, of which the first that the table has in full is read.
     published: where such a file can be had, for the message of one that is absent.
+    tsv: see `formats.read`.  notes: see TableFile.
     """
 
     source: HubFile | str
     columns: Sequence[Columns]
     published: HubFile
+    tsv: Callable[[str], Content] | None = None
+    notes: list[str] = field(default_factory=list, compare=False)
 
     def fingerprint(self) -> str:
-        """SHA-256 of a local file's content or of a hub file's identity. Raises DataError."""
+        """SHA-256 of local files' content or of a hub file's identity. Raises DataError."""
         if isinstance(self.source, HubFile):
             return self.source.fingerprint()
-        with self.path().open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return self._file().fingerprint()
 
-    def path(self) -> Path:
-        """The file on this machine. Raises DataError."""
+    def paths(self) -> list[Path]:
+        """The files on this machine, fetched if need be. Raises MissingData."""
+        return self._file().paths()
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Every row in file order, as the values of the columns in the order of `columns`. Raises DataError."""
+        file = self._file()
+        rows = file.rows()
+        self.notes[:] = file.notes
+        present = list(dict.fromkeys(name for row in rows for name in row.values))
+        for columns in self.columns:
+            if columns.keys() <= set(present):
+                return [tuple(self._value(row, name, columns[name]) for name in columns) for row in rows]
+        raise DataError(f"{self.source} has the columns {', '.join(present)}; expected {self._wanted()}")
+
+    def _file(self) -> TableFile:
         if isinstance(self.source, HubFile):
-            return self.source.path()
-        path = Path(self.source).expanduser()
-        if path.is_file():
-            return path
+            return TableFile(str(self.source.path()), self.tsv)
+        file = TableFile(self.source, self.tsv)
+        try:
+            file.paths()
+        except MissingData as error:
+            raise MissingData(self._absent(str(file))) from error
+        return file
+
+    def _absent(self, path: str) -> str:
         folder = f"data/{self.published.repo_id.rpartition('/')[2]}"
-        raise DataError(
+        return (
             f"no file {path} with the columns {self._wanted()}; "
             f"`{self.published.fetch_command(folder)}` fetches {folder}/{self.published.file}"
         )
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        """Every row in file order, as the values of the columns in the order of `columns`. Raises DataError."""
-        records = self._records()
-        present = list(dict.fromkeys(name for record in records for name in record))
-        for columns in self.columns:
-            if columns.keys() <= set(present):
-                return [self._row(record, number, columns) for number, record in enumerate(records, 1)]
-        raise DataError(f"{self.source} has the columns {', '.join(present) or '(none)'}; expected {self._wanted()}")
-
-    def _records(self) -> list[dict[str, Any]]:
-        path = self.path()
-        if path.suffix not in FORMATS:
-            raise DataError(f"{path} is none of the formats {', '.join(FORMATS)}")
-        if path.stat().st_size == 0:
-            raise DataError(f"{self.source} is empty; expected the columns {self._wanted()}")
+    def _value(self, row: Row, name: str, wanted: Kind) -> Any:
+        value = row.values.get(name)
+        if isinstance(value, str | bytes):
+            value = row.text(name)
         try:
-            # Streamed: no copy in the cache of `datasets`, and no lock on it among the runs of a sweep.
-            builder = FORMATS[path.suffix]
-            return list(datasets.load_dataset(builder, data_files=str(path), split="train", streaming=True))
-        except (ValueError, TypeError, OSError, datasets.exceptions.DatasetsError) as error:
-            where = _first_broken_line(path) or str(error).partition("\n")[0]
-            raise DataError(f"{self.source} cannot be read as {FORMATS[path.suffix]}: {where}") from error
-
-    def _row(self, record: Mapping[str, Any], number: int, columns: Columns) -> tuple[Any, ...]:
-        for name, wanted in columns.items():
-            if not isinstance(record.get(name), wanted):
-                found = type(record.get(name)).__name__
-                raise DataError(f"row {number} of {self.source}: {name!r} is {found}, expected {wanted.__name__}")
-        return tuple(record[name] for name in columns)
+            return _as(value, wanted)
+        except ValueError:
+            expected = ", ".join(wanted) if isinstance(wanted, Mapping) else wanted.__name__
+            found = repr(value) if isinstance(value, str) else type(value).__name__
+            raise DataError(f"{row}: {name!r} is {found}, expected {expected}") from None
 
     def _wanted(self) -> str:
         return " or ".join(", ".join(columns) for columns in self.columns)
 
 
-def _first_broken_line(path: Path) -> str:
-    """Where a json or jsonl file stops being one; empty for other formats and for sound files."""
-    if FORMATS[path.suffix] != "json":
-        return ""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        return f"byte {error.start} is not UTF-8"
-    documents = text.split("\n") if path.suffix == ".jsonl" else [text]
-    for number, document in enumerate(documents):
-        try:
-            if document.strip():
-                json.loads(document)
-        except json.JSONDecodeError as error:
-            return f"line {number + error.lineno}: {error.msg}"
-    return ""
+def _as(value: Any, wanted: Kind) -> Any:
+    """A value of that kind; where the file has text alone, a number is read from it. Raises ValueError."""
+    if isinstance(wanted, Mapping):
+        return wanted[value] if isinstance(value, str) and value in wanted else _as(value, int)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    if wanted is float:
+        return float(value)
+    if wanted is int and isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    if not isinstance(value, wanted):
+        raise ValueError
+    return value

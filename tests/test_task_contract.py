@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import open_dict
 
-from harness import config, evaluator
+from harness import config, data_report, evaluator
 from harness.models import AUTO_CLASS
 from tasks.base import Benchmark, ClassExample, ImageExample, Task, TextExample
 from tests.conftest import ROOT
@@ -112,6 +112,26 @@ def test_training_examples_are_in_no_split_that_is_scored(composed, name):
         ids = [example.id for example in benchmark.examples(split)]
         assert len(set(ids)) == len(ids)
         assert not train & set(ids)
+
+
+def shown(example):
+    return example.prompt if isinstance(example, TextExample) else (example.text, example.pair)
+
+
+def test_scored_examples_that_are_trained_on_word_for_word_are_counted_and_told(composed, name):
+    task = make(composed, name)
+    report = data_report.of(task, splits(task), {})
+    told = "\n".join(data_report.sentences(report))
+    if task.kind == "image_classification":
+        assert report["also_trained_on"] == {}
+        return
+    trained = set(map(shown, task.examples("train")))
+    for benchmark, split in splits(task):
+        again = sum(shown(example) in trained for example in benchmark.examples(split))
+        assert report["also_trained_on"].get(f"{benchmark.name} {split}", 0) == again
+        assert (
+            f"{again:,} of the {len(benchmark.examples(split)):,} examples of {benchmark.name} {split}" in told
+        ) == (again > 0)
 
 
 def test_validation_and_test_of_a_benchmark_are_disjoint(composed, name):

@@ -283,7 +283,7 @@ def test_an_absent_file_is_named_with_columns_and_command():
     with pytest.raises(DataError) as error:
         glue("stsb", train_source="no/such.parquet").examples("train")
     assert str(error.value) == (
-        "no file no/such.parquet with the columns sentence1, sentence2, label; "
+        "no file no/such.parquet with the columns sentence1, sentence2, label or sentence1, sentence2, score; "
         "`hf download nyu-mll/glue stsb/train-00000-of-00001.parquet --repo-type dataset "
         "--revision bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c --local-dir data/glue` "
         "fetches data/glue/stsb/train-00000-of-00001.parquet"

@@ -258,23 +258,19 @@ def test_value_of_another_type_is_named_with_its_row(tmp_path):
 def test_empty_file_is_named(tmp_path):
     path = tmp_path / "train.jsonl"
     path.touch()
-    assert message(metamath(train_source=str(path)), "train") == (
-        f"{path} is empty; expected the columns type, query, response"
-    )
+    assert message(metamath(train_source=str(path)), "train") == (f"{path} has no rows")
 
 
 def test_file_without_rows_is_named(tmp_path):
     path = write_train(tmp_path)
-    assert message(metamath(train_source=path), "train") == (
-        f"{path} has the columns (none); expected type, query, response"
-    )
+    assert message(metamath(train_source=path), "train") == (f"{path} has no rows")
 
 
 def test_file_of_another_format_is_named_with_the_formats(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("1 + 1?")
     assert message(metamath(train_source=str(path)), "train") == (
-        f"{path} is none of the formats .json, .jsonl, .parquet, .csv"
+        f"{path} is none of the formats .json, .jsonl, .ndjson, .csv, .tsv, .parquet (all but the last also as .gz)"
     )
 
 
@@ -282,10 +278,10 @@ def test_file_of_another_format_is_named_with_the_formats(tmp_path):
     ("name", "content", "where"),
     [
         ("a.json", b'[{"query": "a",\n"response": "b"},\n{"query": oops}]', "json: line 3: Expecting value"),
-        ("a.jsonl", b'{"query": "a", "response": "b"}\n\n{"query": oops}\n', "json: line 3: Expecting value"),
-        ("a.jsonl", b'{"query": "\xff", "response": "b"}\n', "json: byte 11 is not UTF-8"),
+        ("a.jsonl", b'{"query": "a", "response": "b"}\n\n{"query": oops}\n', "jsonl: line 3: Expecting value"),
+        ("a.jsonl", b'{"query": "\xff", "response": "b"}\n', "jsonl: byte 11 is not UTF-8"),
         ("a.parquet", b"no parquet file", "parquet: Parquet magic bytes not found in footer"),
-        ("a.csv", b'query,response\na,"b', "csv: Error tokenizing data"),
+        ("a.csv", b'query,response\na,"b', "csv: line 2: unexpected end of data"),
     ],
 )
 def test_broken_file_is_named_with_the_place(tmp_path, name, content, where):

@@ -111,11 +111,19 @@ def test_absent_file_is_named_with_columns_and_command():
     )
 
 
-def test_row_without_a_box_is_named(tmp_path):
+def test_a_row_without_a_gold_answer_is_left_out_and_named(tmp_path):
     path = tmp_path / "test.jsonl"
-    rows = [{"problem": "a", "solution": "\\boxed{1}"}, {"problem": "b", "solution": "It is 2."}]
-    path.write_text("\n".join(map(json.dumps, rows)))
-    assert message(math(math_source=str(path))) == f"row 2 of {path} has no \\boxed answer in its solution"
+    solutions = ["\\boxed{1}", "It is 2.", "\\boxed{3}", ""]
+    path.write_text("\n".join(json.dumps({"problem": "a", "solution": solution}) for solution in solutions))
+    benchmark = math(math_source=str(path))
+    assert [(e.id, e.gold) for e in benchmark.examples("test")] == [("math-0", "1"), ("math-2", "3")]
+    assert benchmark.notes == [f"{path}: left out 2 of 4 rows with no \\boxed answer in their solution (rows 2, 4)"]
+
+
+def test_a_file_without_any_gold_answer_is_refused(tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text(json.dumps({"problem": "a", "solution": "It is 2."}))
+    assert message(math(math_source=str(path))) == f"the rows of {path} have no \\boxed answer in their solution"
 
 
 def test_token_limits_are_asked_for_both_benchmarks():

@@ -3,12 +3,12 @@
 import pytest
 
 from tasks.base import DataError
-from tasks.own_files import RowFile
+from tasks.tables import TableFile
 
 
 def row(tmp_path, line: str):
     (tmp_path / "own.jsonl").write_text(line + "\n", encoding="utf-8")
-    (found,) = RowFile(str(tmp_path / "own.jsonl")).rows()
+    (found,) = TableFile(str(tmp_path / "own.jsonl")).rows()
     return found
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from harness import config
 from harness.settings import SettingError
-from tasks import own_text
+from tasks import metrics, own_text
 from tasks.base import Benchmark, ClassExample, DataError, ItemScore, Task, TextExample
 from tests.conftest import ROOT
 
@@ -100,7 +100,8 @@ def test_a_gold_that_a_scorer_cannot_read_names_its_row():
 
 def test_an_unknown_scorer_is_refused_with_the_choices():
     with pytest.raises(
-        SettingError, match=r"scorers are one or more of exact, gsm8k_strict, gsm8k_legacy, not \['bleu'\]"
+        SettingError,
+        match=r"scorers are one or more of exact, gsm8k_strict, gsm8k_legacy, math_strict, math_legacy, not \['bleu'\]",
     ):
         generation(scorers=["bleu"])
 
@@ -151,8 +152,8 @@ def test_regression_gives_numbers_and_the_correlations_of_scipy():
 
 
 def test_a_constant_prediction_has_no_correlation():
-    assert own_text.pearson([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0.0
-    assert own_text.spearman([1.0], [2.0]) == 0.0
+    assert metrics.pearson([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0.0
+    assert metrics.spearman([1.0], [2.0]) == 0.0
 
 
 @pytest.mark.parametrize("value", ["many", "nan", "inf"])
@@ -254,19 +255,23 @@ def test_a_column_that_is_not_there_lists_those_that_are():
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("rows.txt", "x", "rows.txt is none of the formats .json, .jsonl, .csv, .tsv, .parquet"),
-        ("rows.json", "", "rows.json cannot be read as json: Expecting value"),
+        (
+            "rows.txt",
+            "x",
+            "rows.txt is none of the formats .json, .jsonl, .ndjson, .csv, .tsv, .parquet (all but",
+        ),
+        ("rows.json", "", "rows.json cannot be read as json: line 1: Expecting value"),
         ("rows.json", "[]", "rows.json has no rows"),
         ("rows.json", '{"text": "a"}', "expected a list of objects"),
         ("rows.jsonl", "", "rows.jsonl has no rows"),
         ("rows.jsonl", '{"text": "a"}\n{"text"', "rows.jsonl cannot be read as jsonl: line 2: Expecting ':' delimiter"),
-        ("rows.jsonl", '{"text": "a"}\n3', "row 2 is no object of columns"),
+        ("rows.jsonl", '{"text": "a"}\n3', "line 2 is no object of columns"),
         ("rows.csv", "", "rows.csv has no rows"),
         ("rows.csv", "text,label\n", "rows.csv has no rows"),
-        ("rows.csv", "text,label\na\n", "row 1 has more or fewer fields than the header"),
-        ("rows.csv", "text,label\na,b,c\n", "row 1 has more or fewer fields than the header"),
-        ("rows.csv", 'text,label\n"a" b,c\n', "rows.csv cannot be read as csv: ',' expected"),
-        ("rows.csv", b"text,label\n\xff,b\n", "rows.csv cannot be read as csv: 'utf-8' codec"),
+        ("rows.csv", "text,label\na\n", "line 2 has 1 field, the header 2"),
+        ("rows.csv", "text,label\na,b,c\n", "line 2 has 3 fields, the header 2"),
+        ("rows.csv", 'text,label\n"a" b,c\n', "rows.csv cannot be read as csv: line 2: ',' expected"),
+        ("rows.csv", b"text,label\n\xff,b\n", "rows.csv cannot be read as csv: byte 11 is not UTF-8; save it as UTF-8"),
         ("rows.parquet", "PAR1", "rows.parquet cannot be read as parquet"),
         ("rows.jsonl", '{"text": "a", "label": null}', "row 1 of .*rows.jsonl: 'label' is null, expected a text"),
         ("rows.csv", "text,label\na,\n", "row 1 of .*rows.csv: 'label' is empty"),

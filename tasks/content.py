@@ -1,0 +1,38 @@
+"""What reading a file gives: rows, and what there is to tell of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+_NUMBERS_TOLD = 5
+
+
+@dataclass
+class Content:
+    """The rows of one file, and what there is to tell of how it was read: lines that are no rows, and the like."""
+
+    rows: list[Record]
+    notes: list[str] = field(default_factory=list)
+
+
+def several(numbers: Sequence[int]) -> str:
+    """The first of them, and how many more there are."""
+    said = ", ".join(map(str, numbers[:_NUMBERS_TOLD]))
+    return said if len(numbers) <= _NUMBERS_TOLD else f"{said} and {len(numbers) - _NUMBERS_TOLD} more"
+
+
+class DoubledName(ValueError):
+    """Two columns of one name."""
+
+
+def refuse_doubled(names: Iterable[str]) -> None:
+    """A name may be empty more than once: no setting can name such a column."""
+    doubled = next((name for name, times in Counter(names).items() if times > 1 and name), None)
+    if doubled is not None:
+        raise DoubledName(f"there are two columns named {doubled!r}; give each a name of its own")
+
+
+def blank_lines(lines: int) -> list[str]:
+    return [f"{lines} blank line{'s are' if lines > 1 else ' is'} no row"] if lines else []

@@ -1,0 +1,165 @@
+"""Text classification and regression on files of one's own."""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from tasks.metrics import pearson, spearman
+from tasks.own_rows import OwnText
+from tasks.scoring import exact_class
+from tasks.tables import Row, text_of
+
+FEWEST_ROWS = 10  # of which it can be said that they have too many classes
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
+_TRUTH = {"false": "0", "true": "1"}
+
+
+class OwnClassification(OwnText):
+    """Text, or a pair of texts, to a class or, with `regression`, to a number.
+
+    text, pair: columns; pair may be None.  label: the column of the class (any text or whole number) or of the number.
+    class_names: the classes, in their order. None: those of the training table, whole numbers in their order and others
+        in that of the alphabet; refused where they look like an accident (see `refuse_accidents`).
+    """
+
+    kind: ClassVar[str] = "text_classification"
+
+    def __init__(
+        self,
+        *,
+        text: str,
+        pair: str | None,
+        label: str,
+        regression: bool,
+        name: str,
+        class_names: Sequence[Any] | None = None,
+        **files: Any,
+    ) -> None:
+        super().__init__(name=name, **files)
+        self.regression = regression
+        self.metric = "pearson" if regression else "accuracy"
+        self.scorers: Mapping[str, Scorer | CorpusScorer] = (
+            {"pearson": CorpusScorer(pearson), "spearman": CorpusScorer(spearman)}
+            if regression
+            else {"accuracy": exact_class}
+        )
+        self._text, self._pair, self._label = text, pair, label
+        self._class_names = None if class_names is None else _given(class_names, regression)
+
+    def _facts(self) -> list[Any]:
+        facts = [self._text, self._pair, self._label, self.regression]
+        return facts if self._class_names is None else [*facts, {"class_names": self._class_names}]
+
+    @property
+    def num_classes(self) -> int:
+        """1 is regression. Raises DataError where all labels are one, of which nothing can be learnt or scored."""
+        return 1 if self.regression and len(self.classes) > 1 else len(self.classes)
+
+    @cached_property
+    def classes(self) -> dict[str, int]:
+        """Class to index. Raises DataError where there are fewer than two, or what look like none."""
+        if self._class_names is not None:
+            return {label: index for index, label in enumerate(self._class_names)}
+        file = self._files["train"]
+        found = Counter(row.filled(self._label) for row in file.rows())
+        if len(found) < 2:
+            kind = "value" if self.regression else "class"
+            raise DataError(f"{file} has one {kind} in {self._label!r}, {set(found)}; two or more are needed")
+        if not self.regression:
+            refuse_accidents(found, f"{file}: {self._label!r}")
+        return {label: index for index, label in enumerate(_in_order(found))}
+
+    def examples(self, split: SplitName) -> list[ClassExample]:
+        value = self._value if self.regression else self._class
+        return [
+            ClassExample(id, row.text(self._text), row.text(self._pair) if self._pair else None, value(row))
+            for id, row in self._kept(split)
+        ]
+
+    def _class(self, row: Row) -> int:
+        label = row.filled(self._label)
+        if label not in self.classes:
+            whose = "the training file's" if self._class_names is None else "task.source.class_names"
+            raise DataError(f"{row}: class {label!r} is none of {whose}: {', '.join(self.classes)}")
+        return self.classes[label]
+
+    def _value(self, row: Row) -> float:
+        text = row.filled(self._label)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{row}: {self._label!r} is {text!r}, expected a number")
+        return value
+
+
+def refuse_accidents(found: Mapping[str, int], where: str) -> None:
+    """Raise DataError where classes, by their number of rows, are one that is written in several ways, are the mark of
+    a row without label, or are about as many as rows.
+    """
+    written: dict[str, list[str]] = {}
+    for label in found:
+        written.setdefault(_meant(label), []).append(label)
+    for labels in written.values():
+        if len(labels) > 1:
+            raise DataError(
+                f"{where} has what may be one class in several ways, {_counted(labels, found)}; write it in one way, "
+                "or name the classes: task.source.class_names=[...]"
+            )
+    for label in found:
+        if _marks_no_label(label.strip().casefold(), set(found) - {label}):
+            raise DataError(
+                f"{where} is {_counted([label], found)}, which marks rows without a label; leave them out of the file, "
+                f"or name all classes: task.source.class_names=[{', '.join(_in_order(found))}]"
+            )
+    rows = sum(found.values())
+    if rows >= FEWEST_ROWS and 2 * len(found) > rows:
+        raise DataError(
+            f"{where} has {len(found):,} classes in {rows:,} rows, as a number or an id would; "
+            "task.source.regression=true predicts a number, task.source.label=COLUMN names another column"
+        )
+
+
+def _marks_no_label(label: str, others: set[str]) -> bool:
+    """Whether it is pandas' nan, SNLI's -, or GLUE's -1 among classes that are counted from 0."""
+    if label in ("nan", "-"):
+        return label == "nan" or "+" not in others
+    if not _NUMBER.fullmatch(label) or float(label) != -1:
+        return False
+    numbers = [float(other) for other in others if _NUMBER.fullmatch(other.strip())]
+    return len(numbers) < len(others) or (0 in numbers and min(numbers) >= 0)
+
+
+def _meant(label: str) -> str:
+    """What a label is but for case, blanks, form of a letter, and the way in which a number or a truth is written."""
+    plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    plain = _TRUTH.get(plain, plain)
+    return repr(float(plain)) if _NUMBER.fullmatch(plain) else plain
+
+
+def _counted(labels: Sequence[str], found: Mapping[str, int]) -> str:
+    return ", ".join(f"{label!r} ({found[label]:,} row{'s' * (found[label] > 1)})" for label in labels)
+
+
+def _given(class_names: Sequence[Any], regression: bool) -> list[str]:
+    names = [] if isinstance(class_names, str) else [text_of(name) for name in class_names]
+    if regression or len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            "class_names are two or more classes, each once, as [no, yes], and null with regression, "
+            f"not {class_names!r}"
+        )
+    return names
+
+
+def _in_order(labels: Iterable[str]) -> list[str]:
+    try:
+        return sorted(labels, key=lambda label: (int(label), label))
+    except ValueError:
+        return sorted(labels)
