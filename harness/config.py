@@ -29,7 +29,7 @@ COSMETIC = (
 
 # Options that came after the first records, by the value at which a run is what it was without them. Left out of the
 # key at that value, so that a new option takes no finished run out of sight.
-NEUTRAL: Mapping[str, Any] = {}
+NEUTRAL: Mapping[str, Any] = {"task.source.background": "white"}
 
 
 def _targets(letters: str, *, _root_: DictConfig) -> str:

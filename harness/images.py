@@ -14,10 +14,8 @@ from transformers import PreTrainedModel
 
 from harness import models
 from harness.progress import bar
-from tasks.base import Benchmark, DataError, ImageExample, Task
-
-# What Pillow raises for a file that is no image, is cut off, or unpacks to more pixels than it permits.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+from tasks import pictures
+from tasks.base import Benchmark, ImageExample, Task
 
 
 class ImageClassification:
@@ -44,14 +42,16 @@ class ImageClassification:
         """(C, S, S), normalised. Raises DataError where the image cannot be read."""
         settings = self.cfg.model.image
         try:
-            picture = opened(example).convert("RGB" if settings.channels == 3 else "L")
-        except UNREADABLE as error:
-            raise DataError(
-                f"the image of example {example.id} cannot be read ({error}); replace or remove it"
-            ) from error
+            picture = opened(example)
+            if picture.mode != "F":
+                picture = picture.convert("RGB" if settings.channels == 3 else "L")
+        except pictures.UNREADABLE as error:
+            raise pictures.unreadable(example.id, error) from error
+        white = 1 if picture.mode == "F" else 255
         picture = picture.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
-        values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
-        values = values.reshape(settings.size, settings.size, settings.channels).permute(2, 0, 1)
+        values = torch.from_numpy(np.array(picture, dtype=np.float32)) / white
+        values = values.reshape(settings.size, settings.size, -1).permute(2, 0, 1)  # (1 or C, S, S)
+        values = values.expand(settings.channels, -1, -1)
         return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
 
     @staticmethod
@@ -90,8 +90,8 @@ class ImageClassification:
 
 
 def opened(example: ImageExample) -> Image.Image:
-    image = example.image() if callable(example.image) else example.image
-    return image if isinstance(image, Image.Image) else Image.fromarray(image)
+    """The plain image, see tasks/pictures.py."""
+    return pictures.plain(example.image() if callable(example.image) else example.image)
 
 
 def _per_channel(value: float | Sequence[float]) -> torch.Tensor:

@@ -44,9 +44,11 @@ class ClassExample:
 
 @dataclass(frozen=True)
 class ImageExample:
-    """One image, as a PIL image or a uint8 array of shape (height, width) or (height, width, 3), and its class.
+    """One image and its class.
 
-    `image` may also be a function without arguments that returns one: opened when it is needed, not before.
+    `image`: a PIL image, or an array of shape (height, width), grey, or (height, width, channels), grey or RGB, perhaps
+    with alpha. White is 255 in uint8, 65535 in uint16, True, and 1 in floats; see tasks/pictures.py. It may also be a
+    function without arguments that returns one: opened when it is needed, not before.
     """
 
     id: str
@@ -137,6 +139,7 @@ class OwnBenchmark:
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy
+#   of any task              told() -> list[str]           sentences on what was read, left out and doubled
 #   of an image task         num_classes: int
 #   of a text classification task
 #                            num_classes: int               1 is regression

@@ -15,12 +15,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
-import datasets
 import pyarrow
 from PIL import Image
 from pyarrow import parquet
 
 from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.pictures import opened
 from tasks.scoring import exact_class
 from tasks.sources import HubFile
 
@@ -123,7 +123,7 @@ class FewShotImages(OwnBenchmark):
             row: self._tables[source].encoded(row) for row in sorted(row for rows in labels.values() for row in rows)
         }
         return {
-            split: [ImageExample(f"{source}-{row}", partial(decoded, encoded[row]), rows[row]) for row in sorted(rows)]
+            split: [ImageExample(f"{source}-{row}", partial(opened, encoded[row]), rows[row]) for row in sorted(rows)]
             for split, rows in labels.items()
         }
 
@@ -179,7 +179,7 @@ class ImageTable:
 
     def image(self, row: int) -> Image.Image:
         """Raises DataError where the row holds no image, and Pillow's error where the image is broken."""
-        return decoded(self.encoded(row))
+        return opened(self.encoded(row))
 
     def encoded(self, row: int) -> bytes:
         """The image of a row as it is stored. Raises DataError."""
@@ -238,11 +238,6 @@ class ImageTable:
 
     def _wanted(self) -> str:
         return f"{self.image_column} (an image, {{bytes, path}}) and {self.label_column} (its class, an integer)"
-
-
-def decoded(encoded: bytes) -> Image.Image:
-    """As `datasets` decodes it, with the rotation that a camera noted."""
-    return datasets.Image().decode_example({"bytes": encoded, "path": None})
 
 
 def _holds_images(type_: pyarrow.DataType) -> bool:
