@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from harness import architectures, pretrained, roles, timm_vit, weights
+from harness import architectures, distributed, preprocessing, pretrained, roles, timm_vit, weights
 from harness.pretrained import ModelError
 
 # What a family is for: the class that transformers builds, by the task's kind.
@@ -96,10 +96,16 @@ def _absent(cfg: DictConfig, config: PretrainedConfig, architecture: type[PreTra
 def _complete_image(cfg: DictConfig, config: PretrainedConfig) -> None:
     wanted = [key for key, value in cfg.get("image", {}).items() if value == AUTO]
     if wanted:
-        preprocessor = pretrained.preprocessor(cfg) if {"mean", "std"} & set(wanted) else {}
-        found = architectures.image(config, preprocessor)
+        preprocessor = pretrained.preprocessor(cfg) if set(wanted) != {"channels"} else {}
+        found = preprocessing.image(config, preprocessor)
         for key in wanted:
             cfg.image[key] = found[key]
+        if said := preprocessing.differences(preprocessor):
+            size = f"{cfg.image.size} x {cfg.image.size}"
+            distributed.say(
+                f"model {cfg.name}: the checkpoint's own preprocessor {', '.join(said)}; here, with every method, images "
+                f"are resized bilinearly to {size}"
+            )
 
 
 def build(cfg: DictConfig, num_labels: int | None = None, device: str = "meta") -> nn.Module:
