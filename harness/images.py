@@ -24,9 +24,13 @@ class ImageClassification:
     def __init__(self, cfg: DictConfig, task: Task):
         self.cfg, self.task = cfg, task
         self.num_labels = task.num_classes
+        self.class_names = tuple(getattr(task, "class_names", ()))
 
     def load_model(self) -> PreTrainedModel:
-        return models.load(self.cfg.model, self.task.kind, self.num_labels)
+        model = models.load(self.cfg.model, self.task.kind, self.num_labels)
+        model.config.problem_type = "single_label_classification"
+        models.name_classes(model, self.class_names, self.num_labels)
+        return model
 
     def rows(self, examples: Sequence[ImageExample]) -> list[dict[str, Any]]:
         """Nothing is opened here: a data set need not fit into memory."""
@@ -59,7 +63,6 @@ class ImageClassification:
         """Images in a batch."""
         return torch.tensor(len(batch["labels"]))
 
-    @torch.inference_mode()
     def predict(
         self,
         model: torch.nn.Module,
@@ -69,16 +72,23 @@ class ImageClassification:
         label: str,
     ) -> tuple[list[int], int]:
         """The most likely class of each image; the second value, generated tokens, is 0."""
+        return self.predictions_of(self.logits(model, examples, batch_size, label)), 0
+
+    @torch.inference_mode()
+    def logits(
+        self, model: torch.nn.Module, examples: Sequence[ImageExample], batch_size: int, label: str
+    ) -> np.ndarray:
+        """(examples, K), float32."""
         device = next(model.parameters()).device
-        classes: list[int] = []
+        found = []
         model.eval()
         with bar(len(examples), f"classifying {label}") as progress:
             for start in range(0, len(examples), batch_size):
                 batch = self.collate(self.rows(examples[start : start + batch_size]))
                 logits = model(pixel_values=batch["pixel_values"].to(device)).logits  # (B, K)
-                classes += self.predictions_of(logits.float().cpu().numpy())
+                found.append(logits.float().cpu().numpy())
                 progress.update(len(batch["labels"]))
-        return classes, 0
+        return np.concatenate(found)
 
     @staticmethod
     def predictions_of(logits: np.ndarray) -> list[int]:

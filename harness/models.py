@@ -1,5 +1,6 @@
 """Base models: from a checkpoint, or from the architecture in the yaml without any weights (on the meta device)."""
 
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -103,8 +104,8 @@ def _complete_image(cfg: DictConfig, config: PretrainedConfig) -> None:
         if said := preprocessing.differences(preprocessor):
             size = f"{cfg.image.size} x {cfg.image.size}"
             distributed.say(
-                f"model {cfg.name}: the checkpoint's own preprocessor {', '.join(said)}; here, with every method, images "
-                f"are resized bilinearly to {size}"
+                f"model {cfg.name}: the checkpoint's own preprocessor {', '.join(said)}; here, with every method, "
+                f"images are resized bilinearly to {size}"
             )
 
 
@@ -167,6 +168,13 @@ def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module
     roles.check(model, cfg.roles, cfg.blocks, cfg.name)
     model.name_or_path = model.config._name_or_path = cfg.checkpoint  # no path of this machine in an adapter file
     return model
+
+
+def name_classes(model: nn.Module, names: Sequence[str], num_labels: int) -> None:
+    """In the model's configuration; LABEL_0, ... without names, since a checkpoint brings those of its own task."""
+    names = names or [f"LABEL_{index}" for index in range(num_labels)]
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: index for index, name in enumerate(names)}
 
 
 def _other_model(cfg: DictConfig, lacking: list[str], hint: str) -> ModelError:

@@ -139,9 +139,11 @@ class OwnBenchmark:
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy
-#   of any task              told() -> list[str]           sentences on what was read, left out and doubled
+#   of any task              notes: list[str]              sentences on what was left out or doubled when it was read
 #   of an image task         num_classes: int
+#                            class_names: tuple[str, ...]   names of the classes by index; empty: they have none
 #   of a text classification task
 #                            num_classes: int               1 is regression
+#                            class_names: tuple[str, ...]   as of an image task; empty for regression
 #                            watched: str                   a split of the first benchmark that is scored at the end of
 #                                                           every epoch besides validation; it selects nothing

@@ -64,6 +64,17 @@ SUBSETS = {
 }
 
 
+CLASS_NAMES: Mapping[str, tuple[str, ...]] = {  # by index, as the hub has them
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"),
+    "mnli": ("entailment", "neutral", "contradiction"),
+    "qnli": ("entailment", "not_entailment"),
+    "rte": ("entailment", "not_entailment"),
+}
+
+
 @runtime_checkable
 class Rows(Protocol):
     """Where rows come from: a Table, or a generator of rows with the same columns."""
@@ -115,6 +126,7 @@ class Glue:
         self.name = name or f"glue_{subset}"
         self.subset = SUBSETS[subset]
         self.num_classes = self.subset.num_classes
+        self.class_names = CLASS_NAMES.get(subset, ())
         self.limit = limit
         if mismatched_source is not None and "_mm" not in self.subset.dev:
             raise ValueError(f"GLUE's {subset} has one dev set: mismatched_source is null, not {mismatched_source}")

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import random
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,7 +21,6 @@ from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.class_folders import Classes
 from tasks.scoring import exact_class
 
-MANY = 20  # classes whose counts are not told one by one
 OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # formats of which one file may hold several pictures of equal rank
 
 
@@ -104,14 +102,11 @@ class ImageFolder(OwnBenchmark):
             facts.append({"made plain": changed})
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def told(self) -> list[str]:
-        """What was read, class by class, and what was left out, doubled or changed."""
-        return [
-            self._counts(),
-            *class_folders.left_out(self.root, set(self._paths())),
-            *self._doubled(),
-            *self._read_otherwise(),
-        ]
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was left out, is doubled, or is not as it is in its file."""
+        left_out = class_folders.left_out(self.root, set(self._paths()))
+        return [*left_out, *self._doubled(), *self._read_otherwise()]
 
     def examples(self, split: SplitName) -> Sequence[ImageExample]:
         return self._splits[split]
@@ -139,16 +134,6 @@ class ImageFolder(OwnBenchmark):
         except pictures.UNREADABLE as error:
             raise pictures.unreadable(self._name(path), error) from error
         return Content(hashlib.sha256(content).hexdigest(), plain, several)
-
-    def _counts(self) -> str:
-        counts = [Counter(example.label for example in self._splits[split]) for split in self._splits]
-        rows = ", ".join(
-            f"{name} {' + '.join(str(count[label]) for count in counts)}" for label, name in enumerate(self.classes)
-        )
-        if len(self.classes) > MANY:
-            rows = f"{min(counts[0].values())} to {max(counts[0].values())} training images in each"
-        totals = " + ".join(str(count.total()) for count in counts)
-        return f"{self.root}: {totals} images ({' + '.join(self._splits)}) in {len(self.classes)} classes: {rows}"
 
     def _doubled(self) -> Iterator[str]:
         """Sentences on images that are, byte for byte, in two splits, or in two classes of the training images."""

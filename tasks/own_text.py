@@ -233,6 +233,10 @@ class OwnClassification(OwnText):
         """1 is regression. Raises DataError where all labels are one, of which nothing can be learnt or scored."""
         return 1 if self.regression and len(self.classes) > 1 else len(self.classes)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return () if self.regression else tuple(self.classes)
+
     @cached_property
     def classes(self) -> dict[str, int]:
         """Class to index. Raises DataError where there are fewer than two."""

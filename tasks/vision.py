@@ -83,6 +83,12 @@ class FewShotImages(OwnBenchmark):
             if names
         }
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As the training files name them; none where they do not."""
+        names = self._tables["train"].class_names()
+        return names if len(names) == self.num_classes else ()
+
     def fingerprint(self) -> str:
         facts = [
             {split: table.fingerprint() for split, table in self._tables.items()},
@@ -176,6 +182,12 @@ class ImageTable:
                     )
             labels += column
         return labels
+
+    def class_names(self) -> tuple[str, ...]:
+        """Those that `datasets` keeps in the schema of the first file."""
+        stored = (self._files[0].schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        features = json.loads(stored).get("info", {}).get("features", {})
+        return tuple(features.get(self.label_column, {}).get("names") or ())
 
     def image(self, row: int) -> Image.Image:
         """Raises DataError where the row holds no image, and Pillow's error where the image is broken."""

@@ -25,7 +25,7 @@ VIT = {"image_processor_type": "ViTImageProcessor", "size": {"height": 12, "widt
 
 @pytest.fixture
 def auto(tmp_path, composed):
-    """auto(preprocessor) -> the configuration of `model=vision` for a checkpoint of 28 pixels with that preprocessor."""
+    """auto(preprocessor) -> the configuration of `model=vision` for a checkpoint of 28 pixels with it."""
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
     def completed(preprocessor, *overrides):
@@ -71,8 +71,15 @@ def test_a_preprocessor_that_makes_no_square_is_refused(auto):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"do_rescale": False}, {"rescale_factor": 1 / 127.5}, {"do_normalize": False}, IMAGENET, IMAGENET | {"do_rescale": False}],
-)  # fmt: skip
+    [
+        {},
+        {"do_rescale": False},
+        {"rescale_factor": 1 / 127.5},
+        {"do_normalize": False},
+        IMAGENET,
+        IMAGENET | {"do_rescale": False},
+    ],
+)
 def test_pixels_are_those_of_the_checkpoints_processor(auto, tmp_path, changes):
     cfg = auto(VIT | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | changes)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8))
@@ -91,8 +98,8 @@ def test_an_offset_after_rescaling_is_in_the_mean(auto):
 def test_what_the_preprocessor_does_otherwise_is_told(auto, capsys):
     auto(DINO)
     assert capsys.readouterr().out == (
-        "model vision: the checkpoint's own preprocessor resizes with bicubic filters, keeps the ratio of the sides and "
-        "cuts a square out of the middle; here, with every method, images are resized bilinearly to 14 x 14\n"
+        "model vision: the checkpoint's own preprocessor resizes with bicubic filters, keeps the ratio of the sides "
+        "and cuts a square out of the middle; here, with every method, images are resized bilinearly to 14 x 14\n"
     )
     assert differences(VIT | {"do_flip_channel_order": True}) == ["puts blue first"]
     assert differences(VIT) == differences({}) == []

@@ -79,19 +79,13 @@ def test_images_of_every_usual_suffix_are_read(tmp_path, suffix):
     assert folder(tmp_path).examples("test")[0].image().size == (6, 4)
 
 
-def test_counts_of_each_class_and_split_are_told(divided):
-    assert folder(divided).told() == [
-        f"{divided}: 7 + 2 + 7 images (train + validation + test) in 2 classes: cat 3 + 1 + 3, dog 4 + 1 + 4"
-    ]
-
-
 def test_what_is_left_out_is_told(divided):
     for name in ("notes.txt", "a.heic", "b.heic", "LICENSE"):
         (divided / "train/cat" / name).write_text("no image")
     (divided / "train/cat/.hidden.png").write_text("no image")
     write(divided / "train/cat/more", 2)
     write(divided / "unsorted", 1)
-    assert folder(divided).told()[1:] == [
+    assert folder(divided).notes == [
         "left out: 4 files that are no images by their names (.heic 2, no suffix 1, .txt 1)",
         "left out: 3 images that are not directly in the folder of a class (train/cat/more/00.png, ...)",
     ]
@@ -101,7 +95,7 @@ def test_test_images_that_are_training_images_are_told(divided):
     train = [example.id for example in folder(divided).examples("train")]
     for name in train[:2]:
         (divided / "test/dog" / f"copy-{name.replace('/', '-')}").write_bytes((divided / name).read_bytes())
-    said = folder(divided).told()[1:]
+    said = folder(divided).notes
     assert len(said) == 1 and said[0].startswith("2 of 9 test images are training images too (test/dog/copy-train-cat-")
 
 
@@ -111,7 +105,7 @@ def test_an_image_in_the_folders_of_two_classes_is_told(tmp_path):
             write(tmp_path / "divided" / part / name, 3, shade=100 if name == "cat" else 200)
             write(tmp_path / "divided" / "val" / name, 1, shade=50)
     (tmp_path / "divided/train/dog/copy.png").write_bytes((tmp_path / "divided/train/cat/00.png").read_bytes())
-    assert "1 training images are in the folders of several classes" in folder(tmp_path / "divided").told()
+    assert "1 training images are in the folders of several classes" in folder(tmp_path / "divided").notes
 
 
 def test_images_that_are_scaled_or_laid_over_the_background_are_counted(divided):
@@ -119,15 +113,7 @@ def test_images_that_are_scaled_or_laid_over_the_background_are_counted(divided)
         Image.new("RGBA", (6, 4), (9, 9, 9, alpha)).save(divided / f"train/cat/{name}.png")
     frames = [Image.new("L", (6, 4), shade) for shade in (0, 200)]
     frames[0].save(divided / "train/cat/z.gif", save_all=True, append_images=frames[1:])
-    assert folder(divided, background="black").told()[1:] == [
+    assert folder(divided, background="black").notes == [
         "2 images of more than 8 bits or with transparent parts: scaled by their white, and laid over black",
         "of files with several pictures the first is taken: 1",
-    ]
-
-
-def test_many_classes_are_told_in_one_line(tmp_path):
-    for number in range(21):
-        write(tmp_path / f"class{number:02}", 3 + number % 2, shade=number)
-    assert folder(tmp_path).told() == [
-        f"{tmp_path}: 31 + 21 + 21 images (train + validation + test) in 21 classes: 1 to 2 training images in each"
     ]
