@@ -139,6 +139,8 @@ class OwnBenchmark:
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy
+#   of a task of texts       questions(rows) -> examples   those that rows of a file (tasks/own_files.py) ask, with the
+#                                                          columns that it trains on, and no answer; see harness/predict
 #   of any task              notes: list[str]              sentences on what was left out or doubled when it was read
 #   of an image task         num_classes: int
 #                            class_names: tuple[str, ...]   names of the classes by index; empty: they have none

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tasks import metrics
 from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from tasks.own_files import Row
 from tasks.scoring import exact_class
 from tasks.sources import HubFile, Table
 
@@ -145,6 +146,11 @@ class Glue:
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
         return _sha256([self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit])
+
+    def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
+        """With the columns of texts that the hub's files have."""
+        first, *second = self.subset.texts
+        return [ClassExample(str(row), row.text(first), row.text(second[0]) if second else None, 0) for row in rows]
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
         return self._train.examples[: self.limit] if split == "train" else self.benchmarks[self.name].examples(split)

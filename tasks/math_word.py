@@ -16,6 +16,7 @@ from typing import ClassVar
 from tasks import prompts
 from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
+from tasks.own_files import Row
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.sources import HubFile, Table
 
@@ -98,6 +99,11 @@ class MetaMath:
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return self._splits[split]
+
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        """The column is `question`, as in the hub's GSM-8K."""
+        prompts_of = [prompts.alpaca(row.text("question")) + self.eval_suffix for row in rows]
+        return [TextExample(str(row), asked, asked, "", "") for row, asked in zip(rows, prompts_of, strict=True)]
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[TextExample]]:

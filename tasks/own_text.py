@@ -159,8 +159,15 @@ class OwnGeneration(OwnText):
     def examples(self, split: SplitName) -> list[TextExample]:
         return [self._example(id, row) for id, row in self._rows[split]]
 
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        prompts = map(self._prompt, rows)
+        return [TextExample(str(row), prompt, prompt, "", "") for row, prompt in zip(rows, prompts, strict=True)]
+
+    def _prompt(self, row: Row) -> str:
+        return "".join(part if column is None else part + row.text(column) for part, column in self._template)
+
     def _example(self, id: str, row: Row) -> TextExample:
-        prompt = "".join(part if column is None else part + row.text(column) for part, column in self._template)
+        prompt = self._prompt(row)
         gold = row.filled(self._gold)
         for name, scorer in self.scorers.items():
             try:
@@ -250,10 +257,13 @@ class OwnClassification(OwnText):
 
     def examples(self, split: SplitName) -> list[ClassExample]:
         value = self._value if self.regression else self._class
-        return [
-            ClassExample(id, row.text(self._text), row.text(self._pair) if self._pair else None, value(row))
-            for id, row in self._rows[split]
-        ]
+        return [ClassExample(id, *self._texts(row), value(row)) for id, row in self._rows[split]]
+
+    def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
+        return [ClassExample(str(row), *self._texts(row), 0) for row in rows]
+
+    def _texts(self, row: Row) -> tuple[str, str | None]:
+        return row.text(self._text), row.text(self._pair) if self._pair else None
 
     def _class(self, row: Row) -> int:
         label = row.filled(self._label)
