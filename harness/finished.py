@@ -1,6 +1,6 @@
 """A run that is done, opened again: its model, and the way in which it read and answered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,16 @@ class Finished:
     def class_names(self) -> list[str]:
         return list(getattr(self.modality, "class_names", ()))
 
+    @property
+    def head(self) -> list[str]:
+        """Modules that are new with the task."""
+        return adapt.head_modules(self.cfg.model.head) if self.modality.num_labels else []
+
+    def load_base(self) -> torch.nn.Module:
+        """The base model anew. A model of text is not asked whether its training examples have targets."""
+        generates = self.modality.num_labels is None
+        return models.load(self.cfg.model, self.task.kind) if generates else self.modality.load_model()
+
 
 class KnownClasses:
     """A task with the number and the names of its classes, for which it would read its training data."""
@@ -61,11 +71,10 @@ def opened(path: Path, device: torch.device, dtype: str | None = None) -> Finish
     task = _with_classes(config.instantiate(cfg.task.source), found, stored.adapter)
     set_seed(cfg.seed)  # what is drawn when the adapter is built, as it was drawn for the training
     modality = modalities.choose(cfg, task)
-    base = models.load(cfg.model, task.kind, modality.num_labels)
-    head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
-    model = adapt.adapt(base, config.instantiate(cfg.method.adapter), head).model
+    opened = Finished(path, found, cfg, task, modality, torch.nn.Module())
+    model = adapt.adapt(opened.load_base(), config.instantiate(cfg.method.adapter), opened.head).model
     trained.load(model, stored.adapter)
-    return Finished(path, found, cfg, task, modality, model.to(device).eval())
+    return replace(opened, model=model.to(device).eval())
 
 
 def _record(path: Path) -> Record:

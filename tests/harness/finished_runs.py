@@ -73,14 +73,14 @@ class Finished:
             write_bert(self.folder / "bert")
         return done(
             self.folder, "task=classification", f"task.source.train={self.csv}", "model=encoder",
-            f"model.checkpoint={self.folder}/bert", "train.max_steps=4", "train.micro_batch_size=8",
+            f"model.checkpoint={self.folder}/bert", "train.max_steps=20", "train.lr=0.03", "train.head_lr=0.03",
             "evaluate.batch_size=4", *method,
         )  # fmt: skip
 
     def _images(self, *overrides: str) -> Path:
         return done(
             self.folder, "task=image_folder", f"task.source.root={DATA}/vision/folder", "model=micro_vit",
-            "train.max_steps=2", *overrides,
+            "train.max_steps=20", *overrides,
         )  # fmt: skip
 
     def _questions(self) -> Path:
