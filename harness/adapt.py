@@ -23,6 +23,7 @@ class Adapted:
     trained_tensors: dict[str, list[int]]  # first tensor of each kind: what is really trained, whatever was asked for
     warnings: list[str] = field(default_factory=list)
     decomposition_seconds: float = 0.0
+    classes: list[str] = field(default_factory=list)  # their names by index, of a task that names them
 
 
 def head_modules(head: str | Sequence[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a model's yaml states, found in the checkpoint's configuration: role letters, blocks, head, image size.
+"""What a model's yaml states, found in the checkpoint's configuration: role letters, blocks, head.
 
 Letters: Q K V O G U D as in the paper; A is a matrix that holds Q, K and V together, F one that holds G and U.
 """
@@ -6,10 +6,8 @@ Letters: Q K V O G U D as in the paper; A is a matrix that holds Q, K and V toge
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from torch import nn
-from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from harness.roles import RoleError, generic, linear_layers, path_pattern
@@ -30,8 +28,6 @@ NAMES = {
     "F": ("gate_up_proj", "mlp.Wi"),
 }  # fmt: skip
 ORDER = "QKVAOUDGF"
-
-UNSTATED = 0.5  # mean and standard deviation where a checkpoint has no preprocessor_config.json: [0, 1] to [-1, 1]
 
 _LETTERS = {ending: letter for letter, endings in NAMES.items() for ending in endings}
 
@@ -110,31 +106,6 @@ def find_head(build: Callable[[int], nn.Module], model_name: str, absent: Collec
 def _is_new(tensors: Sequence[str], absent: Collection[str]) -> bool:
     has_blocks = any(generic(name) != name for name in tensors)
     return bool(tensors) and not has_blocks and all(name in absent for name in tensors)
-
-
-def image(config: PretrainedConfig, preprocessor: Mapping[str, Any]) -> dict[str, Any]:
-    """size and channels of the images that a checkpoint takes; mean and std, one number or one for each channel.
-
-    Raises RoleError where the configuration states no square side.
-    """
-    vision = getattr(config, "vision_config", config)
-    size = getattr(vision, "image_size", None)
-    sides = set(size) if isinstance(size, list | tuple) else {size}
-    if len(sides) != 1 or None in sides:
-        raise RoleError(f"the checkpoint states no side of a square image (image_size={size}); give model.image.size=N")
-    normalised = preprocessor.get("do_normalize", True)
-    return {
-        "size": sides.pop(),
-        "channels": getattr(vision, "num_channels", 3),
-        "mean": _one_or_each(preprocessor.get("image_mean", UNSTATED)) if normalised else 0.0,
-        "std": _one_or_each(preprocessor.get("image_std", UNSTATED)) if normalised else 1.0,
-    }
-
-
-def _one_or_each(values: float | list[float]) -> float | list[float]:
-    if isinstance(values, list):
-        return values[0] if len(set(values)) == 1 else values
-    return values
 
 
 def _by_hand() -> str:

@@ -26,6 +26,7 @@ class TextClassification:
         self.cfg, self.task = cfg, task
         self.tokenizer = models.load_tokenizer(cfg.model)
         self.num_labels = task.num_classes
+        self.class_names = tuple(getattr(task, "class_names", ()))
 
     @property
     def is_regression(self) -> bool:
@@ -35,6 +36,7 @@ class TextClassification:
         model = models.load(self.cfg.model, self.task.kind, self.num_labels)
         # Stated, since a checkpoint that was fine-tuned brings the problem type of its own task.
         model.config.problem_type = "regression" if self.is_regression else "single_label_classification"
+        models.name_classes(model, self.class_names, self.num_labels)
         return model
 
     def rows(self, examples: Sequence[ClassExample]) -> list[Row]:
@@ -95,7 +97,6 @@ class TextClassification:
         """(B,): the targets of each row, of which a classifier learns one."""
         return torch.ones(len(batch["labels"]), dtype=torch.int64)
 
-    @torch.inference_mode()
     def predict(
         self,
         model: torch.nn.Module,
@@ -104,7 +105,14 @@ class TextClassification:
         batch_size: int,
         label: str,
     ) -> tuple[list[int] | list[float], int]:
-        """The most likely class, or the value, of each example; the second result, generated tokens, is 0.
+        """The most likely class, or the value, of each example; the second result, generated tokens, is 0."""
+        return self.predictions_of(self.logits(model, examples, batch_size, label)), 0
+
+    @torch.inference_mode()
+    def logits(
+        self, model: torch.nn.Module, examples: Sequence[ClassExample], batch_size: int, label: str
+    ) -> np.ndarray:
+        """(examples, C), float32.
 
         Batches hold texts of like length, padded under an attention mask, so that a prediction does not depend on what
         it shares a batch with.
@@ -124,7 +132,7 @@ class TextClassification:
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
                 logits[indices] = output.logits.float().cpu().numpy()
                 progress.update(len(indices))
-        return self.predictions_of(logits), 0
+        return logits
 
     def predictions_of(self, logits: np.ndarray) -> list[int] | list[float]:
         """Classes or values of logits of shape (examples, C)."""

@@ -29,7 +29,7 @@ COSMETIC = (
 
 # Options that came after the first records, by the value at which a run is what it was without them. Left out of the
 # key at that value, so that a new option takes no finished run out of sight.
-NEUTRAL: Mapping[str, Any] = {}
+NEUTRAL: Mapping[str, Any] = {"task.source.background": "white"}
 # The same of `task.source`, by its `_target_`, where other tasks have had an option of that name from the start.
 NEUTRAL_OF_SOURCE: Mapping[str, Mapping[str, Any]] = {
     "tasks.own_text.OwnClassification": {"limit": None, "class_names": None},

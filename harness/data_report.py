@@ -47,7 +47,7 @@ def _classes(task: Task, train: Iterable[Any]) -> dict[str, int]:
     if number == 1:
         return {}
     counts = Counter(example.label for example in train)
-    names = list(getattr(task, "classes", ())) or range(number)
+    names = getattr(task, "class_names", ()) or range(number)
     return {str(name): counts[index] for index, name in enumerate(names)}
 
 

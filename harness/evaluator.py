@@ -104,6 +104,8 @@ def evaluate(
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
             for example, prediction in zip(examples, predictions, strict=True)
         ]
+        if names := getattr(modality, "class_names", ()):
+            rows = [r | {"predicted_class": names[r["prediction"]], "gold_class": names[r["gold"]]} for r in rows]
         seconds = time.perf_counter() - started
         stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
         stored |= {"warnings": said} if said else {}

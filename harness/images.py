@@ -16,10 +16,8 @@ from harness import models
 from harness.classification import classes_of
 from harness.fitting import Probe
 from harness.progress import bar
-from tasks.base import Benchmark, DataError, ImageExample, Task
-
-# What Pillow raises for a file that is no image, is cut off, or unpacks to more pixels than it permits.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+from tasks import pictures
+from tasks.base import Benchmark, ImageExample, Task
 
 
 class ImageClassification:
@@ -28,9 +26,13 @@ class ImageClassification:
     def __init__(self, cfg: DictConfig, task: Task):
         self.cfg, self.task = cfg, task
         self.num_labels = task.num_classes
+        self.class_names = tuple(getattr(task, "class_names", ()))
 
     def load_model(self) -> PreTrainedModel:
-        return models.load(self.cfg.model, self.task.kind, self.num_labels)
+        model = models.load(self.cfg.model, self.task.kind, self.num_labels)
+        model.config.problem_type = "single_label_classification"
+        models.name_classes(model, self.class_names, self.num_labels)
+        return model
 
     def rows(self, examples: Sequence[ImageExample]) -> list[dict[str, Any]]:
         """Nothing is opened here: a data set need not fit into memory."""
@@ -46,14 +48,16 @@ class ImageClassification:
         """(C, S, S), normalised. Raises DataError where the image cannot be read."""
         settings = self.cfg.model.image
         try:
-            picture = opened(example).convert("RGB" if settings.channels == 3 else "L")
-        except UNREADABLE as error:
-            raise DataError(
-                f"the image of example {example.id} cannot be read ({error}); replace or remove it"
-            ) from error
+            picture = opened(example)
+            if picture.mode != "F":
+                picture = picture.convert("RGB" if settings.channels == 3 else "L")
+        except pictures.UNREADABLE as error:
+            raise pictures.unreadable(example.id, error) from error
+        white = 1 if picture.mode == "F" else 255
         picture = picture.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
-        values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
-        values = values.reshape(settings.size, settings.size, settings.channels).permute(2, 0, 1)
+        values = torch.from_numpy(np.array(picture, dtype=np.float32)) / white
+        values = values.reshape(settings.size, settings.size, -1).permute(2, 0, 1)  # (1 or C, S, S)
+        values = values.expand(settings.channels, -1, -1)
         return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
 
     def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
@@ -76,7 +80,6 @@ class ImageClassification:
         """(B,): the targets of each row, of which a classifier learns one."""
         return torch.ones(len(batch["labels"]), dtype=torch.int64)
 
-    @torch.inference_mode()
     def predict(
         self,
         model: torch.nn.Module,
@@ -86,16 +89,23 @@ class ImageClassification:
         label: str,
     ) -> tuple[list[int], int]:
         """The most likely class of each image; the second value, generated tokens, is 0."""
+        return self.predictions_of(self.logits(model, examples, batch_size, label)), 0
+
+    @torch.inference_mode()
+    def logits(
+        self, model: torch.nn.Module, examples: Sequence[ImageExample], batch_size: int, label: str
+    ) -> np.ndarray:
+        """(examples, K), float32."""
         device = next(model.parameters()).device
-        classes: list[int] = []
+        found = []
         model.eval()
         with bar(len(examples), f"classifying {label}") as progress:
             for start in range(0, len(examples), batch_size):
                 batch = self.collate(self.rows(examples[start : start + batch_size]))
                 logits = model(pixel_values=batch["pixel_values"].to(device)).logits  # (B, K)
-                classes += self.predictions_of(logits.float().cpu().numpy())
+                found.append(logits.float().cpu().numpy())
                 progress.update(len(batch["labels"]))
-        return classes, 0
+        return np.concatenate(found)
 
     @staticmethod
     def predictions_of(logits: np.ndarray) -> list[int | float]:
@@ -107,8 +117,8 @@ class ImageClassification:
 
 
 def opened(example: ImageExample) -> Image.Image:
-    image = example.image() if callable(example.image) else example.image
-    return image if isinstance(image, Image.Image) else Image.fromarray(image)
+    """The plain image, see tasks/pictures.py."""
+    return pictures.plain(example.image() if callable(example.image) else example.image)
 
 
 def _per_channel(value: float | Sequence[float]) -> torch.Tensor:

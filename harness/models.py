@@ -1,5 +1,6 @@
 """Base models: from a checkpoint, or from the architecture in the yaml without any weights (on the meta device)."""
 
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from harness import architectures, pretrained, roles, timm_vit, weights
+from harness import architectures, distributed, preprocessing, pretrained, roles, timm_vit, weights
 from harness.pretrained import ModelError
 
 # What a family is for: the class that transformers builds, by the task's kind.
@@ -96,10 +97,16 @@ def _absent(cfg: DictConfig, config: PretrainedConfig, architecture: type[PreTra
 def _complete_image(cfg: DictConfig, config: PretrainedConfig) -> None:
     wanted = [key for key, value in cfg.get("image", {}).items() if value == AUTO]
     if wanted:
-        preprocessor = pretrained.preprocessor(cfg) if {"mean", "std"} & set(wanted) else {}
-        found = architectures.image(config, preprocessor)
+        preprocessor = pretrained.preprocessor(cfg) if set(wanted) != {"channels"} else {}
+        found = preprocessing.image(config, preprocessor)
         for key in wanted:
             cfg.image[key] = found[key]
+        if said := preprocessing.differences(preprocessor):
+            size = f"{cfg.image.size} x {cfg.image.size}"
+            distributed.say(
+                f"model {cfg.name}: the checkpoint's own preprocessor {', '.join(said)}; here, with every method, "
+                f"images are resized bilinearly to {size}"
+            )
 
 
 def build(cfg: DictConfig, num_labels: int | None = None, device: str = "meta") -> nn.Module:
@@ -161,6 +168,13 @@ def load(cfg: DictConfig, kind: str, num_labels: int | None = None) -> nn.Module
     roles.check(model, cfg.roles, cfg.blocks, cfg.name)
     model.name_or_path = model.config._name_or_path = cfg.checkpoint  # no path of this machine in an adapter file
     return model
+
+
+def name_classes(model: nn.Module, names: Sequence[str], num_labels: int) -> None:
+    """In the model's configuration; LABEL_0, ... without names, since a checkpoint brings those of its own task."""
+    names = names or [f"LABEL_{index}" for index in range(num_labels)]
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: index for index, name in enumerate(names)}
 
 
 def _other_model(cfg: DictConfig, lacking: list[str], hint: str) -> ModelError:

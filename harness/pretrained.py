@@ -84,7 +84,7 @@ def preprocessor(cfg: DictConfig) -> dict[str, Any]:
     try:
         path = _file(cfg, "preprocessor_config.json")
     except ModelError as error:
-        raise ModelError(f"{error}; or give model.image.mean and model.image.std") from error
+        raise ModelError(f"{error}; or give model.image.size, model.image.mean and model.image.std") from error
     return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 

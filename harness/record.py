@@ -6,7 +6,8 @@
     run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
                   labels that tables print
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
-    adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds}
+    adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
+                   classes: their names by index, if the task names them}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
                    score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
                    trained_bytes: what was saved, method: what the method's callbacks report, if it has any,

@@ -118,6 +118,7 @@ class RunFolder:
             "trained_tensors": adapted.trained_tensors,
             "warnings": adapted.warnings,
             "decomposition_seconds": adapted.decomposition_seconds,
+            **({"classes": adapted.classes} if adapted.classes else {}),
         }
         self._write(result)
 

@@ -2,8 +2,10 @@
 
 adapter/train.json   {schema, key, seed, files: {name: SHA-256} of the files beside it, train: the record's section,
                      sha256}
+adapter/config.json  of a classifier, with the names of the classes; see harness/trained.py
 predictions/*.json   {schema, key, seed, benchmark, split, data, seconds, generated_tokens, rows, warnings if there were
-                     any, sha256}
+                     any, sha256}; a row: {id, prediction, gold, and of classes with names predicted_class, gold_class}.
+                     The id of a row of one's own file has the split of that file and the row's number in it: test-17.
 
 A file is used if it is the one whose SHA-256 the record has; where the record says nothing of it, if its seal is whole
 and names this run. Beside a record of schema 1, which is older than seals, a file without one is used as it is.
@@ -36,6 +38,7 @@ class Stored:
             trained.save(model, folder)
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
             train["trained_bytes"] = files.folder_bytes(folder)
+            trained.save_configuration(model, folder)
             files.write_sealed(folder / TRAIN, {**self._of(), "files": files.sums(folder), "train": train})
 
         files.remove(self.predictions)

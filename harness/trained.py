@@ -1,5 +1,6 @@
 """What training changed, on disk: a PEFT adapter, or the trained weights of a model without one."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import PreTrainedModel
 
 from harness.files import Damaged
 
@@ -21,6 +23,18 @@ def save(model: nn.Module, folder: Path) -> None:
         return
     tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     save_file(tensors, str(folder / WEIGHTS))
+
+
+def save_configuration(model: nn.Module, folder: Path) -> None:
+    """config.json of a classifier: with it the base model is loaded with as many classes, and names for them.
+
+    A PEFT adapter has the classifier's weights and says nothing of their number, so that it cannot be loaded alone.
+    """
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    if isinstance(base, PreTrainedModel) and base.config.problem_type is not None:
+        config = copy.deepcopy(base.config)
+        config.architectures = [type(base).__name__]  # a checkpoint may have been another kind of model
+        config.save_pretrained(folder)
 
 
 def load(model: nn.Module, folder: Path) -> None:

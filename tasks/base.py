@@ -48,9 +48,11 @@ class ClassExample:
 
 @dataclass(frozen=True)
 class ImageExample:
-    """One image, as a PIL image or a uint8 array of shape (height, width) or (height, width, 3), and its class.
+    """One image and its class.
 
-    `image` may also be a function without arguments that returns one: opened when it is needed, not before.
+    `image`: a PIL image, or an array of shape (height, width), grey, or (height, width, channels), grey or RGB, perhaps
+    with alpha. White is 255 in uint8, 65535 in uint16, True, and 1 in floats; see tasks/pictures.py. It may also be a
+    function without arguments that returns one: opened when it is needed, not before.
     """
 
     id: str
@@ -146,9 +148,13 @@ class OwnBenchmark:
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy
+#   of a task of texts       questions(rows) -> examples   those that rows of a file (tasks/tables.py) ask, with the
+#                                                          columns that it trains on, and no answer; see harness/predict
+#   of any task              notes: list[str]              sentences on what was left out or doubled when it was read
 #   of an image task         num_classes: int
+#                            class_names: tuple[str, ...]   names of the classes by index; empty: they have none
 #   of a text classification task
 #                            num_classes: int               1 is regression
-#                            classes: Mapping[str, int]     class to index; without it, classes have numbers alone
+#                            class_names: tuple[str, ...]   as of an image task; empty for regression
 #                            watched: str                   a split of the first benchmark that is scored at the end of
 #                                                           every epoch besides validation; it selects nothing

@@ -21,6 +21,7 @@ class Digits(OwnBenchmark):
     kind: ClassVar[str] = "image_classification"
     metric: ClassVar[str] = "accuracy"
     num_classes: ClassVar[int] = 10
+    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     scorers: ClassVar[Mapping[str, Scorer]] = {"accuracy": exact_class}
 
     def __init__(

@@ -22,6 +22,7 @@ from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
 from tasks.scoring import exact_class
 from tasks.separated import unquoted_tsv
 from tasks.sources import Columns, HubFile, Table
+from tasks.tables import Row
 
 REPOSITORY = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -54,7 +55,7 @@ class Subset:
 
     texts: the column of the text, or the two columns of a pair.  num_classes: 1 is regression.
     scorers: the first is the one that Table 3 reports.  dev: the dev set of each benchmark, by the ending of its name.
-    classes: their names, in the hub's order; empty where GLUE's own files have numbers.
+    classes: their names, in the hub's order; empty for regression.  in_words: GLUE's own files have them for labels.
     """
 
     texts: tuple[str, ...]
@@ -62,6 +63,7 @@ class Subset:
     original: Original
     num_classes: int = 2
     classes: tuple[str, ...] = ()
+    in_words: bool = False
     dev: Mapping[str, str] = field(default_factory=lambda: {"": "validation"})
 
     @property
@@ -71,7 +73,8 @@ class Subset:
     @property
     def alternatives(self) -> list[Columns]:
         """Of a file: the columns of the hub, and of GLUE's own files."""
-        label = {name: index for index, name in enumerate(self.classes)} or self.columns["label"]
+        words = {name: index for index, name in enumerate(self.classes)}
+        label = words if self.in_words else self.columns["label"]
         columns = ((self.texts, "label"), (self.original.texts, self.original.label))
         found = [dict.fromkeys(texts, str) | {name: label} for texts, name in columns]
         return found[:1] if found[0] == found[1] else found
@@ -83,24 +86,31 @@ PAIR = ("sentence1", "sentence2")
 
 SUBSETS = {
     "cola": Subset(
-        ("sentence",), MATTHEWS, Original((), ("sentence",), whole=("source", "label", "star", "sentence"))
+        ("sentence",), MATTHEWS, Original((), ("sentence",), whole=("source", "label", "star", "sentence")),
+        classes=("unacceptable", "acceptable"),
     ),
-    "sst2": Subset(("sentence",), ACCURACY, Original(("sentence", "label"), ("sentence",))),
-    "mrpc": Subset(PAIR, ACCURACY_F1, Original(("Quality", "#1 ID", "#2 ID"), ("#1 String", "#2 String"), "Quality")),
+    "sst2": Subset(
+        ("sentence",), ACCURACY, Original(("sentence", "label"), ("sentence",)), classes=("negative", "positive")
+    ),
+    "mrpc": Subset(
+        PAIR, ACCURACY_F1, Original(("Quality", "#1 ID", "#2 ID"), ("#1 String", "#2 String"), "Quality"),
+        classes=("not_equivalent", "equivalent"),
+    ),
     "stsb": Subset(PAIR, CORRELATIONS, Original(("index", "genre", "filename"), PAIR, "score"), num_classes=1),
     "qqp": Subset(
         ("question1", "question2"), ACCURACY_F1,
         Original(("id", "qid1", "qid2"), ("question1", "question2"), "is_duplicate"),
+        classes=("not_duplicate", "duplicate"),
     ),
     "mnli": Subset(
         ("premise", "hypothesis"), ACCURACY, Original(("index", "promptID", "pairID"), PAIR, "gold_label"),
-        num_classes=3, classes=("entailment", "neutral", "contradiction"), dev=MATCHED_AND_MISMATCHED,
+        num_classes=3, classes=("entailment", "neutral", "contradiction"), in_words=True, dev=MATCHED_AND_MISMATCHED,
     ),
     "qnli": Subset(
         ("question", "sentence"), ACCURACY, Original(("index", "question", "sentence"), ("question", "sentence")),
-        classes=ENTAILMENT,
+        classes=ENTAILMENT, in_words=True,
     ),
-    "rte": Subset(PAIR, ACCURACY, Original(("index", *PAIR), PAIR), classes=ENTAILMENT),
+    "rte": Subset(PAIR, ACCURACY, Original(("index", *PAIR), PAIR), classes=ENTAILMENT, in_words=True),
 }  # fmt: skip
 
 
@@ -155,6 +165,7 @@ class Glue:
         self.name = name or f"glue_{subset}"
         self.subset = SUBSETS[subset]
         self.num_classes = self.subset.num_classes
+        self.class_names = self.subset.classes
         self.limit = limit
         if mismatched_source is not None and "_mm" not in self.subset.dev:
             raise ValueError(f"GLUE's {subset} has one dev set: mismatched_source is null, not {mismatched_source}")
@@ -177,6 +188,11 @@ class Glue:
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
         return _sha256([self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit])
+
+    def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
+        """With the columns of texts that the hub's files have."""
+        first, *second = self.subset.texts
+        return [ClassExample(str(row), row.text(first), row.text(second[0]) if second else None, 0) for row in rows]
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
         return self._train.examples[: self.limit] if split == "train" else self.benchmarks[self.name].examples(split)

@@ -1,26 +1,36 @@
 """A user's own images, one folder a class.
 
-Either `root/train/<class>/*` and `root/test/<class>/*`, and perhaps `root/validation/<class>/*`; or `root/<class>/*`.
-What is missing of validation and test is split off, class by class, as `data_seed` says.
+Either `root/train/<class>/*` and `root/test/<class>/*`, and perhaps `root/validation/<class>/*` (or val, valid, dev);
+or `root/<class>/*`. What is missing of validation and test is split off, class by class, as `data_seed` says.
 """
 
 import hashlib
+import io
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
-import datasets
-from PIL import Image
+from PIL import Image, ImageColor
 
+from tasks import class_folders, pictures
 from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.class_folders import Classes
 from tasks.scoring import exact_class
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # formats of which one file may hold several pictures of equal rank
 
-Classes = Mapping[str, list[Path]]  # class -> its images, in the order of their names
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a file: the SHA-256 of its bytes, whether its image is plain as it is, and whether there are more."""
+
+    sha256: str
+    plain: bool
+    several: bool
 
 
 class ImageFolder(OwnBenchmark):
@@ -30,6 +40,7 @@ class ImageFolder(OwnBenchmark):
         not for test. Unused where the split has a folder.
     train_per_class: at most so many images of every class, drawn; None: all.
     validation_per_class: so many in place of the share; at most so many where validation has a folder; None: all of it.
+    background: what shows through where an image is transparent, a colour by its name or as "#rrggbb".
     """
 
     name: ClassVar[str] = "image_folder"
@@ -46,6 +57,7 @@ class ImageFolder(OwnBenchmark):
         train_per_class: int | None,
         validation_per_class: int | None,
         data_seed: int,
+        background: str = pictures.BACKGROUND,
     ) -> None:
         if not all(isinstance(part, float) and 0 < part < 1 for part in (test_fraction, validation_fraction)):
             raise ValueError(
@@ -56,7 +68,9 @@ class ImageFolder(OwnBenchmark):
                 "train_per_class and validation_per_class are at least 1, or null, "
                 f"not {train_per_class} and {validation_per_class}"
             )
+        ImageColor.getrgb(background)  # raises ValueError where it is no colour
         self.root = Path(root).expanduser()
+        self.background = background
         self.test_fraction = test_fraction
         self.validation_fraction = validation_fraction
         self.train_per_class = train_per_class
@@ -72,13 +86,27 @@ class ImageFolder(OwnBenchmark):
         """Names of the classes, by index. Raises DataError."""
         return list(self._found["train"])
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.classes)
+
     def fingerprint(self) -> str:
+        """Images that are scaled or laid over the background were other images when they were not."""
+        contents = self._contents
         facts = [
-            [[path.relative_to(self.root).as_posix(), _sha256(path)] for path in self._paths()],
+            [[self._name(path), contents[path].sha256] for path in self._paths()],
             self.test_fraction, self.validation_fraction, self.train_per_class, self.validation_per_class,
             self.data_seed,
         ]  # fmt: skip
+        if changed := [self._name(path) for path in self._paths() if not contents[path].plain]:
+            facts.append({"made plain": changed})
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was left out, is doubled, or is not as it is in its file."""
+        left_out = class_folders.left_out(self.root, set(self._paths()))
+        return [*left_out, *self._doubled(), *self._read_otherwise()]
 
     def examples(self, split: SplitName) -> Sequence[ImageExample]:
         return self._splits[split]
@@ -90,24 +118,44 @@ class ImageFolder(OwnBenchmark):
 
     @cached_property
     def _found(self) -> dict[SplitName, Classes]:
-        """What the folders hold: train, test and perhaps validation; or all of it as train."""
-        if not self.root.is_dir():
-            raise DataError(
-                f"no folder {self.root}; task.source.root names one with a folder of images for every class"
+        return class_folders.find(self.root)
+
+    @cached_property
+    def _contents(self) -> dict[Path, Content]:
+        """Of every image. Raises DataError for a file that is no image, and for one that has no rule to read it by."""
+        return {path: self._content(path) for path in self._paths()}
+
+    def _content(self, path: Path) -> Content:
+        content = path.read_bytes()
+        try:
+            image = Image.open(io.BytesIO(content))
+            several = image.format in OF_FRAMES and getattr(image, "is_animated", False)
+            plain = pictures.plain(image, self.background) is image
+        except pictures.UNREADABLE as error:
+            raise pictures.unreadable(self._name(path), error) from error
+        return Content(hashlib.sha256(content).hexdigest(), plain, several)
+
+    def _doubled(self) -> Iterator[str]:
+        """Sentences on images that are, byte for byte, in two splits, or in two classes of the training images."""
+        digests = {path: content.sha256 for path, content in self._contents.items()}
+        labels: dict[str, set[int]] = {}
+        for example in self._splits["train"]:
+            labels.setdefault(digests[self.root / example.id], set()).add(example.label)
+        for split in ("validation", "test"):
+            if same := [e.id for e in self._splits[split] if digests[self.root / e.id] in labels]:
+                share = f"{len(same)} of {len(self._splits[split])}"
+                yield f"{share} {split} images are training images too ({same[0]}, ...)"
+        if torn := sum(len(found) > 1 for found in labels.values()):
+            yield f"{torn} training images are in the folders of several classes"
+
+    def _read_otherwise(self) -> Iterator[str]:
+        if changed := sum(not content.plain for content in self._contents.values()):
+            yield (
+                f"{changed} images of more than 8 bits or with transparent parts: scaled by their white, and laid over "
+                f"{self.background}"
             )
-        if not (self.root / "train").is_dir():
-            return {"train": _classes(self.root)}
-        if not (self.root / "test").is_dir():
-            raise DataError(
-                f"{self.root} has train and no test: add {self.root / 'test'}, "
-                "or move the folders of the classes from train up, to have test images split off"
-            )
-        folders = [split for split in ("train", "validation", "test") if (self.root / split).is_dir()]
-        found = {split: _classes(self.root / split) for split in folders}
-        for split, classes in found.items():
-            if unknown := sorted(classes.keys() - found["train"].keys()):
-                raise DataError(f"{self.root / split} has the class {unknown[0]!r}, of which train has no images")
-        return found
+        if several := sum(content.several for content in self._contents.values()):
+            yield f"of files with several pictures the first is taken: {several}"
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[ImageExample]]:
@@ -140,29 +188,10 @@ class ImageFolder(OwnBenchmark):
         }
 
     def _example(self, path: Path, label: int) -> ImageExample:
-        return ImageExample(path.relative_to(self.root).as_posix(), partial(opened, path), label)
+        return ImageExample(self._name(path), partial(pictures.opened, path, self.background), label)
 
-
-def opened(path: Path) -> Image.Image:
-    """As `datasets` opens it, with the rotation that a camera noted."""
-    return datasets.Image().decode_example({"bytes": None, "path": str(path)})
-
-
-def _classes(folder: Path) -> Classes:
-    """The images of every visible folder in `folder`. Raises DataError where there is none, or one without images."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(names) < 2:
-        raise DataError(f"{folder} has {len(names)} folders; expected one for each of two classes or more")
-    return {name: _images(folder / name) for name in names}
-
-
-def _images(folder: Path) -> list[Path]:
-    images = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
-    if not images:
-        raise DataError(f"{folder} holds no image; an image ends in {', '.join(SUFFIXES)}")
-    return images
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
 
 def _share(fraction: float, paths: Sequence[Path]) -> int:
@@ -171,8 +200,3 @@ def _share(fraction: float, paths: Sequence[Path]) -> int:
 
 def _cut(paths: list[Path], number: int) -> tuple[list[Path], list[Path]]:
     return paths[:number], paths[number:]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

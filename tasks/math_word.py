@@ -19,6 +19,7 @@ from tasks.content import several
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.sources import HubFile, Table
+from tasks.tables import Row
 
 # A branch: pin the commit from a machine that reaches the hub.
 METAMATHQA_40K = HubFile("meta-math/MetaMathQA-40K", "MetaMathQA-40K.json", "main")
@@ -104,6 +105,11 @@ class MetaMath:
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return self._splits[split]
+
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        """The column is `question`, as in the hub's GSM-8K."""
+        prompts_of = [prompts.alpaca(row.text("question")) + self.eval_suffix for row in rows]
+        return [TextExample(str(row), asked, asked, "", "") for row, asked in zip(rows, prompts_of, strict=True)]
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[TextExample]]:

@@ -18,6 +18,7 @@ from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
 from tasks.math_scoring import math_legacy, math_strict
 from tasks.prompts import alpaca
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
+from tasks.tables import Row
 
 GENERATOR_VERSION = 1  # Raise it with every change that alters a problem.
 LARGEST = 99
@@ -269,6 +270,11 @@ class MicroGsm:
         if not self._splits:
             self._splits = self._draw()
         return self._splits[split]
+
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        """The column is `question`, as in the hub's GSM-8K."""
+        prompts = [alpaca(row.text("question")) for row in rows]
+        return [TextExample(str(row), prompt, prompt, "", "") for row, prompt in zip(rows, prompts, strict=True)]
 
     def _draw(self) -> dict[SplitName, list[TextExample]]:
         # Test is drawn first, so that it stays the same when the training set grows.

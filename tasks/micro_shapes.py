@@ -104,6 +104,7 @@ class MicroShapes(OwnBenchmark):
     kind: ClassVar[str] = "image_classification"
     metric: ClassVar[str] = "accuracy"
     num_classes: ClassVar[int] = len(CLASSES)
+    class_names: ClassVar[tuple[str, ...]] = tuple(CLASSES)
     scorers: ClassVar[Mapping[str, Scorer]] = {"accuracy": exact_class}
 
     def __init__(

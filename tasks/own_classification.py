@@ -61,6 +61,10 @@ class OwnClassification(OwnText):
         """1 is regression. Raises DataError where all labels are one, of which nothing can be learnt or scored."""
         return 1 if self.regression and len(self.classes) > 1 else len(self.classes)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return () if self.regression else tuple(self.classes)
+
     @cached_property
     def classes(self) -> dict[str, int]:
         """Class to index. Raises DataError where there are fewer than two, or what look like none."""
@@ -77,10 +81,13 @@ class OwnClassification(OwnText):
 
     def examples(self, split: SplitName) -> list[ClassExample]:
         value = self._value if self.regression else self._class
-        return [
-            ClassExample(id, row.text(self._text), row.text(self._pair) if self._pair else None, value(row))
-            for id, row in self._kept(split)
-        ]
+        return [ClassExample(id, *self._texts(row), value(row)) for id, row in self._kept(split)]
+
+    def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
+        return [ClassExample(str(row), *self._texts(row), 0) for row in rows]
+
+    def _texts(self, row: Row) -> tuple[str, str | None]:
+        return row.text(self._text), row.text(self._pair) if self._pair else None
 
     def _class(self, row: Row) -> int:
         label = row.filled(self._label)

@@ -130,8 +130,15 @@ class OwnGeneration(OwnText):
             )
         return usable
 
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        prompts = map(self._prompt, rows)
+        return [TextExample(str(row), prompt, prompt, "", "") for row, prompt in zip(rows, prompts, strict=True)]
+
+    def _prompt(self, row: Row) -> str:
+        return "".join(part if column is None else part + row.text(column) for part, column in self._template)
+
     def _example(self, id: str, row: Row) -> TextExample:
-        prompt = "".join(part if column is None else part + row.text(column) for part, column in self._template)
+        prompt = self._prompt(row)
         gold = row.filled(self._gold)
         if self._gold_after is not None:
             gold = after(gold, self._gold_after) or ""

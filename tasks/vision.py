@@ -15,12 +15,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
-import datasets
 import pyarrow
 from PIL import Image
 from pyarrow import parquet
 
 from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.pictures import opened
 from tasks.scoring import exact_class
 from tasks.sources import HubFile
 
@@ -83,6 +83,12 @@ class FewShotImages(OwnBenchmark):
             if names
         }
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As the training files name them; none where they do not."""
+        names = self._tables["train"].class_names()
+        return names if len(names) == self.num_classes else ()
+
     def fingerprint(self) -> str:
         facts = [
             {split: table.fingerprint() for split, table in self._tables.items()},
@@ -123,7 +129,7 @@ class FewShotImages(OwnBenchmark):
             row: self._tables[source].encoded(row) for row in sorted(row for rows in labels.values() for row in rows)
         }
         return {
-            split: [ImageExample(f"{source}-{row}", partial(decoded, encoded[row]), rows[row]) for row in sorted(rows)]
+            split: [ImageExample(f"{source}-{row}", partial(opened, encoded[row]), rows[row]) for row in sorted(rows)]
             for split, rows in labels.items()
         }
 
@@ -177,9 +183,15 @@ class ImageTable:
             labels += column
         return labels
 
+    def class_names(self) -> tuple[str, ...]:
+        """Those that `datasets` keeps in the schema of the first file."""
+        stored = (self._files[0].schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        features = json.loads(stored).get("info", {}).get("features", {})
+        return tuple(features.get(self.label_column, {}).get("names") or ())
+
     def image(self, row: int) -> Image.Image:
         """Raises DataError where the row holds no image, and Pillow's error where the image is broken."""
-        return decoded(self.encoded(row))
+        return opened(self.encoded(row))
 
     def encoded(self, row: int) -> bytes:
         """The image of a row as it is stored. Raises DataError."""
@@ -238,11 +250,6 @@ class ImageTable:
 
     def _wanted(self) -> str:
         return f"{self.image_column} (an image, {{bytes, path}}) and {self.label_column} (its class, an integer)"
-
-
-def decoded(encoded: bytes) -> Image.Image:
-    """As `datasets` decodes it, with the rotation that a camera noted."""
-    return datasets.Image().decode_example({"bytes": encoded, "path": None})
 
 
 def _holds_images(type_: pyarrow.DataType) -> bool:

@@ -22,6 +22,7 @@ def modality(size=224, channels=3) -> ImageClassification:
 def picture(mode="RGB", size=(300, 170)) -> Image.Image:
     width, height = size
     values = np.random.default_rng(0).integers(0, 256, (height, width, len(Image.new(mode, (1, 1)).getbands())))
+    values[..., 3:] = 255  # opaque
     return Image.fromarray(values.astype(np.uint8).squeeze(), mode if mode != "L" else None)
 
 

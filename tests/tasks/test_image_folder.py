@@ -163,7 +163,7 @@ def test_a_folder_without_classes_is_named(tmp_path):
 
 def test_an_empty_class_is_named(flat):
     (flat / "ant").mkdir()
-    assert message(folder(flat)).startswith(f"{flat}/ant holds no image; an image ends in .bmp, .gif, .jpeg, .jpg, ")
+    assert message(folder(flat)).startswith(f"{flat}/ant holds no image; an image ends in .apng, .avif, .bmp, ")
 
 
 def test_a_train_folder_without_a_test_folder_is_explained(tmp_path):

@@ -1,0 +1,144 @@
+"""What the model of a finished run says of rows of a file, or of images: classes by name, numbers, or text.
+
+    python -m harness.predict runs/classification/encoder/lora/r=8-1a2b3c4d/seed=0 new.csv --out predictions.csv
+    python -m harness.predict runs/image_folder/vision/lora/r=8-1a2b3c4d/seed=0 photos/ more/cat.jpg
+
+A file has the columns that the run was trained on; those of answers may be missing. Prompts and preprocessing are the
+run's own: its test rows get the predictions that are stored with it.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import command_line, disk, files, finished, provenance
+from harness.evaluator import NotFinite
+from harness.finished import Finished
+from harness.settings import SettingError
+from tasks import class_folders, pictures
+from tasks.base import DataError, ImageExample, Task
+from tasks.tables import TableFile
+
+Row = dict[str, Any]
+DIGITS = 6  # of a probability
+
+
+def predict(run: Finished, inputs: Sequence[Path]) -> list[Row]:
+    """One row of output for each row of the file or each image, in their order.
+
+    Of texts {row: its number in the file, from 1, ...}, of images {file, ...}; then {class, probability} where classes
+    are predicted, {value} of a number, {text} of text that is generated. Raises DataError and SettingError.
+    """
+    places, examples = (_images if run.task.kind == "image_classification" else _texts)(run.task, inputs)
+    return [place | answer for place, answer in zip(places, _answers(run, examples), strict=True)]
+
+
+def _texts(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[Any]]:
+    if len(inputs) != 1:
+        raise SettingError(f"a run on texts takes one file of rows, not {len(inputs)}")
+    if not hasattr(task, "questions"):
+        raise SettingError(f"task {task.name} does not say how rows of a file are asked; tasks of one's own files do")
+    rows = TableFile(str(inputs[0])).rows()
+    return [{"row": row.index} for row in rows], task.questions(rows)
+
+
+def _images(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[ImageExample]]:
+    paths = [path for given in inputs for path in _files(given)]
+    read = partial(pictures.opened, background=getattr(task, "background", pictures.BACKGROUND))
+    return [{"file": str(path)} for path in paths], [ImageExample(str(p), partial(read, p), 0) for p in paths]
+
+
+def _files(given: Path) -> list[Path]:
+    """The image, or all those in a folder and below it."""
+    if not given.exists():
+        raise DataError(f"there is no image and no folder {given}")
+    found = [given] if given.is_file() else sorted(filter(class_folders.is_image, given.rglob("*")))
+    if not found:
+        raise DataError(f"{given} holds no image; an image ends in {', '.join(class_folders.SUFFIXES)}")
+    return found
+
+
+def _answers(run: Finished, examples: Sequence[Any]) -> list[Row]:
+    modality, batch_size, label = run.modality, run.cfg.evaluate.batch_size, "rows"
+    if modality.num_labels is None:
+        benchmark = next(iter(run.task.benchmarks.values()))
+        texts, _ = modality.predict(run.model, benchmark, examples, batch_size, label)
+        return [{"text": text} for text in texts]
+    logits = modality.logits(run.model, examples, batch_size, label)
+    if not np.isfinite(logits).all():
+        raise NotFinite("a prediction is not a finite number")
+    predictions = modality.predictions_of(logits)
+    if modality.num_labels == 1:
+        return [{"value": value} for value in predictions]
+    names = run.class_names or list(range(modality.num_labels))
+    probabilities = _softmax(logits).max(-1)  # (examples,)
+    return [
+        {"class": names[index], "probability": round(float(p), DIGITS)}
+        for index, p in zip(predictions, probabilities, strict=True)
+    ]
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Of each row of (examples, K)."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def as_jsonl(rows: Sequence[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {".csv": as_csv, ".jsonl": as_jsonl}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    about, _, examples = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.predict", description=about, epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument(
+        "run", type=Path, help="the folder of a finished run: runs/TASK/MODEL/METHOD/VARIANT-KEY/seed=N"
+    )
+    parser.add_argument("input", type=Path, nargs="+", help="a file of rows; or images and folders of them")
+    parser.add_argument("--out", type=Path, help=f"a file ({' or '.join(FORMATS)}); without it, csv is printed")
+    chosen = parser.parse_args(arguments)
+    with disk.one_sentence():
+        try:
+            _run(chosen)
+        except Exception as error:
+            command_line.fail(error)
+            return 1
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    if chosen.out is not None and chosen.out.suffix not in FORMATS:
+        raise SettingError(f"--out {chosen.out} is of no known format; its name ends in {' or '.join(FORMATS)}")
+    command_line.quiet()
+    rows = predict(finished.opened(chosen.run, provenance.set_up("auto", None)), chosen.input)
+    if chosen.out is None:
+        print(as_csv(rows), end="")
+        return
+    files.write_text(chosen.out, FORMATS[chosen.out.suffix](rows))
+    print(f"{chosen.out}: {len(rows)} rows", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
