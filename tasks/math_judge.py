@@ -130,7 +130,7 @@ def _same_item(gold: str, answer: str) -> bool:
     if based(gold)[0] or based(answer)[0]:
         return _same_in_base(gold, answer)
     (name, value), (other_name, other_value) = named(gold), named(answer)
-    if name and other_name and flat(name) != flat(other_name) or not (value or other_value):
+    if (name and other_name and flat(name) != flat(other_name)) or not (value or other_value):
         return _same_formula(gold, answer)
     return bool(value and other_value) and _same_value(value, other_value)
 
@@ -182,7 +182,7 @@ def _same_formula(gold: str, answer: str) -> bool:
     one, other = _formula(gold), _formula(answer)
     if one is None or other is None:
         return False
-    return not _differ(one, other) and bool(verify(one, other, timeout_seconds=None))
+    return bool(verify(one, other, timeout_seconds=None)) and not _differ(one, other)
 
 
 def _differ(one: Any, other: Any) -> bool:

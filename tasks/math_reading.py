@@ -44,15 +44,18 @@ class Listed:
     items: tuple[str, ...]
 
 
+_COMMA, _COLON = re.compile("[,;]"), re.compile(":")
+
+
 def listed(latex: str) -> Listed:
-    items, brackets = _split(latex, ",;"), ""
-    if len(items) == 1 and len(ratio := _split(latex, ":")) > 1:
+    items, brackets = _split(latex, _COMMA), ""
+    if len(items) == 1 and len(ratio := _split(latex, _COLON)) > 1:
         items, brackets = ratio, ":"
     elif len(items) == 1:
         value = named(latex)[1] or latex
         opening = re.match(r"[(\[]|\\\{", value)
         if opening and _closes(value):
-            inside = _split(value[opening.end() : -opening.end()], ",;")
+            inside = _split(value[opening.end() : -opening.end()], _COMMA)
             if len(inside) > 1 or opening[0] == "\\{":
                 items, brackets = inside, opening[0][-1] + value[-1]
     return Listed(latex, brackets, tuple(one for item in items for one in _both_signs(item.strip())))
@@ -68,13 +71,13 @@ def _both_signs(item: str) -> Iterator[str]:
         yield one.strip().removeprefix("+").strip()
 
 
-def _split(latex: str, separators: str) -> list[str]:
+def _split(latex: str, separator: re.Pattern[str]) -> list[str]:
     """At separators that stand in no brackets."""
     depths, parts, start = _depths(latex), [], 0
-    for at, character in enumerate(latex):
-        if character in separators and not depths[at]:
-            parts.append(latex[start:at])
-            start = at + 1
+    for found in separator.finditer(latex):
+        if not depths[found.start()]:
+            parts.append(latex[start : found.start()])
+            start = found.end()
     return [*parts, latex[start:]]
 
 
@@ -101,10 +104,10 @@ _BESIDE = re.compile(r"\([^()]*\)|[_^]\s*(?:\{[^{}]*\}|\w)|\\(?!text)[a-zA-Z]+",
 
 
 def named(item: str) -> tuple[str, str]:
-    """(`x`, `5`) of `x = 5`; ("", `5`) of `5`. An equation such as `2x = 5` or `x + 1 = 0` is no name for a value: ""."""
-    first, *rest = _APPROXIMATELY.split(item)
+    """(`x`, `5`) of `x = 5`; ("", `5`) of `5`; (`2x`, "") of `2x = 5`, an equation that gives no value."""
+    first, *rest = _split(item, _APPROXIMATELY)
     item = first if re.search(r"\d|\\pi|=", first) or not rest else rest[-1]
-    name, *values = _EQUALS.split(item)
+    name, *values = _split(item, _EQUALS)
     if not values:
         return "", item.strip()
     bare = _BESIDE.sub("", name)

@@ -213,7 +213,7 @@ def _sentence(text: str, start: int) -> tuple[str, bool]:
 def _line(text: str) -> str:
     """The first line, with those that follow while a brace is open."""
     end = text.find("\n")
-    while 0 <= end and text.count("{", 0, end) > text.count("}", 0, end):
+    while end >= 0 and text.count("{", 0, end) > text.count("}", 0, end):
         end = text.find("\n", end + 1)
     return text if end < 0 else text[:end]
 

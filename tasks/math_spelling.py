@@ -63,7 +63,9 @@ _SHORT = set(
 )
 _COMMANDS = set("pi theta alpha beta gamma delta lambda sigma omega sin cos tan cot csc log ln".split())
 _LEFT = set("sqrt frac infinity sinh cosh tanh arcsin arccos arctan".split())  # math-verify reads them
-_TOKEN = re.compile(r"\\(?:begin|end|operatorname)\{[^{}]*\}|\\text\{[^{}]*\}|\\[a-zA-Z]+|(?<![_^])(?:(?<![a-zA-Z]))[A-Za-z]+", re.ASCII)
+_TOKEN = re.compile(
+    r"\\(?:begin|end|operatorname)\{[^{}]*\}|\\text\{[^{}]*\}|\\[a-zA-Z]+|(?<![_^])(?:(?<![a-zA-Z]))[A-Za-z]+", re.ASCII
+)
 _CONNECTIVE = re.compile(r"(?:\s*,)?\s*\\text\{\s*,?\s*(?:and|or)\s*\}\s*,?")
 _TYPOGRAPHY = " ,;:*`\"'"  # before and after an answer
 
@@ -87,8 +89,9 @@ def _marked(token: re.Match[str]) -> str:
     return f"\\text{{{word}}}" if len(word) > 3 or (name in _SHORT and stands_alone) else word
 
 
+_SPACES = re.compile(r"\s+(?!\d)|(?<!\d)\s+|(?<!\\)\\[!,:; ]|\\(?:left|right)(?![a-zA-Z])|[dt](?=frac)|\.$", re.ASCII)
+
+
 def squeezed(answer: str) -> str:
     """Without what is only typography. A space between two digits stays: `3 4` is not `34`."""
-    return re.sub(
-        r"\s+(?!\d)|(?<!\d)\s+|(?<!\\)\\[!,:; ]|\\(?:left|right)(?![a-zA-Z])|[dt](?=frac)|\.$", "", answer, flags=re.ASCII
-    )  # fmt: skip
+    return _SPACES.sub("", answer)

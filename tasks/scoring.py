@@ -103,10 +103,11 @@ def gsm8k_strict(text: str, gold: str) -> ItemScore:
     """The one number after the last marker that a number follows, as an exact fraction, against an exact gold.
 
     Marker: "answer is", "answer:", "####" or "\\boxed{". The answer is the first line with text after it, up to the
-    end of the sentence that holds its first number, and from its last "=" on; the dash of a list is no minus. It may carry a currency sign, "%" and
-    units, none of which changes the value (50% is 50, 3 million is 3); thousands separators in their places, decimals,
-    fractions ("7/2", "3 1/2", "\\frac{7}{2}") and "1e5" are read. Two different numbers ("2 hours and 30 minutes"),
-    a misplaced separator ("1,23") or an operation on the number ("2^3") leave no single answer: not parsed.
+    end of the sentence that holds its first number, and from its last "=" on; the dash of a list is no minus. It
+    may carry a currency sign, "%" and units, none of which changes the value (50% is 50, 3 million is 3); thousands
+    separators in their places, decimals, fractions ("7/2", "3 1/2", "\\frac{7}{2}") and "1e5" are read. Two
+    different numbers ("2 hours and 30 minutes"), a misplaced separator ("1,23") or an operation on the number
+    ("2^3") leave no single answer: not parsed.
     """
     expected = Fraction(gold.replace(",", ""))
     predicted = _strict_number(text)
