@@ -2,7 +2,7 @@ r"""Scorers of MATH (Hendrycks et al. 2021, arXiv:2103.03874): a prediction and 
 
 `math_legacy` answers as MetaMath's `eval_math.py` does (arXiv:2309.12284), so that scores compare with the paper's: it
 compares strings after Hendrycks' normalisation, where `3.0` is not `3` and `\leftarrow` is `arrow`.
-`math_strict` compares values by math-verify, in a process of its own with limits on time and memory.
+`math_strict` compares values, by `math_judge` and math-verify, in a process of its own with limits on time and memory.
 A gold is as `boxed_answer` gives it.
 """
 
@@ -11,7 +11,7 @@ from functools import cache
 
 from tasks.base import ItemScore
 from tasks.isolation import NoAnswer, Worker
-from tasks.scoring import LONGEST_ANSWER, MARKER, STRICT_MARKER, UNPARSED, of_bounded_text
+from tasks.scoring import LONGEST_ANSWER, MARKER, OPENING, UNPARSED, marked, of_bounded_text
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[^{}]")
@@ -142,36 +142,43 @@ def _with_fraction_for_slash(text: str) -> str:
     return f"\\frac{{{a}}}{{{b}}}" if text == f"{a}/{b}" else text
 
 
-# --- strict: the value, by math-verify ---
+# --- strict: the value, by lists, words, numbers, and math-verify ---
 
 CPU_SECONDS = 2  # an answer that sympy has not compared by then is seldom one that it ever compares
 MEMORY_BYTES = 2 * 1024**3
-
-_OPENING = re.compile(r"(?:\\[\[(]|[\s:*$])*+")  # possessive: nothing is kept to step back to
-_DOLLAR = re.compile(r"\\?\$|\\[)\]]")
+_DISPLAY = re.compile(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$", re.DOTALL)
+_INLINE = re.compile(r"\\[(\[](.+?)\\[)\]]|(?<!\\)\$([^$]+?)(?<!\\)\$")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _SENTENCE_END = re.compile(r"[.?](?!\S)")
-_PERCENT = re.compile(r"\s*\\?%$")
-_TYPOGRAPHY = re.compile(r"\s+|\\[!,:; ]|\\(?:left|right)(?![a-zA-Z])|[dt](?=frac)|\.$")
 
 
 @of_bounded_text
 def math_strict(text: str, gold: str) -> ItemScore:
-    r"""The answer after the last marker has the value of the gold.
+    r"""The answer after the last marker that is followed by one has the value of the gold.
 
     Marker: "answer is", "answer:", "####" or "\boxed{". The answer is the group in the box, or else the first line with
-    text after the marker, up to a full stop. Equal but for spaces and the like is right, also where math-verify cannot
-    read the gold; for the rest math-verify decides. An answer that it cannot read, or not within CPU_SECONDS and
-    MEMORY_BYTES, counts as none. Each such answer costs its time and a new process, half a second: 5,000 of them would
-    take three and a half hours. The unit and "%" beside a number are disregarded, as in MATH's own golds.
+    text after the marker, up to a full stop. Words after a marker ("so our answer is correct") count where no other
+    marker is followed by a number or formula, or where the gold is a word; a box goes before words in any case.
+
+    Read are: numbers, as 1,234 or 1{,}234 or 1 234 or 1\,234 or 1.234.567, decimals, 0.\overline{3}, a/b, \frac{a}{b},
+    \frac12, ½, mixed numbers (2 3/4 is 11/4), 1e3, 3 \times 10^5, digits with a base (which one side may leave out);
+    formulas of LaTeX, equations, intervals and matrices; `x = 5` for 5, though not `2x = 5`; lists in any order, and
+    pairs and intervals in theirs, "and" and "or" and \pm included; words, but for case and full stops. Letters of
+    formulas have no case. Disregarded are currency, per cent and degree signs and units (but not "million", nor a.m.
+    against p.m.), and an introduction ("approximately", "the point").
+    Numbers compare exactly, but a decimal with six decimals or more is also what rounds to it.
+
+    `3 4`, words within a formula, dots, primes and moduli are not read; what is written like the gold, spaces apart,
+    is right all the same. Where nothing can be read, or not within CPU_SECONDS and MEMORY_BYTES, there is no answer.
+    Each answer that breaks these limits costs its time and a new process, half a second: 5,000 of them would take
+    three and a half hours.
     """
-    answer = _strict_answer(text)
-    if not answer or len(answer) > LONGEST_ANSWER:
+    answers = _answers(text)
+    if not answers:
         return UNPARSED
-    expected = _plain(_take_box(gold)[1] if _BOX.match(gold) else gold)
-    if _TYPOGRAPHY.sub("", answer) == _TYPOGRAPHY.sub("", expected):
-        return ItemScore(correct=True)
+    expected = _take_box(gold)[1] if _BOX.match(gold) else gold
     try:
-        same = _judge().ask({"gold": expected, "answer": answer})
+        same = _judge().ask({"gold": expected, "answers": answers})
     except NoAnswer:
         return UNPARSED
     return UNPARSED if same is None else ItemScore(correct=same)
@@ -182,20 +189,40 @@ def _judge() -> Worker:
     return Worker("tasks.math_judge", cpu_seconds=CPU_SECONDS, memory_bytes=MEMORY_BYTES)
 
 
-def _strict_answer(text: str) -> str:
-    """The answer after the last marker, in plain typography; empty where there is none."""
-    start = len(text)
-    for marker in STRICT_MARKER.finditer(text):
-        start = marker.end()
-    if text[:start].endswith("{"):
-        return _plain(_group(text[start : start + LONGEST_ANSWER + 2]))
-    start = _OPENING.match(text, start).end()
-    answer = _DOLLAR.sub("", text[start:].partition("\n")[0][: LONGEST_ANSWER + 1])
-    end = _SENTENCE_END.search(answer)
-    return _plain(answer[: end.start()] if end else answer)
+def _answers(text: str) -> list[tuple[str, bool]]:
+    """What follows each of the last markers, and whether that is a box; the last comes first."""
+    found = [_boxed(text, start) if text[start - 1] == "{" else _sentence(text, start) for start in marked(text)]
+    return [(answer, is_boxed) for answer, is_boxed in found if answer.strip() and len(answer) <= LONGEST_ANSWER]
 
 
-def _plain(answer: str) -> str:
-    """Without dollar signs, percent sign and line ends."""
-    answer = _DOLLAR.sub("", answer.replace("\u2212", "-").replace("\n", " "))
-    return _PERCENT.sub("", answer.strip(" *`"))
+def _boxed(text: str, start: int) -> tuple[str, bool]:
+    return _group(text[start : start + LONGEST_ANSWER + 2]), True
+
+
+def _sentence(text: str, start: int) -> tuple[str, bool]:
+    """The formula that opens there, or the line up to a full stop; empty where it has a box, a marker of its own."""
+    start = OPENING.match(text, start).end()
+    rest = text[start : start + LONGEST_ANSWER + 1]
+    display = _DISPLAY.match(rest)
+    line = _line(rest)
+    end = _SENTENCE_END.search(line)
+    said = (display[1] or display[2]) if display else _formulas_apart(line[: end.start()] if end else line)
+    return "" if _BOX.search(said) else said, False
+
+
+def _line(text: str) -> str:
+    """The first line, with those that follow while a brace is open."""
+    end = text.find("\n")
+    while end >= 0 and text.count("{", 0, end) > text.count("}", 0, end):
+        end = text.find("\n", end + 1)
+    return text if end < 0 else text[:end]
+
+
+def _formulas_apart(line: str) -> str:
+    r"""Where formulas stand between dollar signs or `\( \)`, all else is words, and is put into `\text{}`."""
+    parts = _INLINE.split(_BOLD.sub(r"\1", line))
+    return "".join(_as_words(part) if at % 3 == 0 and len(parts) > 1 else part or "" for at, part in enumerate(parts))
+
+
+def _as_words(part: str) -> str:
+    return f"\\text{{{part}}}" if re.search("[a-zA-Z]", part) and not re.search(r"[\\{}]", part) else part

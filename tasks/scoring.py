@@ -6,6 +6,7 @@ it rounds (17.6 passes for 18), stops at the second thousands separator, and nee
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import wraps
@@ -70,7 +71,9 @@ def _legacy_number(text: str) -> int | None:
 
 # --- strict: the exact value, no rounding ---
 
-STRICT_MARKER = re.compile(r"\banswer(?: is\b|:)|####|\\boxed ?\{", re.IGNORECASE)
+STRICT_MARKER = re.compile(r"\banswer(?:\*\*)?(?: is\b|:)|####|\\(?:boxed|fbox)\s*\{", re.IGNORECASE)
+MARKERS = 8  # of a text, counted from its end, after which an answer is looked for
+OPENING = re.compile(r"[\s:]*+(?:\*+(?=\s))?+[\s:]*+(?:(?<=\n)(?:[-\u2022]|\*(?!\*)) ++)?")  # of bold type, of a list
 _SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")
 LONGEST_ANSWER = 1000  # characters
 _TYPOGRAPHY = (
@@ -83,6 +86,7 @@ _TYPOGRAPHY = (
 )
 _OPERATION = re.compile(r"\\sqrt|\\pi|[√π¼½¾]|[\d)]\}? ?[\^⁰¹²³⁴-⁹]")  # changes the value of the number beside it
 _NOT_INSIDE = r"(?<![\w.^])(?<!\^\{)"  # "m2" and "m^2" are units
+_DIGIT = re.compile(r"\d", re.ASCII)
 _LEFT_OVER = re.compile(rf"{_NOT_INSIDE}\d", re.ASCII)
 _NUMBER = re.compile(
     r"(?P<sign>^[-+] ?|(?<![\w)}])[-+])?"
@@ -96,13 +100,14 @@ _NUMBER = re.compile(
 
 @of_bounded_text
 def gsm8k_strict(text: str, gold: str) -> ItemScore:
-    """The one number after the last marker, as an exact fraction, against an exact gold.
+    """The one number after the last marker that a number follows, as an exact fraction, against an exact gold.
 
     Marker: "answer is", "answer:", "####" or "\\boxed{". The answer is the first line with text after it, up to the
-    end of the sentence that holds its first number, and from its last "=" on. It may carry a currency sign, "%" and
-    units, none of which changes the value (50% is 50, 3 million is 3); thousands separators in their places, decimals,
-    fractions ("7/2", "3 1/2", "\\frac{7}{2}") and "1e5" are read. Two different numbers ("2 hours and 30 minutes"),
-    a misplaced separator ("1,23") or an operation on the number ("2^3") leave no single answer: not parsed.
+    end of the sentence that holds its first number, and from its last "=" on; the dash of a list is no minus. It
+    may carry a currency sign, "%" and units, none of which changes the value (50% is 50, 3 million is 3); thousands
+    separators in their places, decimals, fractions ("7/2", "3 1/2", "\\frac{7}{2}") and "1e5" are read. Two
+    different numbers ("2 hours and 30 minutes"), a misplaced separator ("1,23") or an operation on the number
+    ("2^3") leave no single answer: not parsed.
     """
     expected = Fraction(gold.replace(",", ""))
     predicted = _strict_number(text)
@@ -122,12 +127,20 @@ def _strict_number(text: str) -> Fraction | None:
     return values.pop() if len(values) == 1 else None
 
 
+def marked(text: str) -> list[int]:
+    """Where the last markers end, of which the last comes first."""
+    return list(deque((marker.end() for marker in STRICT_MARKER.finditer(text)), maxlen=MARKERS))[::-1]
+
+
 def _strict_answer(text: str) -> str:
-    """The sentence after the last marker, in plain typography; empty where there is no marker."""
-    start = len(text)
-    for marker in STRICT_MARKER.finditer(text):
-        start = marker.end()
-    answer = text[start:].lstrip(" \t\r\n:*").partition("\n")[0]
+    """The sentence after the last marker that a number follows; empty where there is none."""
+    sentences = (_sentence(text, start) for start in marked(text))
+    return next((sentence for sentence in sentences if _DIGIT.search(sentence)), "")
+
+
+def _sentence(text: str, start: int) -> str:
+    """In plain typography."""
+    answer = text[OPENING.match(text, start).end() :].partition("\n")[0]
     for pattern, plain in _TYPOGRAPHY:
         answer = pattern.sub(plain, answer)
     answer = answer[: LONGEST_ANSWER + 1]  # _NUMBER takes quadratic time
