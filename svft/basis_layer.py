@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from .cache import cached
 from .decomposition import Basis, decompose, placeholder
 from .fingerprint import fingerprint, probe
+from .mixed_batch import row_by_row
 
 
 class BasisLayer(nn.Module, BaseTunerLayer):
@@ -203,16 +204,34 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         delta = self.delta_weight(adapter_name)  # (O, I)
         return delta.T if self.transposed else delta
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """adapter_names: the adapter of each row of x (B, ..., I), in place of the active ones."""
+        if adapter_names is not None and self.merged:
+            raise ValueError(
+                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+            )
         if self.disable_adapters and self.merged:
             self.unmerge()
+        if adapter_names is None or self.disable_adapters:
+            active = [] if self.disable_adapters or self.merged else self.active_adapters
+            return self.forward_with(self.of_this_layer(active), x, *args, **kwargs)
+
+        def of_rows(adapters: list[str], rows: torch.Tensor) -> torch.Tensor:
+            return self.forward_with(self.of_this_layer(adapters), rows, *args, **kwargs)
+
+        return row_by_row(of_rows, adapter_names, x)
+
+    def of_this_layer(self, adapters: list[str]) -> list[str]:
+        return [adapter for adapter in adapters if adapter in self.configs]
+
+    def forward_with(self, active: list[str], x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """With these adapters, while none is merged."""
         result = self.base_layer(x, *args, **kwargs)  # (B, O)
-        if self.disable_adapters or self.merged:
-            return result
         dtype = result.dtype  # that of x, or autocast's
-        for adapter in self.active_adapters:
-            if adapter in self.configs:
-                result = result + self.apply_delta(adapter, x)
+        for adapter in active:
+            result = result + self.apply_delta(adapter, x)
         return result.to(dtype)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

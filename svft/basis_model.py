@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from .basis_layer import BasisLayer
 from .decomposition import Basis
+from .mixed_batch import handed_to_layers
 from .restore import BASIS_KEY, restore
 
 
@@ -40,6 +43,13 @@ class BasisModel(BaseTuner):
                 super().inject_adapter(model, adapter_name, *args, **kwargs)
             finally:
                 del self._decomposed  # a bar is neither copied nor pickled with the model
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """PEFT's hook around each call of the model."""
+        names = kwargs.get("adapter_names")
+        with nullcontext() if names is None else handed_to_layers(self, names, kwargs):
+            yield
 
     def _create_and_replace(
         self,

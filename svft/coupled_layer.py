@@ -134,10 +134,7 @@ class CoupledLayer(BasisLayer):
         count = self.counts(adapter_name, tokens, dtype)[self.form(tokens, adapter_name, dtype)]
         return count.forward + count.backward
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.disable_adapters and self.merged:
-            self.unmerge()
-        active = [] if self.disable_adapters or self.merged else [a for a in self.active_adapters if a in self.configs]
+    def forward_with(self, active: list[str], x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if len(active) == 1 and self._is_whole(active[0], x):
             return self._whole(active[0], x)
         inner = [adapter for adapter in active if self.is_anchored(adapter)]
