@@ -5,10 +5,10 @@
 """
 
 from .config import PRESETS, SvftConfig
-from .layer import SvftLayer
+from .layer import SvftLinear
 from .model import SvftModel
 from .registration import register
 
-__all__ = ["PRESETS", "SvftConfig", "SvftLayer", "SvftModel"]
+__all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel"]
 
 register("svft", SvftConfig, SvftModel)

@@ -29,6 +29,8 @@ from .mixed_batch import row_by_row
 class BasisLayer(nn.Module, BaseTunerLayer):
     """On a torch.nn.Linear, a transformers Conv1D, or a quantised linear layer; what is trained, a subclass says.
 
+    A subclass has Linear in its name, by which PEFT finds it when a further adapter targets "all-linear".
+
     `update_layer` adds an adapter, `apply_delta` and `delta_weight` say what it adds, `turn` follows a change of signs.
     """
 

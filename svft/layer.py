@@ -17,7 +17,7 @@ from .config import SvftConfig
 from .coupled_layer import CoupledLayer
 
 
-class SvftLayer(CoupledLayer):
+class SvftLinear(CoupledLayer):
     adapter_layer_names = ("svft_m", "svft_gate")
     other_param_names = (
         *CoupledLayer.other_param_names,
