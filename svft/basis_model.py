@@ -51,6 +51,20 @@ class BasisModel(BaseTuner):
         with nullcontext() if names is None else handed_to_layers(self, names, kwargs):
             yield
 
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        """To fp32, or with autocast_adapter_dtype=False to the dtype of the base.
+
+        PEFT puts new parameters in the place of those it casts, which would be trained where the old ones were not.
+        """
+        trained = {name: parameter.requires_grad for name, parameter in self.named_parameters()}
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(trained[name])
+        if not autocast_adapter_dtype:
+            for layer in self.model.modules():
+                if isinstance(layer, BasisLayer):
+                    layer.cast_to_base(adapter_name)
+
     def _create_and_replace(
         self,
         peft_config: PeftConfig,
