@@ -147,8 +147,7 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     def free(self) -> None:
         """Give up the spare tensor, if there is one; a weight that another module shares stays there."""
         if self.spare == "weight":
-            base = self.get_base_layer()
-            base.weight = nn.Parameter(base.weight.data.new_empty(0), requires_grad=False)
+            self._put_weight(self.get_base_layer().weight.data.new_empty(0))
         elif self.spare:
             setattr(self, f"basis_{self.spare}", None)
 
@@ -157,9 +156,13 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         if self.spare is None or not self.is_freed(self.spare):
             return
         if self.spare == "weight":
-            self.get_base_layer().weight = nn.Parameter(self.get_base_weight(), requires_grad=False)
+            self._put_weight(self.get_base_weight())
         else:
             setattr(self, f"basis_{self.spare}", getattr(self.shared_basis(), self.spare))
+
+    def _put_weight(self, weight: torch.Tensor) -> None:
+        """PEFT's low_cpu_mem_usage puts what is registered on the meta device, and then buffers beside it."""
+        self.get_base_layer()._parameters["weight"] = nn.Parameter(weight, requires_grad=False)
 
     def get_base_weight(self) -> torch.Tensor:
         """Laid out as in the base layer."""
@@ -280,8 +283,18 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return self.delta_bias(adapter_name) is None
 
+    def cast_to_base(self, adapter_name: str) -> None:
+        """What the adapter trains, to the dtype of the base weight; beside weights of 8 bits and less nothing is cast.
+
+        It is computed with in the dtype of the singular values all the same.
+        """
+        weight = self.get_base_layer().weight
+        for store in (getattr(self, name) for name in self.adapter_layer_names):
+            if adapter_name in store and weight.is_floating_point() and weight.dtype.itemsize >= 2:
+                store[adapter_name].data = store[adapter_name].data.to(weight.dtype)
+
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """To the device only: coefficients stay fp32 beside a bf16 base."""
+        """To the device only: coefficients are fp32 beside a bf16 base, unless `cast_to_base`."""
         device = device or self.basis_weight_print.device
         for name in (*self.adapter_layer_names, *self.other_param_names):
             store = getattr(self, name)
