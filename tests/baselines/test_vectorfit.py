@@ -276,9 +276,6 @@ def test_an_adapter_added_while_another_is_merged_starts_at_the_pre_trained_valu
 
 
 def test_bf16_base_has_fp32_vectors_and_merges_with_one_rounding():
-    config = VectorFitConfig(target_modules=["lin"])
-    uncast = peft.get_peft_model(linear(64, 48, torch.bfloat16), config, autocast_adapter_dtype=False)
-    assert {p.dtype for p in uncast.parameters() if p.requires_grad} == {torch.float32}
     model, layer = moved(linear(64, 48, torch.bfloat16))
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     x = drawn(5, 48, seed=2)
