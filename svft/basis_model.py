@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers.pytorch_utils import Conv1D
 
+from .base_weights import refuse_absent, refuse_merging_into_computed, refuse_merging_into_shared
 from .basis_layer import BasisLayer
 from .decomposition import Basis
 from .mixed_batch import handed_to_layers
@@ -35,6 +36,7 @@ class BasisModel(BaseTuner):
         config = self.peft_config[adapter_name]
         if config.target_modules is None:
             raise ValueError("target_modules is None; give names of linear layers, a regex, or 'all-linear'")
+        self._has_values = any(not parameter.is_meta for parameter in model.parameters())
         total = sum(bool(check_target_module_exists(config, name)) for name, _ in model.named_modules())
         # Shown on a terminal only, and only where decomposing takes its time.
         with tqdm(desc="SVD", unit="layer", total=total or None, delay=2, disable=None, leave=False) as bar:
@@ -92,6 +94,8 @@ class BasisModel(BaseTuner):
                 f"layer '{name}' is a {type(base).__name__}; {type(config).__name__.removesuffix('Config')} adapts "
                 "torch.nn.Linear and transformers' Conv1D"
             )
+        if resolve_quantization_backend(base) is None:
+            refuse_absent(base, name, self._has_values)
         layer = self.tuner_layer_cls(target, adapter_name, config, name)
         self.svd_seconds += layer.svd_seconds
         self._decomposed()
@@ -103,6 +107,15 @@ class BasisModel(BaseTuner):
             super()._replace_module(parent, child_name, new_module, child)
         else:
             setattr(parent, child_name, new_module)
+
+    def _check_merge_allowed(self) -> None:
+        """Of all layers, before the first one is merged."""
+        layers = [layer for layer in self.model.modules() if isinstance(layer, BasisLayer)]
+        for layer in layers:
+            refuse_merging_into_computed(layer.get_base_layer(), layer.name)
+        refuse_merging_into_shared(self.model, layers, "weight")
+        refuse_merging_into_shared(self.model, (layer for layer in layers if layer.trains_bias), "bias")
+        super()._check_merge_allowed()
 
     @classmethod
     def _get_adapter_state_dict(
