@@ -23,7 +23,7 @@ from bench.methods import own_decompositions
 from bench.tables import wide_console
 from bench.timing import interleaved, quartiles, ratios
 from harness.disk import one_sentence
-from svft import SvftConfig, SvftLayer
+from svft import SvftConfig, SvftLinear
 from svft.cost import FORMS
 
 SHAPES = {"U, G": (4096, 512), "D": (512, 4096), "Q, O": (512, 512), "K, V": (256, 512)}
@@ -44,7 +44,7 @@ def _counts(text: str) -> list[int]:
     return [arguments.positive(part) for part in text.split(",")]
 
 
-def layer(out: int, inp: int, pattern: str, kept: bool, form: str, device: torch.device) -> SvftLayer:
+def layer(out: int, inp: int, pattern: str, kept: bool, form: str, device: torch.device) -> SvftLinear:
     torch.manual_seed(0)
     model = nn.Sequential()
     model.add_module("lin", nn.Linear(inp, out, bias=False))

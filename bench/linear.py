@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from bench.timing import Step, interleaved, quartiles, ratio_columns
-from svft import SvftLayer
+from svft import SvftLinear
 
 Gemm = tuple[int, int, int]  # rows, inner, columns
 
 
-def svft_layers(model: nn.Module) -> list[SvftLayer]:
-    return [module for module in model.modules() if isinstance(module, SvftLayer)]
+def svft_layers(model: nn.Module) -> list[SvftLinear]:
+    return [module for module in model.modules() if isinstance(module, SvftLinear)]
 
 
 def layers_step(
-    layers: Sequence[SvftLayer], tokens: int, dtype: torch.dtype, generator: torch.Generator, device: torch.device
+    layers: Sequence[SvftLinear], tokens: int, dtype: torch.dtype, generator: torch.Generator, device: torch.device
 ) -> Step:
     """Forward and backward of each layer on an input of its own, which needs a gradient."""
 

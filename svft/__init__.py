@@ -7,10 +7,10 @@
 
 from .acting import check_adapters
 from .config import PRESETS, SvftConfig
-from .layer import SvftLayer
+from .layer import SvftLinear
 from .model import SvftModel
 from .registration import register
 
-__all__ = ["PRESETS", "SvftConfig", "SvftLayer", "SvftModel", "check_adapters"]
+__all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel", "check_adapters"]
 
 register("svft", SvftConfig, SvftModel)

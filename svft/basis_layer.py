@@ -8,25 +8,29 @@ one that was stored with the adapter because the base weight does not give it ag
 from __future__ import annotations
 
 import time
-import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
 from peft.config import PeftConfig
 from peft.tuners._buffer_dict import BufferDict
-from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
+from peft.tuners.tuners_utils import _get_in_out_features
 from peft.utils import resolve_quantization_backend
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from .base_weights import compute
 from .cache import cached
 from .decomposition import Basis, decompose, placeholder
 from .fingerprint import fingerprint, probe
+from .mergeable import Mergeable
+from .mixed_batch import row_by_row
 
 
-class BasisLayer(nn.Module, BaseTunerLayer):
+class BasisLayer(nn.Module, Mergeable):
     """On a torch.nn.Linear, a transformers Conv1D, or a quantised linear layer; what is trained, a subclass says.
+
+    A subclass has Linear in its name, by which PEFT finds it when a further adapter targets "all-linear".
 
     `update_layer` adds an adapter, `apply_delta` and `delta_weight` say what it adds, `turn` follows a change of signs.
     """
@@ -35,7 +39,6 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     other_param_names: tuple[str, ...] = ("configs", "basis_probe", "basis_fingerprint", "basis_own")
     shares_basis: ClassVar[bool] = True
     large_buffers: ClassVar[tuple[str, ...]] = ("basis_U", "basis_Vh")  # as large as weights, so worth sharding
-    spare: str | None = None  # "weight", "U" or "Vh" where it follows from the other two and may be freed
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: PeftConfig, name: str) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         self.basis_own = nn.ModuleDict()
         self.make_stores()
         self.svd_seconds = 0.0
+        compute(base, self.in_features)
         weight = self.unmerged_weight()
         # Of the unmerged weight, for the adapters still to come.
         self.register_buffer("basis_weight_print", fingerprint(weight), persistent=False)
@@ -80,10 +84,6 @@ class BasisLayer(nn.Module, BaseTunerLayer):
     @abstractmethod
     def delta_weight(self, adapter_name: str) -> torch.Tensor:
         """The same as an O x I matrix, fp32 (fp64 on an fp64 base)."""
-
-    def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
-        """The same for the bias (O,); None where the method leaves it alone."""
-        return None
 
     @abstractmethod
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -142,21 +142,24 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         return self.out_features * self.in_features if self.is_freed("weight") else 0
 
     def free(self) -> None:
-        """Give up the spare tensor, if there is one; a weight that another module shares stays there."""
+        """A weight that another module shares stays there."""
         if self.spare == "weight":
-            base = self.get_base_layer()
-            base.weight = nn.Parameter(base.weight.data.new_empty(0), requires_grad=False)
+            self._put_weight(self.get_base_layer().weight.data.new_empty(0))
         elif self.spare:
             setattr(self, f"basis_{self.spare}", None)
 
     def fill(self) -> None:
-        """Compute the spare tensor from the other two: W0 in its dtype, U or V^T in that of the singular values."""
+        """From the other two: W0 in its dtype, U or V^T in that of the singular values."""
         if self.spare is None or not self.is_freed(self.spare):
             return
         if self.spare == "weight":
-            self.get_base_layer().weight = nn.Parameter(self.get_base_weight(), requires_grad=False)
+            self._put_weight(self.get_base_weight())
         else:
             setattr(self, f"basis_{self.spare}", getattr(self.shared_basis(), self.spare))
+
+    def _put_weight(self, weight: torch.Tensor) -> None:
+        """PEFT's low_cpu_mem_usage puts what is registered on the meta device, and then buffers beside it."""
+        self.get_base_layer()._parameters["weight"] = nn.Parameter(weight, requires_grad=False)
 
     def get_base_weight(self) -> torch.Tensor:
         """Laid out as in the base layer."""
@@ -203,64 +206,48 @@ class BasisLayer(nn.Module, BaseTunerLayer):
         delta = self.delta_weight(adapter_name)  # (O, I)
         return delta.T if self.transposed else delta
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """adapter_names: the adapter of each row of x (B, ..., I), in place of the active ones."""
+        if adapter_names is not None and self.merged:
+            raise ValueError(
+                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+            )
         if self.disable_adapters and self.merged:
             self.unmerge()
+        if adapter_names is None or self.disable_adapters:
+            active = [] if self.disable_adapters or self.merged else self.active_adapters
+            return self.forward_with(self.of_this_layer(active), x, *args, **kwargs)
+
+        def of_rows(adapters: list[str], rows: torch.Tensor) -> torch.Tensor:
+            return self.forward_with(self.of_this_layer(adapters), rows, *args, **kwargs)
+
+        return row_by_row(of_rows, adapter_names, x)
+
+    def of_this_layer(self, adapters: list[str]) -> list[str]:
+        return [adapter for adapter in adapters if adapter in self.configs]
+
+    def forward_with(self, active: list[str], x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """With these adapters, while none is merged."""
         result = self.base_layer(x, *args, **kwargs)  # (B, O)
-        if self.disable_adapters or self.merged:
-            return result
         dtype = result.dtype  # that of x, or autocast's
-        for adapter in self.active_adapters:
-            if adapter in self.configs:
-                result = result + self.apply_delta(adapter, x)
+        for adapter in active:
+            result = result + self.apply_delta(adapter, x)
         return result.to(dtype)
 
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        for adapter in check_adapters_to_merge(self, adapter_names):
-            if adapter in self.configs:
-                self.fill()
-                try:
-                    self._add_to_base(adapter, 1, safe_merge)
-                    self.merged_adapters.append(adapter)
-                finally:
-                    if not self.merged_adapters:  # refused
-                        self.free()
+    def cast_to_base(self, adapter_name: str) -> None:
+        """What the adapter trains, to the dtype of the base weight; beside weights of 8 bits and less nothing is cast.
 
-    def unmerge(self) -> None:
-        if not self.merged:
-            warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
-        while self.merged_adapters:
-            self._add_to_base(self.merged_adapters.pop(), -1, False)
-        self.free()
-
-    def unload_and_optionally_merge_module(
-        self, merge: bool, safe_merge: bool = False, adapter_names: list[str] | None = None
-    ) -> nn.Module:
-        """The base layer as PEFT hands it back, whole."""
-        if merge:
-            self.merge(safe_merge=safe_merge, adapter_names=adapter_names)
-        if self.spare == "weight":
-            self.fill()
-        return self.get_base_layer()
-
-    @torch.no_grad()
-    def _add_to_base(self, adapter: str, sign: int, check: bool) -> None:
-        delta, delta_bias = self.get_delta_weight(adapter), self.delta_bias(adapter)
-        weight = _sum(self.get_base_weight(), sign * delta)
-        bias = None if delta_bias is None else _sum(self.get_base_layer().bias.data, sign * delta_bias)
-        if check and not all(torch.isfinite(merged).all() for merged in (weight, bias) if merged is not None):
-            raise ValueError(  # in the words of PEFT's own tuners
-                f"layer '{self.name}': NaNs detected in the merged weights. The adapter {adapter} seems to be broken"
-            )
-        self.set_base_weight(weight)
-        if bias is not None:
-            self.get_base_layer().bias.data = bias
-
-    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        return self.delta_bias(adapter_name) is None
+        It is computed with in the dtype of the singular values all the same.
+        """
+        weight = self.get_base_layer().weight
+        for store in (getattr(self, name) for name in self.adapter_layer_names):
+            if adapter_name in store and weight.is_floating_point() and weight.dtype.itemsize >= 2:
+                store[adapter_name].data = store[adapter_name].data.to(weight.dtype)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """To the device only: coefficients stay fp32 beside a bf16 base."""
+        """To the device only: coefficients are fp32 beside a bf16 base, unless `cast_to_base`."""
         device = device or self.basis_weight_print.device
         for name in (*self.adapter_layer_names, *self.other_param_names):
             store = getattr(self, name)
@@ -270,8 +257,3 @@ class BasisLayer(nn.Module, BaseTunerLayer):
 
     def __repr__(self) -> str:
         return f"{type(self).__module__.split('.')[0]}." + super().__repr__()
-
-
-def _sum(base: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-    """Taken in the dtype of the delta: added in bf16, small coefficients would be lost in each entry."""
-    return (base.to(delta.dtype) + delta).to(base.dtype)

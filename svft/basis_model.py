@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -12,8 +14,10 @@ from torch import nn
 from tqdm import tqdm
 from transformers.pytorch_utils import Conv1D
 
+from .base_weights import refuse_absent, refuse_merging_into_computed, refuse_merging_into_shared
 from .basis_layer import BasisLayer
 from .decomposition import Basis
+from .mixed_batch import handed_to_layers
 from .restore import BASIS_KEY, restore
 
 
@@ -32,6 +36,7 @@ class BasisModel(BaseTuner):
         config = self.peft_config[adapter_name]
         if config.target_modules is None:
             raise ValueError("target_modules is None; give names of linear layers, a regex, or 'all-linear'")
+        self._has_values = any(not parameter.is_meta for parameter in model.parameters())
         total = sum(bool(check_target_module_exists(config, name)) for name, _ in model.named_modules())
         # Shown on a terminal only, and only where decomposing takes its time.
         with tqdm(desc="SVD", unit="layer", total=total or None, delay=2, disable=None, leave=False) as bar:
@@ -40,6 +45,27 @@ class BasisModel(BaseTuner):
                 super().inject_adapter(model, adapter_name, *args, **kwargs)
             finally:
                 del self._decomposed  # a bar is neither copied nor pickled with the model
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """PEFT's hook around each call of the model."""
+        names = kwargs.get("adapter_names")
+        with nullcontext() if names is None else handed_to_layers(self, names, kwargs):
+            yield
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        """To fp32, or with autocast_adapter_dtype=False to the dtype of the base.
+
+        PEFT puts new parameters in the place of those it casts, which would be trained where the old ones were not.
+        """
+        trained = {name: parameter.requires_grad for name, parameter in self.named_parameters()}
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(trained[name])
+        if not autocast_adapter_dtype:
+            for layer in self.model.modules():
+                if isinstance(layer, BasisLayer):
+                    layer.cast_to_base(adapter_name)
 
     def _create_and_replace(
         self,
@@ -68,6 +94,8 @@ class BasisModel(BaseTuner):
                 f"layer '{name}' is a {type(base).__name__}; {type(config).__name__.removesuffix('Config')} adapts "
                 "torch.nn.Linear and transformers' Conv1D"
             )
+        if resolve_quantization_backend(base) is None:
+            refuse_absent(base, name, self._has_values)
         layer = self.tuner_layer_cls(target, adapter_name, config, name)
         self.svd_seconds += layer.svd_seconds
         self._decomposed()
@@ -79,6 +107,15 @@ class BasisModel(BaseTuner):
             super()._replace_module(parent, child_name, new_module, child)
         else:
             setattr(parent, child_name, new_module)
+
+    def _check_merge_allowed(self) -> None:
+        """Of all layers, before the first one is merged."""
+        layers = [layer for layer in self.model.modules() if isinstance(layer, BasisLayer)]
+        for layer in layers:
+            refuse_merging_into_computed(layer.get_base_layer(), layer.name)
+        refuse_merging_into_shared(self.model, layers, "weight")
+        refuse_merging_into_shared(self.model, (layer for layer in layers if layer.trains_bias), "bias")
+        super()._check_merge_allowed()
 
     @classmethod
     def _get_adapter_state_dict(

@@ -42,15 +42,19 @@ class CoupledLayer(BasisLayer):
     def plain(self) -> bool:
         """Whether the base layer is its weight and bias, and nothing else happens in it."""
         base = self.base_layer
-        return type(base) in (nn.Linear, Conv1D) and self.quantization_backend is None and not hasattr(base, "_hf_hook")
+        if type(base) not in (nn.Linear, Conv1D) or hasattr(base, "_hf_hook"):
+            return False
+        return self.quantization_backend is None and "weight" in base._parameters
 
     def _spare_of(self, config: PeftConfig) -> str | None:
         """The first adapter of a layer decides."""
         if not config.keep_weight:
             if not self.plain:
+                more = " that is quantised" if self.quantization_backend else ""
+                more += "" if "weight" in self.get_base_layer()._parameters else " whose weight is no parameter"
                 raise ValueError(
                     f"layer '{self.name}': keep_weight=False needs a plain linear layer, not a "
-                    f"{type(self.base_layer).__name__}{' that is quantised' if self.quantization_backend else ''}"
+                    f"{type(self.base_layer).__name__}{more}"
                 )
             return "weight"
         if not self.plain or config.truncate_base or self.out_features == self.in_features:
@@ -134,10 +138,7 @@ class CoupledLayer(BasisLayer):
         count = self.counts(adapter_name, tokens, dtype)[self.form(tokens, adapter_name, dtype)]
         return count.forward + count.backward
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.disable_adapters and self.merged:
-            self.unmerge()
-        active = [] if self.disable_adapters or self.merged else [a for a in self.active_adapters if a in self.configs]
+    def forward_with(self, active: list[str], x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if len(active) == 1 and self._is_whole(active[0], x):
             return self._whole(active[0], x)
         inner = [adapter for adapter in active if self.is_anchored(adapter)]

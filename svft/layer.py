@@ -17,7 +17,7 @@ from .config import SvftConfig
 from .coupled_layer import CoupledLayer
 
 
-class SvftLayer(CoupledLayer):
+class SvftLinear(CoupledLayer):
     adapter_layer_names = ("svft_m", "svft_gate")
     other_param_names = (
         *CoupledLayer.other_param_names,
@@ -105,9 +105,11 @@ class SvftLayer(CoupledLayer):
         return min(config.d, self.directions(adapter_name) - 1) if self.pattern_of(config) == "banded" else None
 
     def coefficients(self, adapter_name: str) -> torch.Tensor:
-        """m, times its gate; (N,)."""
-        m = self.svft_m[adapter_name]
-        return m * torch.sigmoid(self.svft_gate[adapter_name]) if adapter_name in self.svft_gate else m
+        """m, times its gate, in the dtype of the singular values; (N,)."""
+        m = self.svft_m[adapter_name].to(self.basis_s.dtype)
+        if adapter_name not in self.svft_gate:
+            return m
+        return m * torch.sigmoid(self.svft_gate[adapter_name].to(m.dtype))
 
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """e_i e_j m_ij; on the diagonal that is m_ii."""

@@ -9,12 +9,12 @@ from torch import nn
 
 from .basis_model import BasisModel
 from .config import SvftConfig
-from .layer import SvftLayer
+from .layer import SvftLinear
 
 
 class SvftModel(BasisModel):
     prefix: str = "svft_"
-    tuner_layer_cls = SvftLayer
+    tuner_layer_cls = SvftLinear
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -22,7 +22,7 @@ class SvftModel(BasisModel):
 
     def _warn_of_rectangular_topk(self, config: SvftConfig) -> None:
         for layer in self.model.modules():
-            if isinstance(layer, SvftLayer) and layer.pattern_of(config) != config.pattern:
+            if isinstance(layer, SvftLinear) and layer.pattern_of(config) != config.pattern:
                 warnings.warn(
                     f"pattern='topk' ranks u_i . v_j, which is undefined in layer '{layer.name}' "
                     f"({layer.out_features} x {layer.in_features}): "

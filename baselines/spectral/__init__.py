@@ -8,9 +8,9 @@ from svft.registration import register
 
 from .config import SpectralAdapterConfig
 from .export import save_as_lora
-from .layer import SpectralAdapterLayer
+from .layer import SpectralAdapterLinear
 from .model import SpectralAdapterModel
 
-__all__ = ["SpectralAdapterConfig", "SpectralAdapterLayer", "SpectralAdapterModel", "save_as_lora"]
+__all__ = ["SpectralAdapterConfig", "SpectralAdapterLinear", "SpectralAdapterModel", "save_as_lora"]
 
 register("spectral_adapter", SpectralAdapterConfig, SpectralAdapterModel)

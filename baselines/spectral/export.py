@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from .config import SpectralAdapterConfig
-from .layer import SpectralAdapterLayer
+from .layer import SpectralAdapterLinear
 
 
 def save_as_lora(model: PeftModel, folder: str | os.PathLike, adapter_name: str = "default") -> None:
@@ -28,7 +28,7 @@ def save_as_lora(model: PeftModel, folder: str | os.PathLike, adapter_name: str 
     layers = {
         name: layer
         for name, layer in model.named_modules()
-        if isinstance(layer, SpectralAdapterLayer) and adapter_name in layer.configs
+        if isinstance(layer, SpectralAdapterLinear) and adapter_name in layer.configs
     }
     tensors = {
         key: tensor
@@ -48,7 +48,7 @@ def save_as_lora(model: PeftModel, folder: str | os.PathLike, adapter_name: str 
     lora_config(config, layers, rank=len(R)).save_pretrained(folder)
 
 
-def lora_config(config: SpectralAdapterConfig, layers: dict[str, SpectralAdapterLayer], rank: int) -> LoraConfig:
+def lora_config(config: SpectralAdapterConfig, layers: dict[str, SpectralAdapterLinear], rank: int) -> LoraConfig:
     """lora_alpha = r, so that PEFT's factor alpha / r is 1."""
     return LoraConfig(
         task_type=config.task_type,

@@ -23,7 +23,7 @@ from .config import SpectralAdapterConfig
 from .modes import MODES, Mode, Tensors
 
 
-class SpectralAdapterLayer(BasisLayer):
+class SpectralAdapterLinear(BasisLayer):
     adapter_layer_names = ("spectral_A_U", "spectral_A_V", "spectral_X_U", "spectral_X_V", "spectral_scale")
     other_param_names = (*BasisLayer.other_param_names, "spectral_weights", "columns_here")
     shares_basis = False

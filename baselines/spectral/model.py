@@ -8,12 +8,12 @@ from itertools import combinations
 from svft.basis_model import BasisModel
 
 from .config import SpectralAdapterConfig
-from .layer import SpectralAdapterLayer
+from .layer import SpectralAdapterLinear
 
 
 class SpectralAdapterModel(BasisModel):
     prefix: str = "spectral_"
-    tuner_layer_cls = SpectralAdapterLayer
+    tuner_layer_cls = SpectralAdapterLinear
 
     def add_weighted_adapter(
         self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str = "cat"
@@ -33,7 +33,7 @@ class SpectralAdapterModel(BasisModel):
         layers = {
             name: layer
             for name, layer in self.model.named_modules()
-            if isinstance(layer, SpectralAdapterLayer) and any(part in layer.configs for part in parts)
+            if isinstance(layer, SpectralAdapterLinear) and any(part in layer.configs for part in parts)
         }
         for layer in layers.values():
             layer.unmerged_weight()
@@ -104,7 +104,7 @@ def on_columns(
 COMBINATIONS = {"cat": concatenated, "linear": added}
 
 
-def refuse_common_columns(layer: SpectralAdapterLayer, parts: dict[str, SpectralAdapterConfig]) -> None:
+def refuse_common_columns(layer: SpectralAdapterLinear, parts: dict[str, SpectralAdapterConfig]) -> None:
     for (one, first), (other, second) in combinations(parts.items(), 2):
         if common := sorted(set(layer.columns_of(first)) & set(layer.columns_of(second))):
             raise ValueError(

@@ -8,9 +8,9 @@ from svft.registration import register
 
 from .config import VectorFitConfig
 from .freezing import VectorFreezing
-from .layer import TrainedVector, VectorFitLayer
+from .layer import TrainedVector, VectorFitLinear
 from .model import VectorFitModel
 
-__all__ = ["TrainedVector", "VectorFitConfig", "VectorFitLayer", "VectorFitModel", "VectorFreezing"]
+__all__ = ["TrainedVector", "VectorFitConfig", "VectorFitLinear", "VectorFitModel", "VectorFreezing"]
 
 register("vectorfit", VectorFitConfig, VectorFitModel)

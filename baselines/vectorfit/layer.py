@@ -33,7 +33,7 @@ class TrainedVector(NamedTuple):
     start: torch.Tensor  # its value before training, of its shape
 
 
-class VectorFitLayer(BasisLayer):
+class VectorFitLinear(BasisLayer):
     adapter_layer_names = ("vectorfit_sigma", "vectorfit_z", "vectorfit_bias")
     configs: dict[str, VectorFitConfig]
 

@@ -18,7 +18,7 @@ from transformers import AutoModel, DebertaV2Config, GemmaConfig, GPT2Config
 from transformers.pytorch_utils import Conv1D
 
 import svft.basis_layer
-from baselines.vectorfit import VectorFitConfig, VectorFitLayer
+from baselines.vectorfit import VectorFitConfig, VectorFitLinear
 from svft import SvftConfig
 from svft.decomposition import Basis
 from tests.lapack import other_lapack
@@ -51,12 +51,12 @@ def linear(out: int = 9, inp: int = 14, dtype: torch.dtype = torch.float64, bias
     return model
 
 
-def adapt(model: nn.Module, name: str = "lin", **config) -> tuple[nn.Module, VectorFitLayer]:
+def adapt(model: nn.Module, name: str = "lin", **config) -> tuple[nn.Module, VectorFitLinear]:
     adapted = peft.get_peft_model(model, VectorFitConfig(target_modules=[name], **config))
     return adapted, adapted.base_model.model.get_submodule(name)
 
 
-def moved(model: nn.Module, name: str = "lin", **config) -> tuple[nn.Module, VectorFitLayer]:
+def moved(model: nn.Module, name: str = "lin", **config) -> tuple[nn.Module, VectorFitLinear]:
     """Vectors far from their start."""
     adapted, layer = adapt(model, name, **config)
     for n, vector in enumerate(layer.trained_vectors("default")):
@@ -64,7 +64,7 @@ def moved(model: nn.Module, name: str = "lin", **config) -> tuple[nn.Module, Vec
     return adapted, layer
 
 
-def by_the_book(model: nn.Module, layer: VectorFitLayer, adapter: str = "default") -> tuple[np.ndarray, np.ndarray]:
+def by_the_book(model: nn.Module, layer: VectorFitLinear, adapter: str = "default") -> tuple[np.ndarray, np.ndarray]:
     """U diag(sigma or s z) V^T by numpy, and b."""
     base = model.lin.double()
     U, s, Vh = np.linalg.svd(base.weight.detach().numpy(), full_matrices=False)
@@ -185,7 +185,7 @@ def test_without_weight_decay_it_follows_svft_plain_and_with_it_does_not():
     assert difference[0.1] > 1e-3
 
 
-def gradient(layer: VectorFitLayer, model: nn.Module) -> torch.Tensor:
+def gradient(layer: VectorFitLinear, model: nn.Module) -> torch.Tensor:
     (model(drawn(6, 14, seed=5)) * drawn(6, 9, seed=6)).sum().backward()
     return next(layer.trained_vectors("default")).parameter.grad
 
@@ -276,9 +276,6 @@ def test_an_adapter_added_while_another_is_merged_starts_at_the_pre_trained_valu
 
 
 def test_bf16_base_has_fp32_vectors_and_merges_with_one_rounding():
-    config = VectorFitConfig(target_modules=["lin"])
-    uncast = peft.get_peft_model(linear(64, 48, torch.bfloat16), config, autocast_adapter_dtype=False)
-    assert {p.dtype for p in uncast.parameters() if p.requires_grad} == {torch.float32}
     model, layer = moved(linear(64, 48, torch.bfloat16))
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     x = drawn(5, 48, seed=2)

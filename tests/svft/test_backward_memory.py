@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, GemmaConfig
 
-from svft import SvftConfig, SvftLayer
+from svft import SvftConfig, SvftLinear
 from svft.cost import FORMS
 from svft.patterns import num_coefficients
 
@@ -155,7 +155,7 @@ def test_adapted_weights_take_at_most_a_quarter_more_than_the_base_model(name, f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing on the meta device is initialised
         adapted = peft.get_peft_model(model, SvftConfig(target_modules=targets, keep_weight=keep_weight, **fields))
-    layers = [module for module in adapted.modules() if isinstance(module, SvftLayer)]
+    layers = [module for module in adapted.modules() if isinstance(module, SvftLinear)]
     assert len(layers) == 7 * MODELS[name]["num_hidden_layers"]
     assert distinct_bytes(adapted) <= (4 / 3 if keep_weight and name == "block" else 5 / 4) * bare
 

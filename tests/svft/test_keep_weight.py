@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, GemmaConfig
 from transformers.pytorch_utils import Conv1D
 
-from svft import SvftConfig, SvftLayer
+from svft import SvftConfig, SvftLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore:pattern='topk'", "ignore:.*tie_word_embeddings", "ignore:.*tied")
 SHAPES = [(9, 9), (9, 14), (14, 9)]
@@ -210,7 +210,7 @@ def test_a_layer_that_is_not_its_weight_alone_is_not_dropped(base, monkeypatch, 
         model.lin._hf_hook = object()
     else:
         monkeypatch.setattr("svft.basis_layer.resolve_quantization_backend", lambda layer: "a backend")
-        monkeypatch.setattr(SvftLayer, "get_base_weight", lambda self: self.base_layer.weight, raising=False)
+        monkeypatch.setattr(SvftLinear, "get_base_weight", lambda self: self.base_layer.weight, raising=False)
     sentence = "layer 'lin': keep_weight=False needs a plain linear layer, not a "
     with pytest.raises(ValueError, match=sentence + (".* that is quantised" if change == "quantised" else "")):
         peft.get_peft_model(model, SvftConfig(target_modules=["lin"], keep_weight=False))

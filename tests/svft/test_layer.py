@@ -159,16 +159,11 @@ def test_an_adapter_added_while_another_is_merged_uses_the_unmerged_basis(adapt,
     torch.testing.assert_close(layer.get_delta_weight("other"), expected)
 
 
-def test_bf16_base_keeps_a_bf16_basis_and_fp32_coefficients(adapt, base):
+def test_bf16_base_keeps_a_bf16_basis_and_fp32_coefficients(adapt):
     model, layer = adapt(9, 9, torch.bfloat16, pattern="topk", d=1, gate=True)
     assert (layer.basis_U.dtype, layer.basis_Vh.dtype) == (torch.bfloat16, torch.bfloat16)
     assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
     assert model(torch.randn(2, 9, dtype=torch.bfloat16)).dtype == torch.bfloat16
-    config = SvftConfig(init="kaiming", target_modules=["lin"])
-    uncast = peft.get_peft_model(base(9, 14, torch.bfloat16), config, autocast_adapter_dtype=False)
-    drawn = uncast.base_model.model.lin.svft_m["default"]
-    assert drawn.dtype == torch.float32
-    assert not torch.equal(drawn, drawn.bfloat16().float())  # and was never rounded
     again = decompose(layer.base_layer.weight.double())  # bf16 weights are decomposed in float64 and rounded once
     assert torch.equal(layer.basis_U, again.U.bfloat16())
 

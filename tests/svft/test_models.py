@@ -1,8 +1,11 @@
 """Whole transformers models, made from configurations."""
 
+from dataclasses import replace
+
 import peft
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
@@ -13,7 +16,8 @@ from transformers import (
     ViTConfig,
 )
 
-from svft import SvftConfig, SvftLayer
+from baselines import SpectralAdapterConfig, VectorFitConfig
+from svft import SvftConfig, SvftLinear
 
 SMALL = {
     "hidden_size": 16,
@@ -75,7 +79,7 @@ def test_saved_loaded_and_merged_models_give_the_same_logits(tmp_path, preset, b
     base = build().eval()
     start, weights = base(**inputs).logits, {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model = peft.get_peft_model(base, SvftConfig(preset=preset, **RANDOM, **fields)).eval()
-    assert sum(isinstance(module, SvftLayer) for module in model.modules()) == layers
+    assert sum(isinstance(module, SvftLinear) for module in model.modules()) == layers
     logits = model(**inputs).logits
     assert (logits - start).abs().max() > 0.05
     model.save_pretrained(tmp_path)
@@ -115,7 +119,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 def test_all_linear_and_selected_blocks_are_understood():
     model = peft.get_peft_model(gemma(), SvftConfig(target_modules="all-linear"))
-    assert sum(isinstance(module, SvftLayer) for module in model.modules()) == 14
+    assert sum(isinstance(module, SvftLinear) for module in model.modules()) == 14
     selected = SvftConfig(target_modules=["q_proj", "v_proj"], layers_to_transform=[1], layers_pattern="layers")
     model = peft.get_peft_model(gemma(), selected)
     assert model.base_model.targeted_module_names == [
@@ -139,3 +143,15 @@ def test_training_lowers_the_loss(config):
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize("config", [SvftConfig(), VectorFitConfig(), SpectralAdapterConfig(r=2)], ids=type)
+def test_all_linear_means_the_same_layers_for_a_second_adapter(config):
+    config.target_modules = "all-linear"
+    model = peft.get_peft_model(gemma(), replace(config))
+    model.add_adapter("second", replace(config))
+    names = {name: sorted(model.peft_config[name].target_modules) for name in ("default", "second")}
+    assert names["second"] == names["default"]
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    assert len(layers) == 14
+    assert all(set(layer.configs) == {"default", "second"} for layer in layers)

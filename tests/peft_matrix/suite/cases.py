@@ -23,16 +23,6 @@ class Cases:
         return [(self.config, {**options, "task_type": task_type}) for options in self.transformers]
 
 
-# Left out for every tuner in a singular basis.
-OF_THE_BASIS = {
-    "test_adapter_dtype_autocast[False-False-dtype0": "coefficients are fp32 on an fp16 base, even if not autocast",
-    "test_adapter_dtype_autocast[False-False-dtype1": "the same on a bf16 base",
-    "test_adapter_dtype_autocast[True-False-dtype0": "the same, loaded with low_cpu_mem_usage",
-    "test_adapter_dtype_autocast[True-False-dtype1": "the same on a bf16 base, loaded with low_cpu_mem_usage",
-    "test_add_adapter_no_autocast_adapter_dtype": "the same for further adapters, of both dtypes",
-}
-
-
 def of_tuner() -> Cases:
     """Those of the tuner that $TUNER names."""
     return importlib.import_module(f"cases_{os.environ['TUNER']}").CASES

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cases import OF_THE_BASIS, Cases
+from cases import Cases
 from tiny_models import TARGETS
 
 from baselines.spectral import SpectralAdapterConfig
@@ -55,5 +55,5 @@ CASES = Cases(
     ],
     transformers=[{**additive, "target_modules": TARGETS}, {**rotation, "scale": True, "target_modules": TARGETS}],
     reseed={},
-    left_out=OF_THE_BASIS,
+    left_out={},
 )

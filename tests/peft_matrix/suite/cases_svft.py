@@ -1,6 +1,6 @@
 """SVFT in PEFT's tests."""
 
-from cases import OF_THE_BASIS, Cases
+from cases import Cases
 from tiny_models import TARGETS
 
 from svft import SvftConfig
@@ -39,7 +39,6 @@ CASES = Cases(
     ],
     reseed={"seed": 1},
     left_out={
-        **OF_THE_BASIS,
         "test_disable_adapters[authors": "asks for an identity at the start, which authors_code is not",
         "test_disable_adapters_with_merging[authors": "the same, merged",
     },
