@@ -13,6 +13,7 @@ import pytest
 
 from tasks.base import DataError
 from tests.tasks.test_glue import glue
+from tests.tasks.test_gsm8k import gsm8k
 from tests.tasks.test_own_text import all_of, generation
 
 ROWS = [(f"text {number}", f"label {number % 2}") for number in range(1, 21)]
@@ -278,6 +279,13 @@ def test_a_pattern_of_nothing_and_a_folder_of_nothing_are_named(tmp_path):
 
 
 # --- the same of published data ---
+
+
+def test_one_field_too_many_shifts_no_columns(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("id,question,answer\n1,Who?,#### 2,#### 3\n2,Why?,#### 4,#### 5\n")
+    with pytest.raises(DataError, match=r"test.csv cannot be read as csv: line 2 has 4 fields, the header 3$"):
+        gsm8k(gsm8k_source=str(path)).examples("test")
 
 
 def test_published_columns_in_a_csv_are_texts_and_labels_are_whole_numbers(tmp_path):
