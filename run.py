@@ -57,6 +57,7 @@ def run(cfg: DictConfig) -> None:
                 distributed.say(f"done before: {folder.summary(done)}")
                 return evaluator.tell_missing(missing)
         with folder.recording(done) as result:
+            distributed.agreed(lambda: task.examples("train"))  # whatever is wrong there is told before what is missing
             wanted, missing = evaluator.at_hand(cfg, asked, result.scores)
             to_train = folder.train_section() is None
             if to_train:

@@ -138,6 +138,14 @@ def test_three_benchmarks_have_an_average_only_where_all_were_scored(add, tmp_pa
     assert row(result, "B")["average (%)"] == "" and row(result, "B")["z (%)"] == ""
 
 
+def test_a_run_that_was_asked_for_more_than_was_there_has_no_average_of_the_rest(add, tmp_path):
+    add("A", 0, {"strict": GOOD}, benchmarks=["x", "y", "z"], data={"missing": {}})
+    add("B", 0, {"strict": GOOD}, benchmarks=["x", "y", "z"], data={"missing": {"w": "no file w"}})
+    result = only(tmp_path)
+    assert row(result, "A")["average (%)"].startswith("75.0")
+    assert row(result, "B")["average (%)"] == "" and row(result, "B")["z (%)"] != ""
+
+
 def test_verdicts_missing_from_the_record_are_said_to_be_untested(add, tmp_path):
     add("A", 0, {"strict": GOOD})
     add("B", 1, {"strict": BAD})

@@ -12,7 +12,6 @@ import pyarrow.parquet
 import pytest
 
 from tasks.base import DataError
-from tests.tasks.test_glue import glue
 from tests.tasks.test_own_text import all_of, generation
 
 ROWS = [(f"text {number}", f"label {number % 2}") for number in range(1, 21)]
@@ -275,29 +274,3 @@ def test_a_pattern_of_nothing_and_a_folder_of_nothing_are_named(tmp_path):
         examples(tmp_path / "*.csv")
     with pytest.raises(DataError, match=r"the folder .* has no file of .json, .jsonl"):
         examples(tmp_path)
-
-
-# --- the same of published data ---
-
-
-def test_published_columns_in_a_csv_are_texts_and_labels_are_whole_numbers(tmp_path):
-    path = tmp_path / "train.csv"
-    path.write_text('sentence,label\n007,1\nNA,0\n"a, b",1\n1e5,0\n')
-    found = glue("cola", train_source=str(path)).examples("train")
-    assert [(e.text, e.label) for e in found] == [("007", 1), ("NA", 0), ("a, b", 1), ("1e5", 0)]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("sentence,label\na,1\nb,0,1\n", r"cannot be read as csv: line 3 has 3 fields, the header 2"),
-        ("sentence,label,label\na,1,0\n", r"there are two columns named 'label'"),
-        ("sentence,label\na,1.0\n", r"row 1 of .*: 'label' is '1.0', expected int"),
-        ("sentence,label\na,yes\n", r"row 1 of .*: 'label' is 'yes', expected int"),
-    ],
-)
-def test_a_csv_of_published_data_with_other_fields_is_refused(tmp_path, content, message):
-    path = tmp_path / "train.csv"
-    path.write_text(content)
-    with pytest.raises(DataError, match=message):
-        glue("cola", train_source=str(path)).examples("train")
