@@ -39,7 +39,7 @@ def export(path: Path, out: Path, kind: str = "merged") -> float:
     """
     if out.exists():
         raise ModelError(f"{out} is there already; name a new folder")
-    run = finished.opened(path, torch.device("cpu"), dtype="float32")
+    run = finished.opened(path, torch.device("cpu"), dtype=torch.float32)
     base = run.model.get_base_model() if isinstance(run.model, PeftModel) else run.model
     if not isinstance(base, PreTrainedModel):
         raise ModelError(f"model {run.cfg.model.name} is built by another library, so transformers cannot load it")

@@ -27,6 +27,7 @@ class Finished:
     task: Task
     modality: Modality
     model: torch.nn.Module
+    dtype: torch.dtype | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -38,9 +39,13 @@ class Finished:
         return adapt.head_modules(self.cfg.model.head) if self.modality.num_labels else []
 
     def load_base(self) -> torch.nn.Module:
-        """The base model anew. A model of text is not asked whether its training examples have targets."""
+        """The base model anew. A model of text is not asked whether its training examples have targets.
+
+        It is read in the type that it was trained in, which may have rounded it, and only then brought to another.
+        """
         generates = self.modality.num_labels is None
-        return models.load(self.cfg.model, self.task.kind) if generates else self.modality.load_model()
+        base = models.load(self.cfg.model, self.task.kind) if generates else self.modality.load_model()
+        return base if self.dtype is None else base.to(self.dtype)
 
 
 class KnownClasses:
@@ -54,7 +59,7 @@ class KnownClasses:
         return getattr(self._task, name)
 
 
-def opened(path: Path, device: torch.device, dtype: str | None = None) -> Finished:
+def opened(path: Path, device: torch.device, dtype: torch.dtype | None = None) -> Finished:
     """The run whose folder is `path`. dtype: of the frozen weights, None is as trained.
 
     Raises SettingError where there is no run that is done, or none with an adapter; ModelError where the base model is
@@ -66,12 +71,10 @@ def opened(path: Path, device: torch.device, dtype: str | None = None) -> Finish
         raise SettingError(f"{path} has no adapter, so there is no trained model; force=true trains that run again")
     cfg = OmegaConf.create(found.config)
     _refuse_another_base(cfg, found)
-    if dtype is not None:
-        cfg.model.dtype = dtype
     task = _with_classes(config.instantiate(cfg.task.source), found, stored.adapter)
     set_seed(cfg.seed)  # what is drawn when the adapter is built, as it was drawn for the training
     modality = modalities.choose(cfg, task)
-    opened = Finished(path, found, cfg, task, modality, torch.nn.Module())
+    opened = Finished(path, found, cfg, task, modality, torch.nn.Module(), dtype)
     model = adapt.adapt(opened.load_base(), config.instantiate(cfg.method.adapter), opened.head).model
     trained.load(model, stored.adapter)
     return replace(opened, model=model.to(device).eval())

@@ -181,3 +181,10 @@ def test_right_answers_score_1_and_wrong_ones_less_by_every_scorer(composed, nam
 
 
 NEVER_SOLVED = ("math-2", "math-3")  # golds that the released scoring of MATH cannot read
+
+
+def test_classes_have_a_name_each_or_none(composed, name):
+    task = make(composed, name)
+    names = getattr(task, "class_names", ())
+    assert len(names) in (0, getattr(task, "num_classes", 0)) and len(set(names)) == len(names)
+    assert isinstance(names, tuple) and all(isinstance(each, str) and each for each in names)

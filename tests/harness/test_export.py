@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
 from peft import PeftModel
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -37,6 +39,7 @@ def texts(finished, run) -> tuple[list[str], list[str]]:
 
 
 def refused(capsys, *arguments) -> str:
+    capsys.readouterr()  # of a run that was trained for this
     assert main([str(argument) for argument in arguments]) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1
@@ -117,6 +120,19 @@ config = AutoConfig.from_pretrained("ADAPTER")
 base = AutoModelForSequenceClassification.from_pretrained("BASE", config=config, ignore_mismatched_sizes=True)
 model = PeftModel.from_pretrained(base, "ADAPTER").eval()
 """
+
+
+def test_weights_that_were_trained_in_16_bits_are_exported_as_they_were_rounded(finished, tmp_path):
+    run = tmp_path / finished.images("method=lora").parent.name / "seed=0"
+    shutil.copytree(finished.images("method=lora"), run)
+    found = record.read(run / "record.json")
+    found.config["model"]["dtype"] = "bfloat16"
+    record.write(run / "record.json", found)
+    export.export(run, tmp_path / "out")
+    weight = load_file(tmp_path / "out/model.safetensors")["vit.embeddings.patch_embeddings.projection.weight"]
+    before = load_file(ROOT / "assets/micro_vit/model.safetensors")["embeddings.patch_embeddings.projection.weight"]
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, before.to(torch.bfloat16).float()) and not torch.equal(weight, before.float())
 
 
 def test_a_method_of_full_rank_is_no_lora(finished, tmp_path, capsys):

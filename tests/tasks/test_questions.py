@@ -1,0 +1,54 @@
+"""Rows of a file are asked as a task's own rows are."""
+
+import json
+
+import pytest
+
+from harness import config
+from tasks.base import DataError
+from tasks.own_files import RowFile
+from tests.test_task_contract import LOCAL
+
+
+def task(composed, name: str):
+    cfg = composed(f"task={name}")
+    for key, value in LOCAL.get(name, {}).items():
+        cfg.task.source[key] = value
+    return config.instantiate(cfg.task.source)
+
+
+def rows(path, values: list[dict]):
+    path.write_text("".join(json.dumps(each) + "\n" for each in values))
+    return RowFile(str(path)).rows()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("glue_mnli", ("premise", "hypothesis")),
+        ("glue_sst2", ("sentence", None)),
+        ("micro_rte", ("sentence1", "sentence2")),
+    ],
+)
+def test_texts_and_pairs_are_those_of_the_benchmark(composed, tmp_path, name, columns):
+    made = task(composed, name)
+    examples = next(iter(made.benchmarks.values())).examples("test")[:5]
+    values = [{c: t for c, t in zip(columns, (e.text, e.pair), strict=True) if c} for e in examples]
+    asked = made.questions(rows(tmp_path / "rows.jsonl", values))
+    assert [(e.text, e.pair) for e in asked] == [(e.text, e.pair) for e in examples]
+
+
+def test_problems_are_asked_with_the_prompt_of_the_benchmark(composed, tmp_path):
+    for name, benchmark in (("metamath", "gsm8k"), ("micro_gsm", "micro_gsm")):
+        made = task(composed, name)
+        examples = made.benchmarks[benchmark].examples("test")[:3]
+        marks = "### Instruction:\n", "\n\n### Response:"
+        problems = [e.prompt.partition(marks[0])[2].partition(marks[1])[0] for e in examples]
+        asked = made.questions(rows(tmp_path / "rows.jsonl", [{"question": problem} for problem in problems]))
+        assert [e.eval_prompt for e in asked] == [e.eval_prompt for e in examples]
+
+
+def test_a_column_that_is_missing_is_named(composed, tmp_path):
+    for name, column in (("metamath", "question"), ("glue_sst2", "sentence"), ("generation", "question")):
+        with pytest.raises(DataError, match=f"row 1 of .* has no column '{column}'; its columns are other"):
+            task(composed, name).questions(rows(tmp_path / "rows.jsonl", [{"other": "text"}]))
