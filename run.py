@@ -87,11 +87,8 @@ def identify(cfg: DictConfig):
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
     wanted = list(evaluator.wanted(cfg, task))
-    fingerprints = {
-        "data": task.fingerprint(),
-        "model": pretrained.fingerprint(cfg.model),
-        **adapt.fingerprint(adapter),
-    }
+    base = pretrained.fingerprint(cfg.model)
+    fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)
     return task, adapter, callbacks, wanted, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
 
