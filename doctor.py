@@ -28,6 +28,7 @@ from harness import config, doctor, doctor_machine, doctor_needs, doctor_service
 from harness.command_line import CONF, hint
 from harness.doctor import Finding, Section
 from harness.settings import SettingError
+from harness.typed import arguments
 from svft import cache
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -105,7 +106,7 @@ def main() -> int:
     a = parser.parse_args()
     config.register_resolvers()
     try:
-        page = examined(a.overrides)
+        page = examined(arguments(a.overrides))
     except (HydraException, OmegaConfBaseException, SettingError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         if not isinstance(error, SettingError):

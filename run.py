@@ -13,8 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 from harness import config, disk
-from harness.command_line import failures, hints, leaving_together, one_sentence, quiet
-from harness.experiments import several_runs
+from harness.command_line import failures, hints, leaving_together, one_sentence, quiet, understood
 from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
@@ -110,7 +109,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = several_runs(sys.argv[1:])
     with one_voice(), hints(), disk.one_sentence(), leaving_together():
+        sys.argv[1:] = understood(sys.argv[1:])
         main()
     sys.exit(1 if failures else 0)

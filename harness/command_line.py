@@ -15,11 +15,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from harness import disk
-from harness.settings import meant, no_choice
+from harness.settings import SettingError, meant, no_choice
+from harness.typed import arguments
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 failures: list[str] = []
+
+
+def understood(typed: list[str]) -> list[str]:
+    """Arguments as Hydra is to read them. Ends the program with a sentence where they cannot be."""
+    from harness.experiments import several_runs
+
+    try:
+        return arguments(several_runs(typed))
+    except SettingError as error:
+        sys.exit(f"error: {error}")
 
 
 def one_sentence(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:

@@ -45,8 +45,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("targets", _targets, replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("either", lambda x, a, b: a if x else b, replace=True)
-    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
-    OmegaConf.register_new_resolver("stem", lambda path: Path(path).stem, replace=True)
+    OmegaConf.register_new_resolver("basename", lambda path: Path(str(path)).name, replace=True)
+    OmegaConf.register_new_resolver("stem", lambda path: Path(str(path)).stem, replace=True)
 
 
 def instantiate(node: DictConfig) -> Any:

@@ -46,7 +46,7 @@ CASES = {
     "-m plan=true method=lora,nope": "error: there is no method 'nope'; there are adalora, ",
     "-m plan=true method=lora,svft_banded method.adapter.d=8": "error: .*method=lora .*: Could not override",
     "--resolved": "error: unrecognized arguments: --resolved",
-    "seed=0,1": "To sweep over it, add --multirun",
+    "seed=0,1": "error: seed=0,1 is several values, and so several runs: python run.py -m seed=0,1 ...$",
     # values
     "seed=": "error: seed= is not a whole number from 0 to 4294967295$",
     "train.lr=nan": "error: train.lr=nan is not a finite number, 0 or more$",
