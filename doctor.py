@@ -24,9 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, limits
-from harness.command_line import CONF, hint
+from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, hints, limits
 from harness.doctor import Finding, Section
+from harness.hints import CONF
 from harness.settings import SettingError
 from harness.typed import arguments
 from svft import cache
@@ -110,7 +110,8 @@ def main() -> int:
     except (HydraException, OmegaConfBaseException, SettingError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         if not isinstance(error, SettingError):
-            hint(a.overrides)
+            for sentence in hints.sentences(a.overrides):
+                print(f"error: {sentence}", file=sys.stderr)
         return 1
     if a.json:
         print(as_json(page))

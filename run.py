@@ -13,7 +13,9 @@ import hydra
 from omegaconf import DictConfig
 
 from harness import config, disk
-from harness.command_line import failures, hints, leaving_together, one_sentence, quiet, understood
+from harness.command_line import failures, leaving_together, one_sentence, quiet, understood
+from harness.hints import explained
+from harness.several import Ending
 from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
@@ -21,7 +23,7 @@ config.register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> Ending | None:
     from harness import distributed, limits, models, plan, provenance
 
     own_voice()
@@ -33,10 +35,11 @@ def main(cfg: DictConfig) -> None:
         limits.check({"threads": cfg.threads})
         distributed.join(provenance.set_up(cfg.device, cfg.threads))
         distributed.agreed(lambda: models.complete(cfg))
-        run(cfg)
+        return run(cfg)
+    return None
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
     from harness import distributed, evaluator, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
@@ -52,7 +55,7 @@ def run(cfg: DictConfig) -> None:
         done = folder.prepare(cfg.force)
         if done and all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
             distributed.say(f"done before: {folder.summary(done)}")
-            return
+            return Ending(done, before=True)
         with folder.recording(done) as result:
             to_train = folder.train_section() is None
             if to_train:
@@ -75,6 +78,7 @@ def run(cfg: DictConfig) -> None:
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
         distributed.say(folder.summary(result))
+        return Ending(result, before=False)
 
 
 def identify(cfg: DictConfig):
@@ -109,7 +113,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 
 if __name__ == "__main__":
-    with one_voice(), hints(), disk.one_sentence(), leaving_together():
+    with one_voice(lambda held: explained(held, sys.argv[1:])), disk.one_sentence(), leaving_together():
         sys.argv[1:] = understood(sys.argv[1:])
         main()
     sys.exit(1 if failures else 0)

@@ -85,7 +85,8 @@ class Fusion:
             adapted.add_adapter(task, parts[task].config)
         for task, part in parts.items():
             set_peft_model_state_dict(adapted, part.tensors, adapter_name=task)
-        adapted.load_state_dict(parts[self.task].head if self.task in parts else {}, strict=False)
+        if head:
+            adapted.load_state_dict(parts[self.task].head, strict=False)
         adapted.eval()  # without dropout
         for task in parts:
             self._check_alone(adapted, task)

@@ -16,6 +16,7 @@ from harness import limits
 from harness.settings import SettingError
 
 SEVERAL = {"-m", "--multirun"}
+MODES = {*SEVERAL, "--run", "-r", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"}
 WITH_A_VALUE = {  # flags of Hydra
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info",
     "-i", "--experimental-rerun",
@@ -32,6 +33,9 @@ def arguments(typed: Sequence[str]) -> list[str]:
     flags, settings = [], []
     for before, each in zip(["", *typed], typed, strict=False):
         (flags if each.startswith("-") or before in WITH_A_VALUE else settings).append(each)
+    modes = [flag for flag in flags if flag in MODES]
+    if len(modes) > 1:
+        raise SettingError(f"{' '.join(modes)} do not go together: one at a time")
     several = not SEVERAL.isdisjoint(flags) or "hydra.mode=MULTIRUN" in settings
     return [*flags, *(_setting(each, several) for each in settings)]
 

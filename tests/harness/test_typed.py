@@ -106,6 +106,7 @@ def test_flags_may_stand_behind_settings():
     [
         (["train.lr=(3)"], "train.lr=(3) cannot be read; a value with = ( ) { } or the like is put in quotes of its"),
         (["seed=0,1"], "seed=0,1 is several values, and so several runs: python run.py -m seed=0,1 ..."),
+        (["-m", "seed=0,1", "--cfg", "job"], "-m --cfg do not go together: one at a time"),
         (["method"], "'method' is no setting; settings are given as NAME=VALUE, such as method=lora"),
         (["-m", "task.source.prompt=Q: {a}, (b)"], "with -m a comma separates the values of several runs; a text that"),
     ],
