@@ -24,10 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, limits
-from harness.command_line import CONF, hint
+from harness import config, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, hints, limits
 from harness.doctor import Finding, Section
+from harness.hints import CONF
 from harness.settings import SettingError
+from harness.typed import arguments
 from svft import cache
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -105,11 +106,12 @@ def main() -> int:
     a = parser.parse_args()
     config.register_resolvers()
     try:
-        page = examined(a.overrides)
+        page = examined(arguments(a.overrides))
     except (HydraException, OmegaConfBaseException, SettingError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         if not isinstance(error, SettingError):
-            hint(a.overrides)
+            for sentence in hints.sentences(a.overrides):
+                print(f"error: {sentence}", file=sys.stderr)
         return 1
     if a.json:
         print(as_json(page))

@@ -13,8 +13,9 @@ import hydra
 from omegaconf import DictConfig
 
 from harness import config, disk
-from harness.command_line import failures, hints, leaving_together, one_sentence, quiet
-from harness.experiments import several_runs
+from harness.command_line import failures, leaving_together, one_sentence, quiet, understood
+from harness.hints import explained
+from harness.several import Ending
 from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
@@ -22,7 +23,7 @@ config.register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> Ending | None:
     from harness import distributed, limits, models, plan, provenance
 
     own_voice()
@@ -34,10 +35,11 @@ def main(cfg: DictConfig) -> None:
         limits.check({"threads": cfg.threads})
         distributed.join(provenance.set_up(cfg.device, cfg.threads))
         distributed.agreed(lambda: models.complete(cfg))
-        run(cfg)
+        return run(cfg)
+    return None
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
     from harness import data_report, distributed, evaluator, fitting, provenance, record, sharding, trained, trainer
     from harness.interruption import Stop
@@ -55,7 +57,8 @@ def run(cfg: DictConfig) -> None:
             wanted, missing = evaluator.at_hand(cfg, asked, done.scores)
             if all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
                 distributed.say(f"done before: {folder.summary(done)}")
-                return evaluator.tell_missing(missing)
+                evaluator.tell_missing(missing)
+                return Ending(done, before=True)
         with folder.recording(done) as result:
             distributed.agreed(lambda: task.examples("train"))  # whatever is wrong there is told before what is missing
             wanted, missing = evaluator.at_hand(cfg, asked, result.scores)
@@ -84,6 +87,7 @@ def run(cfg: DictConfig) -> None:
                     result.scores.setdefault(benchmark.name, {})[split] = entry
         distributed.say(folder.summary(result))
     evaluator.tell_missing(missing)
+    return Ending(result, before=False)
 
 
 def identify(cfg: DictConfig):
@@ -95,11 +99,8 @@ def identify(cfg: DictConfig):
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
     asked = list(evaluator.wanted(cfg, task))
-    fingerprints = {
-        "data": task.fingerprint(),
-        "model": pretrained.fingerprint(cfg.model),
-        **adapt.fingerprint(adapter),
-    }
+    base = pretrained.fingerprint(cfg.model)
+    fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)
     return task, adapter, callbacks, asked, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
 
@@ -122,7 +123,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = several_runs(sys.argv[1:])
-    with one_voice(), hints(), disk.one_sentence(), leaving_together():
+    with one_voice(lambda held: explained(held, sys.argv[1:])), disk.one_sentence(), leaving_together():
+        sys.argv[1:] = understood(sys.argv[1:])
         main()
     sys.exit(1 if failures else 0)

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import command, paired, paper, search
-from analysis.frames import untrained
+from analysis.frames import ground, untrained
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
@@ -96,12 +96,14 @@ def _counted(cell, runs: Mapping[int, Record], records: Sequence[Record]) -> dic
 
 
 def searched(run: Record, records: Sequence[Record]) -> pd.DataFrame:
-    """The validation scores of the rates that a run's own was picked from: same task, model, method and budget."""
+    """The validation scores of the rates that a run's own was picked from: same task, data, model, method, budget."""
     names, budget = ("task", "model", "method", "variant"), search.budget(run)
     alike = [
         each
         for each in records
-        if all(each.run[name] == run.run[name] for name in names) and search.budget(each) == budget
+        if all(each.run[name] == run.run[name] for name in names)
+        and search.budget(each) == budget
+        and ground(each) == ground(run)
     ]
     return search.grid(alike)
 

@@ -1,7 +1,7 @@
 """Records to frames: one row a run, one row a score.
 
-    runs     task, model, task_label, model_label, key, method, label, seed, status, failure, adapter_params,
-             head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings, remarks
+    runs     task, model, task_label, model_label, data, base, key, method, label, seed, status, failure,
+             adapter_params, head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings, remarks
     scores   key, seed, data, benchmark, scorer, metric, n, mean, standard_error, unparsed, items; in the record's order
 
 A row of a table is a key: the runs that differ by their seed alone. What a record does not say is NaN or None, never 0.
@@ -19,7 +19,7 @@ from harness.record import Record
 
 METHODS = Path(__file__).with_name("methods.csv")
 RUNS = (
-    "task", "model", "task_label", "model_label", "key", "method", "label", "seed", "status", "failure",
+    "task", "model", "task_label", "model_label", "data", "base", "key", "method", "label", "seed", "status", "failure",
     "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "untrained", "settings",
     "warnings", "remarks",
 )  # fmt: skip
@@ -53,6 +53,11 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(_place=places).sort_values(by).drop(columns="_place")
 
 
+def ground(record: Record) -> dict[str, str]:
+    """What numbers must share to be compared, whatever their runs are called: fingerprints, empty where unknown."""
+    return {"data": record.fingerprints.get("data", ""), "base": record.fingerprints.get("model", "")}
+
+
 def untrained(record: Record) -> bool:
     """A finished run that took no step, as the pre-trained model itself: its learning rate means nothing."""
     return record.status == "done" and not (record.train or {}).get("steps")
@@ -65,6 +70,7 @@ def _run(record: Record) -> dict[str, Any]:
         "label": plain(run["label"]),
         "task_label": plain(run.get("task_label", run["task"])),
         "model_label": plain(run.get("model_label", run["model"])),
+        **ground(record),
         "key": record.key,
         "status": record.status,
         "failure": record.failure,
@@ -108,8 +114,8 @@ def _settings(record: Record) -> dict[str, str]:
         "steps": train.get("max_steps"),
         "batch size": train.get("batch_size"),
         "kept": _selection(train),
-        "base": _short(record.fingerprints.get("model")),
-        "data": _short(record.fingerprints.get("data")),
+        "base": short(record.fingerprints.get("model")),
+        "data": short(record.fingerprints.get("data")),
     }
     return {name: _word(value) for name, value in said.items() if value is not None and not isinstance(value, dict)}
 
@@ -118,7 +124,7 @@ def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _short(fingerprint: str | None) -> str | None:
+def short(fingerprint: str | None) -> str | None:
     """A hub id and revision whole, of a digest the first eight digits."""
     return fingerprint if fingerprint is None or "@" in fingerprint else fingerprint[:8]
 

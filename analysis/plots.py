@@ -1,4 +1,4 @@
-"""Score against trained parameters, from records alone: `pareto_<task>_<model>.svg` and `.png`.
+"""Score against trained parameters, from records alone: `pareto_<table>.svg` and `.png`, tables as of `tables`.
 
     python -m analysis.plots [--runs runs] [--out analysis/output/figures]
 
@@ -214,8 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"no finished run below {options.runs}; `python run.py` makes one", file=sys.stderr)
     with matplotlib.rc_context(STYLE):
         for result in found:
-            save(pareto(result), options.out, f"pareto_{result.task}_{result.model}")
-            print(f"{options.out}/pareto_{result.task}_{result.model}.{{svg,png}}")
+            save(pareto(result), options.out, f"pareto_{result.name}")
+            print(f"{options.out}/pareto_{result.name}.{{svg,png}}")
 
 
 if __name__ == "__main__":

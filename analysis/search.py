@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import command
-from analysis.frames import ordered, scores_frame, untrained
+from analysis.frames import ground, ordered, scores_frame, untrained
 from analysis.tables import OUT, write
 from harness import record
 from harness.disk import one_sentence, writing
@@ -117,6 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipes", type=Path, default=Path("conf/recipe/clean/picked"))
     options = command.parsed(parser, arguments)
     found = {task: record.find(options.runs / task / options.model) for task in options.task}
+    for task, (records, _) in found.items():
+        if len({tuple(ground(each).values()) for each in records if each.status == "done"}) > 1:
+            place = options.runs / task / options.model
+            sys.exit(f"{place} has runs on different data or bases, and a rate is picked on one; move the others away")
     grids = {task: grid(records) for task, (records, _) in found.items()}
     empty = [str(options.runs / task / options.model) for task, frame in grids.items() if frame.empty]
     if empty:

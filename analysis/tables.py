@@ -2,19 +2,20 @@
 
     python -m analysis.tables [--runs runs] [--out analysis/output/tables] [--print]
 
-One table a (task, model): `<task>_<model>`; and `params`, the recount of the paper's parameter counts.
+One table a (task, model): `<task>_<model>`; where runs of these names have other data or another base, one for each,
+with the fingerprint of what differs in its name. And `params`, the recount of the paper's parameter counts.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import command, markup, params, stats
 from analysis.footnotes import AVERAGE, budget_note, footnotes, said
-from analysis.frames import ordered, runs_frame, scores_frame
+from analysis.frames import ground, ordered, runs_frame, scores_frame, short
 from harness import record
 from harness.disk import one_sentence
 from harness.files import write_text
@@ -29,11 +30,10 @@ CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_
 class Results:
     """What one table says: `rows` one a key (columns ROW), in order; `cells` one a key, benchmark and scorer (CELL).
 
-    broken: sentences on records that cannot be read; `notes` has them too.
+    name: of its files; broken: sentences on records that cannot be read; `notes` has them too.
     """
 
-    task: str
-    model: str
+    name: str
     title: str
     rows: pd.DataFrame
     cells: pd.DataFrame
@@ -42,7 +42,7 @@ class Results:
 
 
 def results(runs: Path) -> list[Results]:
-    """One for each (task, model) below `runs`, also where no record of it can be read.
+    """One for each (task, model) below `runs`, also where no record of it can be read; for each data and base, apart.
 
     Raises RecordError where a run is there twice, as a copied folder would count one seed as two.
     """
@@ -55,29 +55,58 @@ def results(runs: Path) -> list[Results]:
         twice = frame[frame.duplicated(["key", "seed"])].iloc[0]
         raise record.RecordError(f"{twice['label']}, seed {twice['seed']}, is twice below {runs}; move the copy away")
     places = {(run.task, run.model) for run in frame.itertuples()} | {_place(sentence) for sentence in broken}
-    return [
-        _results(
-            *place,
-            frame[(frame["task"] == place[0]) & (frame["model"] == place[1])],
-            scores,
-            [sentence for sentence in broken if _place(sentence) == place],
-            [r for r in searched if (r.run["task"], r.run["model"]) == place],
-        )
-        for place in sorted(places)
-    ]
+    found = []
+    for place in sorted(places):
+        own = frame[(frame["task"] == place[0]) & (frame["model"] == place[1])]
+        unread = [sentence for sentence in broken if _place(sentence) == place]
+        alike = [r for r in searched if (r.run["task"], r.run["model"]) == place]
+        found += _of_place(place, own, scores, unread, alike)
+    return found
+
+
+def _of_place(
+    place: tuple[str, str], runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], searched: list[record.Record]
+) -> Iterator[Results]:
+    """Of one task and model by name: runs that differ in data or base have nothing in common but these names."""
+    grounds = runs[["data", "base"]].drop_duplicates()
+    if len(grounds) < 2:
+        yield _results(place, "", runs, scores, broken, searched)
+        return
+    differing = [column for column in ("base", "data") if grounds[column].nunique() > 1]
+    apart = {
+        row: " ".join(f"{c} {short(getattr(row, c))}" for c in differing) for row in grounds.itertuples(index=False)
+    }
+    for number, (row, what) in enumerate(sorted(apart.items(), key=lambda pair: pair[1])):
+        own = runs[(runs["data"] == row.data) & (runs["base"] == row.base)]
+        alike = [r for r in searched if ground(r) == row._asdict()]
+        others = [_name(place, other) for other in sorted(apart.values()) if other != what]
+        result = _results(place, what, own, scores, [] if number else broken, alike)
+        note = f"Runs of the same names with other {' or '.join(differing)} are in {', '.join(others)}."
+        yield replace(result, notes=[*result.notes, note])
+
+
+def _name(place: tuple[str, str], apart: str) -> str:
+    end = f"_{markup.file_name(apart)}" if apart else ""
+    return markup.file_name("_".join(place))[: markup.LONGEST_NAME - len(end)] + end
 
 
 def _results(
-    task: str, model: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], searched: list[record.Record]
+    place: tuple[str, str],
+    apart: str,
+    runs: pd.DataFrame,
+    scores: pd.DataFrame,
+    broken: list[str],
+    searched: list[record.Record],
 ) -> Results:
     runs, left_out = _with_enough_seeds(runs)
     budget = budget_note([r for r in searched if r.run["label"] in set(runs["label"])])
     not_counted = [*broken, *([f"{left_out} rows of fewer than {ENOUGH} seeds"] if left_out else [])]
     rows = table_rows(runs)
     cells = table_cells(scores[scores["key"].isin(rows["key"])])
-    first = runs.iloc[0] if len(runs) else {"task_label": task, "model_label": model}
+    first = runs.iloc[0] if len(runs) else {"task_label": place[0], "model_label": place[1]}
+    title = ", ".join(filter(None, [first["task_label"], first["model_label"], apart]))
     notes = [*footnotes(runs, rows, cells, not_counted), *([budget] if budget else [])]
-    return Results(task, model, f"{first['task_label']}, {first['model_label']}", rows, cells, notes, broken)
+    return Results(_name(place, apart), title, rows, cells, notes, broken)
 
 
 def _with_enough_seeds(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -260,9 +289,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.print:
             markup.terminal(result.title, shown, result.notes)
         else:
-            name = markup.file_name(f"{result.task}_{result.model}")
-            write(options.out, name, wide(result), shown, result.notes)
-            print(f"{options.out}/{name}.{{csv,md,tex}}")
+            write(options.out, result.name, wide(result), shown, result.notes)
+            print(f"{options.out}/{result.name}.{{csv,md,tex}}")
     if options.print:
         return
     if not (options.runs / params.COUNTS).exists():

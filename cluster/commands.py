@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cluster import slurm, states, sweep
 from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from harness import files, lock, record, terminal
+from harness import files, lock, record, several, terminal
 from harness.settings import SettingError
 
 COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
@@ -103,7 +103,7 @@ def collect(options: Namespace) -> int:
         table.add_column(name, overflow="fold")
     for run in done:
         path, value = run.find_record()
-        table.add_row(_plain(run.label), _plain(_scores(value)))
+        table.add_row(_plain(run.label), _plain(several.scores(value)))
         if options.into:
             _copy(path.parent, options.into / Path(*path.parent.parts[-5:]))
     console = terminal.console()
@@ -116,16 +116,6 @@ def collect(options: Namespace) -> int:
         + (f"; their records are in {options.into}" if options.into else "")
     )
     return int(bool(missing))
-
-
-def _scores(value: record.Record) -> str:
-    """By benchmark, of the test split where there is one."""
-    lines = []
-    for benchmark, splits in value.scores.items():
-        split = "test" if "test" in splits else next(iter(splits))
-        scores = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
-        lines.append(f"{benchmark}: {scores}{'' if split == 'test' else f' ({split})'}")
-    return "\n".join(lines)
 
 
 def _named(options: Namespace) -> sweep.Sweep:

@@ -10,6 +10,7 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 
+from harness import starting_point
 from harness.settings import SettingError
 
 
@@ -31,9 +32,12 @@ def head_modules(head: str | Sequence[str] | None) -> list[str]:
     return [head] if isinstance(head, str) else list(head or ())
 
 
-def fingerprint(adapter: Any) -> dict[str, str]:
-    """What the adapter is made of besides its configuration, for the run key; nothing for most methods."""
-    return {"adapter": adapter.fingerprint()} if hasattr(adapter, "fingerprint") else {}
+def fingerprint(adapter: Any, base: str) -> dict[str, str]:
+    """What the adapter is made of besides its configuration, for the run key; nothing for most methods.
+
+    base: the fingerprint of the model that it is to be attached to. Raises SettingError where it is of another one.
+    """
+    return {"adapter": adapter.fingerprint(base)} if hasattr(adapter, "fingerprint") else {}
 
 
 def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> Adapted:
@@ -54,7 +58,9 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
         warnings.simplefilter("always", UserWarning)
         if isinstance(adapter, PeftConfig):
             adapter.modules_to_save = head or None
+            starting_point.check(adapter)
             adapted = get_peft_model(model, adapter)
+            starting_point.check_patterns(adapter, getattr(adapted, "targeted_module_names", []))
             _freeze_state(adapted)
         else:
             adapted = adapter.attach(model, head)

@@ -37,6 +37,8 @@ class TextClassification:
         # Stated, since a checkpoint that was fine-tuned brings the problem type of its own task.
         model.config.problem_type = "regression" if self.is_regression else "single_label_classification"
         models.name_classes(model, self.class_names, self.num_labels)
+        # A decoder classifies from the last token that is not this one; many checkpoints state none, or another.
+        model.config.pad_token_id = model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
         return model
 
     def rows(self, examples: Sequence[ClassExample]) -> list[Row]:

@@ -7,33 +7,43 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TypeVar
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from harness import disk
-from harness.settings import meant, no_choice
+from harness.settings import SettingError
+from harness.typed import arguments
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+T = TypeVar("T")
 
 failures: list[str] = []
 
 
-def one_sentence(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+def understood(typed: list[str]) -> list[str]:
+    """Arguments as Hydra is to read them. Ends the program with a sentence where they cannot be."""
+    from harness.experiments import several_runs
+
+    try:
+        return arguments(several_runs(typed))
+    except SettingError as error:
+        sys.exit(f"error: {error}")
+
+
+def one_sentence(function: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:
     """Turn what is the user's to mend into one line on stderr; a sweep goes on with its next run.
 
     Anything else is a bug and keeps its traceback.
     """
 
     @functools.wraps(function)
-    def wrapped(cfg: DictConfig) -> None:
+    def wrapped(cfg: DictConfig) -> T | None:
         try:
-            function(cfg)
+            return function(cfg)
         except Exception as error:
             fail(error)
+            return None
         except SystemExit as stopped:
             _tell_of_stop(stopped)
             raise
@@ -110,57 +120,6 @@ def leaving_together() -> Iterator[None]:
         from harness import distributed
 
         distributed.leave()
-
-
-@contextmanager
-def hints() -> Iterator[None]:
-    """After Hydra has refused a key or a choice, name those that are there."""
-    try:
-        yield
-    except SystemExit as stop:
-        if type(stop) is SystemExit and stop.code == 1:
-            hint(sys.argv[1:])
-        raise
-
-
-def hint(arguments: list[str]) -> None:
-    """Print a sentence for each choice of a group, and each key, that is not there."""
-    # A key with + before it is new by intention.
-    dotted = [a.lstrip("~").split("=")[0] for a in arguments if "=" in a and not a.startswith(("-", "+"))]
-    groups = [
-        a for a in arguments if a.split("=")[0] in {p.name for p in CONF.iterdir() if p.is_dir()} and "," not in a
-    ]
-    for group, _, choice in (argument.partition("=") for argument in groups):
-        _name_choices(group, choice)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", overrides=groups)
-    except Exception:  # the choice of a group is what was wrong, and Hydra has said so
-        return
-    for key in dotted:
-        if "/" not in key and not key.startswith("hydra."):
-            _name_keys(cfg, key)
-
-
-def _name_choices(group: str, choice: str) -> None:
-    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    if choice not in (*choices, "null"):
-        print(f"error: {no_choice(group, choice, choices)}", file=sys.stderr)
-
-
-def _name_keys(cfg: DictConfig, key: str) -> None:
-    """Print the keys of the deepest part of `key` that exists, unless all of it does."""
-    node, path = cfg, []
-    for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            return
-        if part not in list(node):  # `in node` is false of a value that is still to be given
-            where = ".".join(path) or "the top level"
-            print(f"error: there is no {key!r}; {where} has {', '.join(node)}{meant(part, node)}", file=sys.stderr)
-            return
-        node = OmegaConf.select(node, part, throw_on_missing=False)
-        path.append(part)
 
 
 def quiet() -> None:

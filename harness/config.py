@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from harness import limits, roles
+from harness import hints, limits, roles
 from harness.settings import SettingError, meant, no_choice
 from tasks.base import DataError
 
@@ -50,8 +50,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("targets", _targets, replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("either", lambda x, a, b: a if x else b, replace=True)
-    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
-    OmegaConf.register_new_resolver("stem", lambda path: Path(path).stem, replace=True)
+    OmegaConf.register_new_resolver("basename", lambda path: Path(str(path)).name, replace=True)
+    OmegaConf.register_new_resolver("stem", lambda path: Path(str(path)).stem, replace=True)
 
 
 def instantiate(node: DictConfig) -> Any:
@@ -88,14 +88,24 @@ def callbacks(method: DictConfig) -> list[Any]:
 def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of one run of a sweep, without Hydra's own part. Raises SettingError where it cannot be."""
     try:
-        cfg = context.config_loader.load_sweep_config(master, list(overrides))
+        cfg = composed_with_hydra(context, master, overrides)
+    except SettingError as error:
+        raise SettingError(f"{' '.join(overrides)}: {error}") from error
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
+def composed_with_hydra(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """As `composed`, with it."""
+    loader = context.config_loader
+    try:
+        return loader.load_sweep_config(master, list(overrides))
     except hydra.errors.MissingConfigException as error:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         raise SettingError(no_choice(group, choice, error.options or ())) from error
     except hydra.errors.ConfigCompositionException as error:
-        reason, *_ = str(error).splitlines()
-        raise SettingError(f"{' '.join(overrides)}: {reason.removesuffix('.')}") from error
-    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        found = hints.sentences(overrides, lambda groups: loader.load_configuration("config", groups, RunMode.RUN))
+        reason, *_ = found or str(error).splitlines()
+        raise SettingError(reason.removesuffix(".")) from error
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:

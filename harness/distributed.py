@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from harness.settings import SettingError
+from harness.voice import is_first
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=2)  # while rank 0 alone decomposes, hashes or writes, or one rank generates longer texts
@@ -37,7 +38,7 @@ def rank() -> int:
 
 def is_main() -> bool:
     """Whether this process writes and speaks; also before `join`."""
-    return int(os.environ.get("RANK", "0")) == 0 if asked() else True
+    return is_first()
 
 
 def speaks() -> bool:

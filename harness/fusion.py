@@ -5,18 +5,18 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+import torch
+from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from harness import record, trained
-from harness.files import Damaged
+from harness import fusion_parts, record
 from harness.settings import SettingError
-from harness.stored import Stored
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
 
-
 MODES = {"sum": lambda parts: 1.0, "mean": lambda parts: 1.0 / parts}  # the weight of each
+TOLERANCE, ROUGH = {torch.float32: 1e-4}, 2e-2  # of one part fused alone, by the dtype of the base; of 16 bits
 
 
 class Fusion:
@@ -37,9 +37,19 @@ class Fusion:
         self.runs_dir, self.model, self.seed, self.task = Path(runs_dir), model, seed, task
         self.of, self.mode, self.combination, self.parts = of, mode, combination, dict(parts)
 
-    def fingerprint(self) -> str:
-        """Of the runs that take part: their keys stand for their configuration, data and base weights."""
-        keys = {task: record.read(self.run(task) / record.FILE).key for task in self.parts}
+    def fingerprint(self, base: str) -> str:
+        """Of the runs that take part: their keys stand for their configuration, data and base weights.
+
+        Raises SettingError where one of them was trained on another base than that of this fingerprint.
+        """
+        records = {task: record.read(self.run(task) / record.FILE) for task in self.parts}
+        for task, part in records.items():
+            if part.fingerprints["model"] != base:
+                raise SettingError(
+                    f"the run of {task} in {self.run(task)} was trained on another {self.model} "
+                    f"({part.fingerprints['model'][:8]}) than this one ({base[:8]}): its adapter is of no use here"
+                )
+        keys = {task: part.key for task, part in records.items()}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
     def run(self, task: str) -> Path:
@@ -66,40 +76,38 @@ class Fusion:
             return model.requires_grad_(False)
         if head and self.task not in self.parts:
             raise ValueError(f"the head is that of the part trained on {self.task}, and the parts are {self._names()}")
-        adapters = {task: self._adapter(task) for task in self.parts}
-        configs = {task: PeftConfig.from_pretrained(str(folder)) for task, folder in adapters.items()}
-        for config in configs.values():
-            config.modules_to_save, config.inference_mode = None, False
-        first, *others = self.parts
-        adapted = get_peft_model(model, configs[first], adapter_name=first)
+        parts = {task: fusion_parts.relative_to(model, fusion_parts.read(self.run(task), head)) for task in self.parts}
+        first, *others = parts
+        adapted = get_peft_model(model, parts[first].config, adapter_name=first)
+        if not hasattr(adapted.base_model, "add_weighted_adapter"):
+            raise ValueError(f"method.of={self.of}: PEFT has no way to add the updates of such adapters")
         for task in others:
-            adapted.add_adapter(task, configs[task])
-        heads = {}
-        for task, folder in adapters.items():
-            tensors = trained.tensors(folder / trained.PEFT_WEIGHTS)
-            heads[task] = {name: tensors.pop(name) for name in list(tensors) if _in(name, head)}
-            set_peft_model_state_dict(adapted, tensors, adapter_name=task)
-        adapted.load_state_dict(heads.get(self.task, {}), strict=False)
-        weights = [MODES[self.mode](len(adapters))] * len(adapters)
-        adapted.base_model.add_weighted_adapter(list(adapters), weights, FUSED, self.combination)
+            adapted.add_adapter(task, parts[task].config)
+        for task, part in parts.items():
+            set_peft_model_state_dict(adapted, part.tensors, adapter_name=task)
+        if head:
+            adapted.load_state_dict(parts[self.task].head, strict=False)
+        adapted.eval()  # without dropout
+        for task in parts:
+            self._check_alone(adapted, task)
+        weights = [MODES[self.mode](len(parts))] * len(parts)
+        adapted.base_model.add_weighted_adapter(list(parts), weights, FUSED, self.combination)
         adapted.set_adapter(FUSED)
-        for task in adapters:
+        for task in parts:
             adapted.delete_adapter(task)
         return adapted.requires_grad_(False)
 
-    def _adapter(self, task: str) -> Path:
-        run = self.run(task)
-        stored = Stored(run, record.read(run / record.FILE))
-        folder = stored.adapter
-        if not (folder / trained.PEFT_WEIGHTS).exists():
+    def _check_alone(self, adapted: PeftModel, task: str) -> None:
+        """Raise ValueError where the fusion of this part alone is another function than the part: DoRA's, for one."""
+        adapted.base_model.add_weighted_adapter([task], [1.0], FUSED, self.combination)
+        off = _largest_difference(adapted, task, FUSED)
+        adapted.set_adapter(task)
+        adapted.delete_adapter(FUSED)
+        if off > TOLERANCE.get(next(adapted.parameters()).dtype, ROUGH):
             raise ValueError(
-                f"{folder} is not there: that run is done, but its adapter was not kept; force=true trains it again"
+                f"method.of={self.of}: the adapter of {task} alone, fused with combination={self.combination}, is off "
+                f"by {off:.1e} of what its layers give out: such adapters are not fused"
             )
-        try:
-            stored.train_section()
-        except Damaged as error:
-            raise ValueError(f"{error}; force=true trains that run again") from error
-        return folder
 
     def _names(self) -> str:
         return ", ".join(self.parts)
@@ -110,5 +118,18 @@ def _is_done(run: Path) -> bool:
     return path.exists() and record.read(path).status == "done"
 
 
-def _in(name: str, head: Sequence[str]) -> bool:
-    return name.startswith(tuple(f"base_model.model.{module}." for module in head))
+@torch.no_grad()
+def _largest_difference(adapted: PeftModel, one: str, other: str) -> float:
+    """Between the outputs of the linear layers with either adapter, on random inputs, as a share of their norm."""
+    generator = torch.Generator().manual_seed(0)
+    largest = 0.0
+    for layer in adapted.modules():
+        if isinstance(layer, BaseTunerLayer) and isinstance(layer.get_base_layer(), nn.Linear):
+            weight = layer.get_base_layer().weight
+            inputs = torch.randn(4, layer.get_base_layer().in_features, generator=generator).to(weight)
+            outputs = []
+            for name in (one, other):
+                layer.set_adapter(name)
+                outputs.append(layer(inputs).float())
+            largest = max(largest, float((outputs[0] - outputs[1]).norm() / outputs[0].norm()))
+    return largest

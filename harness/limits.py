@@ -15,10 +15,11 @@ from harness.settings import SettingError
 
 @dataclass(frozen=True)
 class Kind:
-    """`words` end the sentence "... is not"."""
+    """`words` end the sentence "... is not"; text: typed, it stays as it is (harness/typed.py)."""
 
     words: str
     fits: Callable[[Any], bool]
+    text: bool = False
 
 
 def _is_number(value: Any) -> bool:
@@ -44,23 +45,37 @@ def whole(low: int, high: float = math.inf) -> Kind:
 
 
 def one_of(*choices: str) -> Kind:
-    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices)
+    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, text=True)
 
 
 def list_of(words: str, kind: Kind) -> Kind:
     """One or more."""
-    return Kind(words, lambda values: isinstance(values, list) and values != [] and all(map(kind.fits, values)))
+    return Kind(
+        words, lambda values: isinstance(values, list) and values != [] and all(map(kind.fits, values)), kind.text
+    )
 
 
 def or_null(kind: Kind) -> Kind:
-    return Kind(f"{kind.words}, or null", lambda value: value is None or kind.fits(value))
+    return Kind(f"{kind.words}, or null", lambda value: value is None or kind.fits(value), kind.text)
 
 
-NAME = Kind("a name", lambda value: isinstance(value, str) and value != "")
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+NAME = Kind("a name", _is_text, text=True)
+TEXT = Kind("a text; in a file, put it in quotes", _is_text, text=True)
+TEXTS = Kind(  # as `stop`, which may be none at all
+    "a text, or a list of texts; in a file, put them in quotes",
+    lambda value: isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
+    text=True,
+)
+ELSEWHERE = Kind("", lambda value: True, text=True)  # looked at by who uses it
 YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
 FOLDER = Kind(
     "a name that a folder can have: some letters, no / and no dot at the start",
     lambda value: isinstance(value, str) and re.fullmatch(r"[^./\0][^/\0]*", value) is not None,
+    text=True,
 )
 BETAS = Kind(
     "two numbers from 0 to below 1, as [0.9, 0.999]",
@@ -77,17 +92,27 @@ ROLES = Kind(
 PROJECT = Kind(
     "a name that Weights & Biases takes: up to 128 letters, none of them one of / \\ # ? % :",
     lambda value: isinstance(value, str) and re.fullmatch(r"[^/\\#?%:]{1,128}", value) is not None,
+    text=True,
 )
 SELECTION = Kind("true, false, or {by: loss or score, every: so many steps}", _is_selection)
 
 # No machine has more cores; a number beyond what the system lets a process start ends it in the middle.
 THREADS = 1024
 
+# What a task's source can be told in words: files and folders, columns, templates, names.
+SOURCE_TEXTS = (
+    "name", "train", "validation", "test", "root", "folder", "*_source", "prompt", "target", "gold", "text", "pair",
+    "label", "*_column", "eval_suffix", "stop", "scorers", "subset", "loss_on", "repo_id", "revision",
+)  # fmt: skip
+LAUNCHER_TEXTS = ("name", "folder", "partition", "account", "qos", "constraint", "exclude", "python", "setup")
+
 # By key; * is a part of a name.
 KINDS: Mapping[str, Kind] = {
     "seed": whole(0, 2**32 - 1),  # what NumPy takes
     "threads": or_null(whole(1, THREADS)),
-    "runs_dir": Kind("the name of a folder", NAME.fits),
+    "runs_dir": Kind(
+        "the name of a folder, written out in full", lambda v: _is_text(v) and not v.startswith("~"), text=True
+    ),
     "force": YES_OR_NO,
     "plan": Kind("true, false or a device", lambda value: YES_OR_NO.fits(value) or NAME.fits(value)),
     "evaluate.batch_size": whole(1),
@@ -114,8 +139,12 @@ KINDS: Mapping[str, Kind] = {
     "train.checkpoint_every": whole(1),
     "train.log_every": whole(1),
     "model.name": FOLDER,
+    "model.label": TEXT,
+    "model.checkpoint": TEXT,
+    "model.revision": or_null(TEXT),
     "model.roles": ROLES,
     "task.name": FOLDER,
+    "task.label": TEXT,
     "task.data_seed": whole(0, 2**32 - 1),
     "task.max_new_tokens": whole(1),
     "task.source.max_new_tokens.*": whole(1),
@@ -123,6 +152,7 @@ KINDS: Mapping[str, Kind] = {
     "task.source.*_per_class": or_null(whole(1)),
     "task.source.limit": or_null(whole(1)),
     "task.source.gold_after": or_null(Kind("the text that answers follow, as '####'", NAME.fits)),
+    **{f"task.source.{name}": or_null(TEXTS) for name in SOURCE_TEXTS},
     "method.lr": number(0),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),
@@ -131,6 +161,12 @@ KINDS: Mapping[str, Kind] = {
     "method.adapter.boft_n_butterfly_factor": whole(1),
     "method.name": FOLDER,
     "method.variant": FOLDER,
+    "method.label": TEXT,
+    **{
+        f"method.{name}": ELSEWHERE
+        for name in ("targets", "adapter.target_modules", "adapter.exclude_modules", "adapter.layers_pattern")
+    },
+    **{f"hydra.launcher.{name}": ELSEWHERE for name in LAUNCHER_TEXTS},
 }
 
 
@@ -140,6 +176,11 @@ def check(config: Mapping[str, Any]) -> None:
         kind = next((kind for pattern, kind in KINDS.items() if fnmatchcase(key, pattern)), None)
         if kind is not None and not kind.fits(value):
             raise SettingError(f"{key}={shown(value)} is not {kind.words}")
+
+
+def is_text(key: str) -> bool:
+    """Whether the value of this setting is words, whatever they look like."""
+    return any(kind.text for pattern, kind in KINDS.items() if fnmatchcase(key, pattern))
 
 
 def _walk(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

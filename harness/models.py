@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from harness import architectures, distributed, preprocessing, pretrained, roles, timm_vit, weights
+from harness import architectures, distributed, limits, preprocessing, pretrained, roles, timm_vit, weights
 from harness.pretrained import ModelError
 
 # What a family is for: the class that transformers builds, by the task's kind.
@@ -56,12 +56,13 @@ def complete(cfg: DictConfig) -> None:
     too, where they are at hand: no weights are read. Role letters may be given by hand instead. To be called before
     anything of `cfg` is resolved: `${targets:...}` needs the roles.
 
-    Raises ModelError or RoleError.
+    Raises ModelError, RoleError or SettingError.
     """
     model = cfg.model
     wanted = {key for key, value in OmegaConf.to_container(model).items() if value == AUTO}
     if not wanted and AUTO not in model.get("image", {}).values():
         return
+    limits.check({"model": {"checkpoint": model.checkpoint, "revision": model.get("revision")}})
     config = pretrained.configuration(model)
     architecture = _empty(model, config)
     with open_dict(model):

@@ -23,6 +23,7 @@ TOKENIZER_FILES = (
     "chat_template*", "generation_config.json",
 )  # fmt: skip
 DAMAGED = "they are truncated or damaged"
+ADAPTER = "adapter_config.json"  # what PEFT leaves beside an adapter; transformers loads one on top of the model there
 
 
 class ModelError(Exception):
@@ -99,12 +100,14 @@ def generation_settings(cfg: DictConfig) -> dict[str, Any]:
 
 def from_checkpoint(cfg: DictConfig, auto, **options):
     folder = folder_of(cfg)
+    if at_hand(cfg, ADAPTER) is not None:
+        raise _with_adapter(cfg)
     if folder is not None and not (folder / "config.json").is_file():
         raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no config.json; {_remedy(cfg)}")
     try:
         if folder is not None:
             return auto.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **options)
-        return auto.from_pretrained(cfg.checkpoint, revision=cfg.revision, trust_remote_code=False, **options)
+        loaded = auto.from_pretrained(cfg.checkpoint, revision=cfg.revision, trust_remote_code=False, **options)
     except SafetensorError as error:
         raise other_weights(cfg, DAMAGED) from error
     except Exception as error:  # transformers looks at little of what is in these files before it uses it
@@ -113,6 +116,33 @@ def from_checkpoint(cfg: DictConfig, auto, **options):
         if "ignore_mismatched_sizes" in str(error):
             raise other_weights(cfg, "their shapes are others") from error
         raise unusable(cfg, error) from error
+    if at_hand(cfg, ADAPTER) is not None:  # of the hub, fetched with the rest
+        raise _with_adapter(cfg)
+    return loaded
+
+
+def _with_adapter(cfg: DictConfig) -> ModelError:
+    """Of a base that would be another than the files say: the adapter's own base, or the model with it on top."""
+    if at_hand(cfg, "config.json") is None:
+        base = _base_of_adapter(cfg)
+        return ModelError(
+            f"checkpoint {cfg.checkpoint!r} of model {cfg.name} is an adapter{base and f' of {base}'}, not a model: "
+            "name the model, or merge the adapter into it and save that (merge_and_unload, save_pretrained): "
+            "model.checkpoint=PATH"
+        )
+    return ModelError(
+        f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has an adapter beside the model ({ADAPTER}), which would "
+        "be loaded on top of it; if the model is the merged one, move adapter_config.json and adapter_model.* away"
+    )
+
+
+def _base_of_adapter(cfg: DictConfig) -> str:
+    """What it says of itself; empty where it says nothing."""
+    try:
+        said = json.loads(at_hand(cfg, ADAPTER).read_text(encoding="utf-8"))
+        return str(said.get("base_model_name_or_path") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def fingerprint(cfg: DictConfig) -> str:

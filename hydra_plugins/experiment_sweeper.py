@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from harness.config import composed
 from harness.experiments import CHOICE, expand, read
 from harness.settings import SettingError, no_choice
+from harness.voice import own_voice
 
 
 class ExperimentSweeper(BasicSweeper):
@@ -52,6 +53,7 @@ class ExperimentSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
+        own_voice()
         try:
             return plan.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))
         except SettingError as error:  # a device that is none

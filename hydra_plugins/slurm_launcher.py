@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness.config import composed
 from harness.experiments import CHOICE
+from harness.voice import own_voice
 
 
 class SlurmLauncher(Launcher):
@@ -32,6 +33,7 @@ class SlurmLauncher(Launcher):
         from cluster import slurm, submission, waiting
         from harness.command_line import fail
 
+        own_voice()
         settings = {**self.settings, "name": self.settings["name"] or self._experiment() or "runs"}
         try:
             runs = (composed(self.hydra_context, self.config, overrides) for overrides in job_overrides)

@@ -44,9 +44,9 @@ CASES = {
     "experiment=micro_table1 plan=maybe": "error: plan=maybe is neither true, false nor a device: a100, ",
     "-m method=lora,nope": "^error: there is no method 'nope'; there are adalora, ",
     "-m plan=true method=lora,nope": "error: there is no method 'nope'; there are adalora, ",
-    "-m plan=true method=lora,svft_banded method.adapter.d=8": "error: .*method=lora .*: Could not override",
-    "--resolved": "error: unrecognized arguments: --resolved",
-    "seed=0,1": "To sweep over it, add --multirun",
+    "-m plan=true method=lora,svft_banded method.adapter.d=8": "error: .*lora .*: there is no 'method.adapter.d'",
+    "--resolved": "^error: unrecognized arguments: --resolved$",
+    "seed=0,1": "error: seed=0,1 is several values, and so several runs: python run.py -m seed=0,1 ...$",
     # values
     "seed=": "error: seed= is not a whole number from 0 to 4294967295$",
     "train.lr=nan": "error: train.lr=nan is not a finite number, 0 or more$",

@@ -152,12 +152,6 @@ def test_verdicts_missing_from_the_record_are_said_to_be_untested(add, tmp_path)
     assert any(note.startswith("Not tested against the best") and note.endswith(" B.") for note in only(tmp_path).notes)
 
 
-def test_verdicts_on_other_data_are_not_paired(add, tmp_path):
-    add("A", 0, {"strict": GOOD})
-    add("B", 0, {"strict": GOOD}, fingerprints={"data": "other", "model": "m"})
-    assert sorted(only(tmp_path).cells["verdict"]) == ["best", "untested"]
-
-
 def test_a_warning_of_the_method_is_a_footnote(add, tmp_path):
     add("BOFT (m=2)", 0, {"strict": GOOD}, adapter={"warnings": ["Setting factor to 1."]})
     assert "BOFT (m=2), when attached: Setting factor to 1." in only(tmp_path).notes

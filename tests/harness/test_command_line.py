@@ -1,10 +1,12 @@
 """run.py by its command line, in processes that share nothing but imports: exit codes, sentences, sweeps."""
 
+import re
 import subprocess
 
 import pytest
+from omegaconf import OmegaConf
 
-from harness import record
+from harness import command_line, record, several
 from tests import processes
 from tests.conftest import TINY
 
@@ -16,10 +18,11 @@ def call(tmp_path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     ("arguments", "sentences"),
     [
-        (["method=svft_randm"], ["Could not find 'method/svft_randm'", "svft_random"]),
-        (["task=gsm9k"], ["Could not find 'task/gsm9k'", "gsm8k"]),
-        (["model=gema2b"], ["Could not find 'model/gema2b'", "gemma2b"]),
-        (["train.lrr=1"], ["there is no 'train.lrr'; train has lr, head_lr", "did you mean 'lr'?"]),
+        (["method=svft_randm"], ["error: there is no method 'svft_randm'; ", "did you mean 'svft_random'?"]),
+        (["task=gsm9k"], ["error: there is no task 'gsm9k'; ", "did you mean 'gsm8k'?"]),
+        (["model=gema2b"], ["error: there is no model 'gema2b'; ", "did you mean 'gemma2b'?"]),
+        (["hydra/launcher=nope"], ["error: In 'hydra/config': Could not find 'hydra/launcher/nope'"]),
+        (["train.lrr=1"], ["error: there is no 'train.lrr'; train has lr, head_lr", "did you mean 'lr'?"]),
         (["model.checkpoint=nowhere"], ["error: checkpoint 'nowhere' of model micro_gemma", "`hf download nowhere"]),
     ],
 )
@@ -28,15 +31,26 @@ def test_a_wrong_choice_names_the_right_ones_and_fails(tmp_path, arguments, sent
     assert done.returncode == 1
     for sentence in sentences:
         assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line] == [done.stderr.strip()]  # one, and nothing of Hydra's
     assert list(tmp_path.iterdir()) in ([], [tmp_path / ".cache"])
 
 
 def test_a_sweep_runs_every_combination_and_fails_at_the_end_if_one_run_did(tmp_path):
     overrides = [*TINY[:-1], "train.max_steps=1", "task.source.test_size=4", "task.source.validation_size=2"]
-    done = call(tmp_path, "-m", *overrides, "method=head,lora", "seed=0,1")
+    done = call(tmp_path, "method=head,lora", "-m", *overrides, "seed=0,1")  # flags may stand anywhere
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 2  # head has nothing to train in a language model
+    assert re.findall(r"^\[\d of 4\] .*", done.stdout, re.MULTILINE) == [
+        f"[{number} of 4] {label}, micro-GSM, micro-Gemma, seed {seed}"
+        for number, (label, seed) in enumerate([("Head", 0), ("Head", 1), ("LoRA (r=8)", 0), ("LoRA (r=8)", 1)], 1)
+    ]
+    *_, table = done.stdout.rpartition("[4 of 4]")
+    rows = re.findall(r"^ +(\d) .* (\d) .*(failed|done) *$", table, re.MULTILINE)
+    assert rows == [("1", "0", "failed"), ("2", "1", "failed"), ("3", "0", "done"), ("4", "1", "done")]
+    assert table.count("75,776") == 2 and "4 runs: 2 failed, 2 done" in table
+    assert [line.partition(": head-only")[0] for line in done.stderr.splitlines()[-2:]] == [
+        f"failed: Head, micro-GSM, micro-Gemma, seed {seed}" for seed in (0, 1)
+    ]
     records, broken = record.find(tmp_path / "runs")
     assert not broken
     found = {(r.run["method"], r.run["seed"], r.status) for r in records}
@@ -49,3 +63,43 @@ def test_help_and_the_resolved_configuration_can_be_shown(tmp_path):
     assert "svft_random" in shown.stdout
     job = call(tmp_path, "--cfg", "job", "--resolve", "method=lora")
     assert "model\\.layers" in job.stdout
+
+
+def test_a_run_that_cannot_be_composed_ends_no_sweep(tmp_path):
+    """LoRA has no `d`; Hydra's own launcher ends with the first run that it cannot compose."""
+    overrides = [*TINY[:-1], "train.max_steps=1", "task.source.test_size=2", "task.source.validation_size=2"]
+    done = call(tmp_path, "-m", *overrides, "method=lora,svft_banded", "method.adapter.d=1")
+    assert done.returncode == 1
+    sentence = "there is no 'method.adapter.d'; method.adapter has _target_, r, lora_alpha, target_modules"
+    assert re.findall("^(?:error|failed): .*", done.stderr, re.MULTILINE) == [
+        f"error: {sentence}", f"failed: method=lora: {sentence}",
+    ]  # fmt: skip
+    [finished], _ = record.find(tmp_path / "runs")
+    assert (finished.run["method"], finished.status) == ("svft_banded", "done")
+
+
+def test_a_bug_in_one_run_of_a_sweep_is_told_with_its_traceback_and_stops_no_other(capsys, monkeypatch):
+    monkeypatch.setattr(command_line, "failures", failures := [])
+    monkeypatch.setattr(several, "failures", failures)
+    cfg = OmegaConf.create({"method": {"label": "M"}, "task": {"label": "T"}, "model": {"label": "B"}, "seed": 0})
+
+    def start(_):
+        raise KeyError("bug")
+
+    with several.Several([["train.lr=1"], ["train.lr=2"]]) as runs:
+        runs.do(0, lambda: cfg, start)
+        runs.do(1, lambda: cfg, lambda _: None)
+    said = capsys.readouterr()
+    assert "Traceback" in said.err and said.err.endswith("failed: M, T, B, train.lr=1, seed 0: KeyError: 'bug'\n")
+    assert [each.status for each in runs.outcomes] == ["failed", "done"]
+
+
+def test_a_sweep_that_is_stopped_says_what_had_not_begun(capsys):
+    cfg = OmegaConf.create({"method": {"label": "M"}, "task": {"label": "T"}, "model": {"label": "B"}, "seed": 0})
+
+    def start(_):
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit), several.Several([["seed=0"], ["seed=1"]]) as runs:
+        runs.do(0, lambda: cfg, start)
+    assert "2 runs: 1 stopped, 1 not begun" in capsys.readouterr().out

@@ -19,7 +19,7 @@ def test_the_records_folder_is_the_one_that_was_named():
     ("typed", "sentence"),
     [
         ("foo", "'foo' is no override; it takes experiment=NAME, or what run.py takes, as model=NAME$"),
-        ("runs_dir=[1]", r"runs_dir=\[1\] is not the name of a folder$"),
+        ("runs_dir=[1]", r"runs_dir=\[1\] is not the name of a folder, written out in full$"),
     ],
 )
 def test_what_is_no_override_is_answered_by_what_one_is(monkeypatch, capsys, typed, sentence):

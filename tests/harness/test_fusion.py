@@ -11,6 +11,7 @@ from peft import PeftModel
 import run
 from harness import adapt, command_line, config, models, record
 from harness.settings import SettingError
+from tests import processes
 
 BLOCKS = {"micro_sst2": 0, "micro_cola": 4}
 COMMON = ("model=micro_deberta", "wandb.mode=disabled", "seed=3")
@@ -25,7 +26,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder of runs: an additive Spectral Adapter and a LoRA for each task."""
+    """A folder of runs: an additive Spectral Adapter and a LoRA for each task, a PiSSA and a DoRA for the first."""
     from hydra import compose, initialize_config_dir
 
     from tests.conftest import ROOT
@@ -37,6 +38,10 @@ def trained(tmp_path_factory):
             for method in (spectral, ("method=lora", "method.adapter.r=4")):
                 overrides = [f"runs_dir={runs}", f"task={task}", "method.targets=QK", *method, *COMMON, *SMALL]
                 run.main(compose("config", overrides=overrides))
+        for method in ("pissa", "dora"):
+            overrides = [f"runs_dir={runs}", "task=micro_sst2", f"method={method}", "method.adapter.r=4",
+                         "method.targets=QK", *COMMON, *SMALL]  # fmt: skip
+            run.main(compose("config", overrides=overrides))
     return runs
 
 
@@ -108,7 +113,8 @@ def test_nothing_is_trained_and_the_record_says_so(composed, trained):
     assert done.status == "done"
     assert (done.num_trainable_params, done.train["steps"]) == (0, 0)
     assert len(done.scores["micro_sst2"]["test"]["scorers"]["accuracy"]["items"]) == 8
-    assert done.fingerprints["adapter"] == config.instantiate(cfg.method.adapter).fingerprint()
+    fusion_of = config.instantiate(cfg.method.adapter)
+    assert done.fingerprints["adapter"] == fusion_of.fingerprint(done.fingerprints["model"])
 
 
 @pytest.mark.parametrize(
@@ -133,3 +139,50 @@ def test_a_part_whose_adapter_was_not_kept_is_refused(composed, trained, tmp_pat
         shutil.rmtree(folder)
     with pytest.raises(ValueError, match="its adapter was not kept"):
         fused(fusion(composed, tmp_path / "runs"))
+
+
+def test_a_fusion_alone_in_its_process_knows_the_tuner_of_its_parts(trained):
+    """It is the only one to import that tuner: PEFT does not know it before."""
+    parts = ",".join(f"{task}:{variant}" for task, variant in PARTS["spectral_additive"].items())
+    done = processes.call(f"runs_dir={trained}", "task=micro_cola", "method=fusion", f"method.parts={{{parts}}}",
+                          *COMMON, *SMALL[2:])  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("combination", ["cat", "linear"])
+def test_a_fusion_of_one_pissa_run_is_that_run(composed, trained, combination):
+    """PiSSA's adapter is stored relative to weights that attaching it changes."""
+    (folder,) = trained.glob("micro_sst2/micro_deberta/pissa/*/seed=3")
+    cfg = fusion(composed, trained, of="pissa", parts={"micro_sst2": "r4-QK"})
+    cfg.method.combination = combination
+    inputs = {"input_ids": torch.randint(5, 100, (2, 7), generator=torch.Generator().manual_seed(0))}
+    base = models.load(cfg.model, "text_classification", num_labels=2)
+    expected = PeftModel.from_pretrained(base, folder / "adapter").eval()(**inputs).logits
+    found = fused(cfg).model.eval()(**inputs).logits
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("of", "sentence"),
+    [
+        ("dora", "method.of=dora: the adapter of micro_sst2 alone, fused with combination=cat, is off by"),
+        ("vectorfit", "method.of=vectorfit: PEFT has no way to add the updates of such adapters"),
+        ("head", "has weights of the model itself and no adapter: runs of that method are not fused"),
+    ],
+)
+def test_what_has_no_sum_of_updates_is_refused(composed, trained, of, sentence):
+    folder = trained / "micro_sst2" / "micro_deberta" / of
+    if not folder.exists():
+        targets = "" if of == "head" else "method.targets=QK"
+        run.main(composed(f"runs_dir={trained}", "task=micro_sst2", f"method={of}", *filter(None, [targets]), *COMMON,
+                          *SMALL))  # fmt: skip
+    [variant] = (path.name for path in folder.iterdir())
+    with pytest.raises(SettingError, match=sentence):
+        fused(fusion(composed, trained, of=of, parts={"micro_sst2": variant}))
+
+
+def test_a_part_of_another_base_is_refused(composed, trained):
+    """Its folder says the same: a model yaml of one's own has one name for whatever checkpoint."""
+    adapter = config.instantiate(fusion(composed, trained).method.adapter)
+    with pytest.raises(SettingError, match="the run of micro_sst2 in .* was trained on another micro_deberta "):
+        adapter.fingerprint("0" * 64)

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 
 import pytest
 import torch
@@ -193,13 +192,6 @@ def test_a_truncated_record_is_named_and_kept(go, tmp_path, capsys):
         go(*TINY, "method=lora", "train.max_steps=1")
     assert "record.json is not a readable record" in command_line.failures[0]
     assert len(path.read_text()) == 100
-
-
-def test_hints_name_the_keys_that_are_there(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["run.py", "train.lrr=5"])
-    with pytest.raises(SystemExit), command_line.hints():
-        raise SystemExit(1)
-    assert "train has lr, head_lr" in capsys.readouterr().err
 
 
 def test_one_training_on_metamathqa_serves_gsm8k_and_math(go):

@@ -1,0 +1,97 @@
+"""Where an adapter starts. PiSSA and OLoRA take their first factors out of the base weights, so that what is stored is
+relative to weights that only the same start makes again; and a start may be asked for that this program cannot give.
+"""
+
+import copy
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import PeftConfig, get_peft_model
+from torch import nn
+
+# Worked out from data in a step before; where that was not done PEFT starts as plain LoRA, without a word.
+FROM_DATA = ("eva", "lora_ga", "corda")
+
+
+def changes_base(adapter: PeftConfig) -> bool:
+    """Whether attaching this adapter changes the base weights. Raises ValueError for a start that there is not."""
+    if not isinstance(getattr(adapter, "init_lora_weights", None), str):
+        return False
+    original, changed = _attached(adapter, seed=0)
+    return not torch.equal(original, changed)
+
+
+def check(adapter: PeftConfig) -> None:
+    """Raise ValueError for a start that needs data, one that another process would not make again, a wrong pattern."""
+    for option, values in _patterns(adapter):
+        for pattern in values:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{option}: {pattern!r} is no regular expression: {error}") from error
+    start = getattr(adapter, "init_lora_weights", True)
+    if start in FROM_DATA:
+        raise ValueError(
+            f"init_lora_weights={start} is worked out from data beforehand, which is not done here; true is LoRA's own "
+            "start, and pissa and olora need no data"
+        )
+    if isinstance(start, str) and not torch.equal(_attached(adapter, seed=0)[1], _attached(adapter, seed=1)[1]):
+        raise ValueError(
+            f"init_lora_weights={start} takes out of the base weights what it draws at random, so that the stored "
+            "adapter gives another function wherever it is loaded; pissa does the same without chance"
+        )
+
+
+def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A small weight before, and after an adapter of this kind was attached to it."""
+    small = copy.deepcopy(adapter)
+    small.target_modules, small.r, small.modules_to_save = ["layer"], 2, None
+    small.layers_to_transform = small.layers_pattern = small.exclude_modules = None
+    small.rank_pattern, small.alpha_pattern = {}, {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        base = nn.Sequential(OrderedDict(layer=nn.Linear(8, 8)))
+        before = base.layer.weight.detach().clone()
+        torch.manual_seed(seed)
+        layer = get_peft_model(base, small).base_model.model.layer
+    return before, layer.get_base_layer().weight.detach()
+
+
+def check_patterns(adapter: PeftConfig, layers: Sequence[str]) -> None:
+    """Raise ValueError where the order of patterns would decide what a layer gets (PEFT takes the first that names it;
+    the run key has no order), and where a pattern names none of the adapted `layers`.
+    """
+    for option, values in _patterns(adapter):
+        _check_each(option, values, layers)
+
+
+def _patterns(adapter: PeftConfig) -> list[tuple[str, dict[str, Any]]]:
+    """Options that say something of the layers which a regular expression names, as rank_pattern."""
+    return [
+        (name, value) for name, value in vars(adapter).items() if name.endswith("_pattern") and isinstance(value, dict)
+    ]
+
+
+def _check_each(option: str, values: Mapping[str, Any], layers: Sequence[str]) -> None:
+    for pattern in values:
+        if not any(_names(pattern, layer) for layer in layers):
+            raise ValueError(f"{option}: {pattern!r} names none of the adapted layers, {_some(layers)}")
+    for layer in layers:
+        there = [pattern for pattern in values if _names(pattern, layer)]
+        if any(values[pattern] != values[there[0]] for pattern in there):
+            said = " and ".join(f"{pattern!r} ({values[pattern]})" for pattern in there)
+            raise ValueError(
+                f"{option}: {said} all name {layer}, and their order would decide; let one pattern name each layer"
+            )
+
+
+def _names(pattern: str, layer: str) -> bool:
+    """As PEFT matches them."""
+    return re.match(rf"(.*\.)?({pattern})$", layer) is not None
+
+
+def _some(layers: Sequence[str]) -> str:
+    return ", ".join(layers[:4]) + (", ..." if len(layers) > 4 else "")

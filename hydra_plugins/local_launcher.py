@@ -1,0 +1,44 @@
+"""`hydra/launcher=local`, the default: the runs of a sweep after each other in this process.
+
+Hydra takes launchers from the package `hydra_plugins` alone. Its own ends the sweep where one run cannot be composed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from omegaconf import DictConfig, open_dict
+
+from harness.config import composed_with_hydra
+from harness.several import Ending, Several
+from harness.voice import own_voice
+
+
+class LocalLauncher(BasicLauncher):
+    """Says which run is going, and at the end what became of each; one that fails stops no other."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        own_voice()
+        setup_globals()
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        with Several(job_overrides) as several:
+            for index, overrides in enumerate(job_overrides):
+                number = initial_job_idx + index
+                several.do(index, lambda overrides=overrides, number=number: self._job(overrides, number), self._run)
+        return []
+
+    def _job(self, overrides: Sequence[str], number: int) -> DictConfig:
+        cfg = composed_with_hydra(self.hydra_context, self.config, overrides)
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        return cfg
+
+    def _run(self, cfg: DictConfig) -> Ending | None:
+        done = run_job(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=cfg,
+            job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
+        )  # fmt: skip
+        if done.status is JobStatus.FAILED:
+            raise done._return_value  # a bug; its property would print Hydra's words first
+        return done.return_value

@@ -1,0 +1,143 @@
+"""Text that is typed arrives as it was typed, whatever Hydra's grammar makes of its letters."""
+
+import inspect
+import random
+import typing
+from collections.abc import Mapping
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from harness import config, limits
+from harness.settings import SettingError
+from harness.typed import arguments, quoted
+from tests.conftest import ROOT
+
+OWN = ("task=generation", "model=decoder")
+
+
+def received(*typed: str):
+    """The configuration that a program gets."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", overrides=arguments([*OWN, *typed]))
+
+
+@pytest.mark.parametrize("key", ["model.revision", "model.checkpoint", "task.source.train", "task.source.target",
+                                 "task.name", "model.label", "wandb.group"])  # fmt: skip
+@pytest.mark.parametrize("text", ["123e456", "7e15", "1", "1_000", "nan", "true", "2024"])
+def test_a_text_that_looks_like_a_number_stays_text(key, text):
+    assert _value(f"{key}={text}") == text
+
+
+def test_a_text_arrives_in_the_configuration():
+    cfg = received("model.revision=123e456", "task.source.train=/data/a=b (1).csv", "runs_dir=${task.name}/50%")
+    assert (cfg.model.revision, cfg.task.source.train) == ("123e456", "/data/a=b (1).csv")
+    assert (cfg.task.label, cfg.runs_dir) == ("a=b (1)", "generation/50%")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/data/a=b.csv", "/data/mine (1).csv", "/data/50%.csv", "/data/größe.csv", "C:\\data\\x(1)\\", "it's", "a, b",
+        "{question}", "Q: {question}, A: ", "[INST] {q} [/INST]", "{a:b}", "a\nb", "x#y|<z>;!", '"hello" she said',
+        " a ",
+    ],
+)  # fmt: skip
+def test_a_text_with_letters_of_hydras_grammar_arrives_whole(text):
+    assert _value(f"task.source.prompt={text}") == text
+
+
+def test_any_text_arrives_whole():
+    letters = random.Random(3)
+    for _ in range(40):
+        text = "".join(letters.choices("ab1 \\'\",=()[]{}:%#$~é", k=8)).lstrip("'\"")
+        if "\\" not in text and "${" not in text and text != "":  # Hydra's own escapes, and interpolations
+            assert _value(f"model.label={text}") == (text if not _is_list(text) else _value(f"x={text}")), text
+
+
+def _value(argument: str):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides(arguments([argument]))[0].value()
+
+
+def _is_list(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")
+
+
+@pytest.mark.parametrize("text", ["", "'", "\\", "\\'", "a\\\\'b\\", "it's \\", 'say "x"'])
+def test_what_is_quoted_is_read_as_it_was(text):
+    assert _value(f"model.label={quoted(text)}") == text
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("task.source.prompt=[1,question]", ["1", "question"]),
+        ("task.source.stop=[END,'a, b']", ["END", "a, b"]),
+        ("task.source.gold=null", None),
+        ("model.label=${task.name}/x(1)", "generation/x(1)"),
+        ("model.label='quoted, with a comma'", "quoted, with a comma"),
+        ("model.label=blank\\ and\\,comma", "blank and,comma"),
+        ("+model.drawn=[]", []),
+    ],
+)
+def test_lists_null_interpolations_and_quotes_mean_what_they_mean_to_hydra(typed, value):
+    found = OmegaConf.select(received(typed), typed.lstrip("+").partition("=")[0])
+    assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
+
+
+def test_of_several_runs_a_comma_separates_the_values_and_each_stays_text():
+    assert arguments(["-m", "model.revision=1e5,main,'2e5'", "seed=0,1"]) == [
+        "-m", "model.revision='1e5',main,'2e5'", "seed=0,1",
+    ]  # fmt: skip
+    assert arguments(["-m", "model.label=choice(a,b)"])[1] == "model.label=choice(a,b)"
+
+
+def test_flags_may_stand_behind_settings():
+    assert arguments(["method=lora", "-m", "seed=0,1"]) == ["-m", "method=lora", "seed=0,1"]
+    assert arguments(["method=lora", "--cfg", "job", "train.lr=1"]) == ["--cfg", "job", "method=lora", "train.lr=1"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["train.lr=(3)"], "train.lr=(3) cannot be read; a value with = ( ) { } or the like is put in quotes of its"),
+        (["seed=0,1"], "seed=0,1 is several values, and so several runs: python run.py -m seed=0,1 ..."),
+        (["-m", "seed=0,1", "--cfg", "job"], "-m --cfg do not go together: one at a time"),
+        (["method"], "'method' is no setting; settings are given as NAME=VALUE, such as method=lora"),
+        (["-m", "task.source.prompt=Q: {a}, (b)"], "with -m a comma separates the values of several runs; a text that"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_with_the_quotes_that_help(typed, sentence):
+    with pytest.raises(SettingError) as caught:
+        arguments(typed)
+    assert sentence in str(caught.value)
+
+
+def _constructors() -> dict[str, type]:
+    sources = (OmegaConf.load(path).get("source") for path in sorted(ROOT.glob("conf/task/*.yaml")))
+    return {source._target_: get_object(source._target_) for source in sources if source}
+
+
+@pytest.mark.parametrize("name", _constructors())
+def test_every_setting_of_a_task_that_takes_text_is_known_to_be_text(name):
+    for setting, parameter in inspect.signature(_constructors()[name]).parameters.items():
+        kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
+        if str in kinds and typing.get_origin(parameter.annotation) is not Mapping:
+            assert limits.is_text(f"task.source.{setting}"), setting
+
+
+@pytest.mark.parametrize("key", ["train.lr", "seed", "task.data_seed", "train.select_best", "task.source.test_share"])
+def test_a_number_stays_a_number(key):
+    assert not limits.is_text(key)
+
+
+@pytest.mark.parametrize("key", ["model.checkpoint", "model.revision", "task.label", "task.source.train"])
+def test_a_number_in_a_file_in_the_place_of_a_text_is_refused(composed, key):
+    cfg = composed("task=classification", "model=micro_deberta", "task.source.train=x.csv")
+    OmegaConf.update(cfg, key, float("inf"), force_add=True)
+    with pytest.raises(SettingError, match=rf"^{key}=inf is not a text"):
+        config.resolve(cfg)
