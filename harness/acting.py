@@ -62,24 +62,26 @@ class Acting(TrainerCallback):
     def report(self) -> dict[str, Any]:
         return {"without_gradient": self.unused} if self.unused else {}
 
-    @staticmethod
-    def _refuse(inert: acting.Inert | None) -> None:
-        if inert:
-            remedy = "leave their role letters out of method.targets, or name layers in model.roles that are called"
-            raise DoesNotAct(f"{inert}; {remedy}")
+    def _refuse(self, inert: acting.Inert | None) -> None:
+        if not inert:
+            return
+        remedy = "leave their role letters out of method.targets, or name layers in model.roles that are called"
+        if all(_is_of(self.head, f"{name}.") for name in inert.names):
+            remedy = "name in model.head what the model calls"
+        raise DoesNotAct(f"{inert}; {remedy}")
 
     def _look_at_others(self, model: nn.Module, taught: set[str]) -> None:
         """At what is trained and is not an adapter's."""
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.unused = [name for name in trained if name not in taught]
-        of_head = [name for name in self.unused if any(f".{module}." in f".{name}" for module in self.head)]
+        of_head = [name for name in self.unused if _is_of(self.head, name)]
         if of_head:
             raise DoesNotAct(
-                f"{of_head[0]} of the head got no gradient in training; model.head names what is not in use"
+                f"{of_head[0]} of the head got no gradient in training; name in model.head what the model calls"
             )
         if self.unused and distributed.is_main():
             some = ", ".join(self.unused[: acting.SHOWN])
-            said = f"{len(self.unused)} of {len(trained)} trained tensors got no gradient and stay as they are: {some}"
+            said = f"{len(self.unused)} of {len(trained)} trained tensors got no gradient in the first step: {some}"
             print(f"warning: {said}{', ...' if len(self.unused) > acting.SHOWN else ''}", file=sys.stderr)
 
     def _evaluated(self, model: nn.Module) -> Any:
@@ -87,3 +89,8 @@ class Acting(TrainerCallback):
         outputs = model(**{name: tensor.to(device) for name, tensor in self.batch.items()})
         sharding.reshard(model)
         return outputs
+
+
+def _is_of(head: Sequence[str], name: str) -> bool:
+    """Whether the tensor is in one of the head's modules."""
+    return any(f".{module}." in f".{name}" for module in head)

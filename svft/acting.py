@@ -62,8 +62,8 @@ def check_adapters(model: nn.Module, batch: Any) -> None:
             ones, a tensor alone. Where the model returns a loss, gradients are those of it, else of the sum of its
             floating-point outputs.
 
-    Raises ValueError where the model has no active adapter. Costs about one step of training, and one evaluation for
-    each kind of adapted module.
+    Raises ValueError where the model has no active adapter, or a merged one. Costs about one step of training, and one
+    evaluation for each kind of adapted module.
 
     >>> model = get_peft_model(model, SvftConfig(pattern="plain", target_modules=["qkv", "fc1"]))
     >>> check_adapters(model, next(iter(loader)))
@@ -71,6 +71,8 @@ def check_adapters(model: nn.Module, batch: Any) -> None:
     modules = adapted_modules(model)
     if not modules:
         raise ValueError(f"this {type(model).__name__} has no active adapter of PEFT")
+    if any(getattr(module, "merged", False) for module in modules.values()):
+        raise ValueError("adapters that are merged cannot be looked at; unmerge them first")
     with _as_it_was(model):
         called, taught = _training_pass(model, batch, modules)
         inert = inert_in_training(model, modules, called, taught)
@@ -86,7 +88,7 @@ def adapted_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 def _is_adapted(module: nn.Module) -> bool:
     if isinstance(module, BaseTunerLayer):
-        return bool(module._get_available_adapters() & set(module.active_adapters))
+        return not module.disable_adapters and bool(module._get_available_adapters() & set(module.active_adapters))
     return isinstance(module, AuxiliaryTrainingWrapper) and any(p.requires_grad for p in module.parameters())
 
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from peft import LoraConfig
 from torch import nn
 from transformers.models.gemma.modeling_gemma import GemmaMLP
 
 import run
+from baselines import HeadOnly
 from harness import command_line, record
 from harness.acting import Acting, DoesNotAct
 from harness.adapt import adapt
@@ -56,12 +58,18 @@ def looked_at(model: nn.Module, head: str | None, batches) -> Acting:
     return acting
 
 
-def test_a_head_without_a_gradient_is_named(composed):
-    from baselines import HeadOnly
-
+def test_a_head_without_a_gradient_is_named():
     model = adapt(fresh("vision"), HeadOnly(), "classifier").model
     model.extra = nn.Linear(2, 2)
     with pytest.raises(DoesNotAct, match=r"extra.weight of the head got no gradient in training"):
+        looked_at(model, "extra", [vision_batch()])
+
+
+def test_a_head_that_the_model_does_not_call_is_named_with_an_adapter():
+    base = fresh("vision")
+    base.extra = nn.Linear(2, 2)
+    model = adapt(base, LoraConfig(r=2, target_modules=["q_proj"]), ["classifier", "extra"]).model
+    with pytest.raises(DoesNotAct, match=r"of extra do not act: .*; name in model.head what the model calls"):
         looked_at(model, "extra", [vision_batch()])
 
 
@@ -74,7 +82,7 @@ def test_weights_that_full_fine_tuning_leaves_alone_are_told_and_recorded(capsys
     assert looked_at(fresh("vision").requires_grad_(True), "classifier", [vision_batch()]).report() == {}
 
 
-def test_a_gradient_that_a_hook_drops_is_one(composed):
+def test_a_gradient_that_a_hook_drops_is_one():
     """As of the vectors that VectorFit freezes."""
     model = fresh("vision").requires_grad_(True)
 

@@ -188,3 +188,9 @@ def test_statistics_of_normalisation_are_left_as_they_were():
 def test_a_model_without_an_active_adapter_is_refused():
     with pytest.raises(ValueError, match="this Encoder has no active adapter"):
         check_adapters(Encoder(), torch.randn(2, 3, 4))
+    model = get_peft_model(Encoder(), CONFIGS["lora"]("embed"))
+    with pytest.raises(ValueError, match="has no active adapter"), model.disable_adapter():
+        check_adapters(model, torch.randn(2, 3, 4))
+    model.merge_adapter()
+    with pytest.raises(ValueError, match="unmerge them first"):
+        check_adapters(model, torch.randn(2, 3, 4))
