@@ -103,6 +103,7 @@ THREADS = 1024
 SOURCE_TEXTS = (
     "name", "train", "validation", "test", "root", "folder", "*_source", "prompt", "target", "gold", "text", "pair",
     "label", "*_column", "eval_suffix", "stop", "scorers", "subset", "loss_on", "repo_id", "revision",
+    "class_names", "background",
 )  # fmt: skip
 LAUNCHER_TEXTS = ("name", "folder", "partition", "account", "qos", "constraint", "exclude", "python", "setup")
 
@@ -151,7 +152,7 @@ KINDS: Mapping[str, Kind] = {
     "task.source.*_size": whole(0),
     "task.source.*_per_class": or_null(whole(1)),
     "task.source.limit": or_null(whole(1)),
-    "task.source.gold_after": or_null(Kind("the text that answers follow, as '####'", NAME.fits)),
+    "task.source.gold_after": or_null(Kind("the text that answers follow, as '####'", _is_text, text=True)),
     **{f"task.source.{name}": or_null(TEXTS) for name in SOURCE_TEXTS},
     "method.lr": number(0),
     "method.adapter.r": whole(1),
