@@ -26,6 +26,7 @@ def sign_flip_p(differences: Sequence[int]) -> float:
     """Exact two-sided p of Σ d_i under random signs. With d_i in {-1, 0, 1} this is McNemar's exact test.
 
     c differences of size k add k (2 Binomial(c, 1/2) - c); the distribution of the sum is the convolution over sizes.
+    Eight significant digits: the others depend on the order in which a processor sums.
     """
     counts = Counter(abs(int(d)) for d in differences if d)
     reach = sum(size * count for size, count in counts.items())
@@ -35,7 +36,7 @@ def sign_flip_p(differences: Sequence[int]) -> float:
         term[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
         mass = np.convolve(mass, term)
     sums = np.arange(-reach, reach + 1)
-    return min(1.0, float(mass[np.abs(sums) >= abs(sum(differences))].sum()))
+    return min(1.0, float(f"{mass[np.abs(sums) >= abs(sum(differences))].sum():.8g}"))
 
 
 Verdicts = Mapping[Hashable, str | None]  # "0110...", one character an item, by seed (and data)
