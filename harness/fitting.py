@@ -57,9 +57,10 @@ def look(modality, model: nn.Module, wanted: Sequence[tuple[Benchmark, str]], to
 def check(model: nn.Module, probes: Sequence[Probe]) -> list[str]:
     """Sentences on what fits and is longer than the model was made for. Raises SettingError for what does not fit."""
     modes = [(module, module.training) for module in model.modules()]
+    device = device_of(model)
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
             return [said for probe in probes if (said := _checked(model, probe)) is not None]
     finally:
         for module, training in modes:

@@ -232,7 +232,7 @@ class Generation:
             of, examples = f"of {benchmark.name} {split}", benchmark.examples(split)
             prompt = max(self.texts.prompts([e.eval_prompt for e in examples]), key=len)
             new = self.settings(benchmark).max_new_tokens - 1  # all but the last are read again; any will do
-            what = f"the longest prompt {of}, {len(prompt)} tokens, and all that may be generated but one"
+            what = f"the longest prompt {of} ({len(prompt)} tokens) with all that may be generated but one token"
             probes.append(
                 self._probe(prompt + prompt[-1:] * new, what, "max_new_tokens or the prompts have to be shorter")
             )

@@ -144,7 +144,7 @@ def test_the_longest_text_to_learn_and_the_longest_with_all_that_may_be_generate
     assert learnt.length == longest <= 60
     prompt = max(len(ids) for ids in modality.texts.prompts([e.eval_prompt for e in task.examples("test")]))
     assert asked.length == prompt + 64 - 1, "the last token is not read again"
-    assert f"of {task.name} test, {prompt} tokens," in asked.what
+    assert f"of {task.name} test ({prompt} tokens) with" in asked.what
 
 
 def test_positions_suffice_for_the_last_token_that_is_generated(language):
