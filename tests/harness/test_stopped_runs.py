@@ -56,8 +56,8 @@ def test_a_file_in_the_place_of_the_checkpoints_is_removed_with_a_warning(
     assert_same(tmp_path, alone)
 
 
-# The first epoch's is the best, so that there are two checkpoints in the end.
-WORSENING = (*WITHIN, "train.lr=3")
+# The rate rises, and the first epoch is the best by far, so that there are two checkpoints in the end.
+WORSENING = (*WITHIN, "train.lr=1", "train.schedule=constant_with_warmup", "train.warmup_ratio=5")
 
 
 def test_a_run_folder_may_be_moved_while_the_run_is_interrupted(composed, tmp_path, monkeypatch):
