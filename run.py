@@ -12,10 +12,10 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from harness import config, disk
+from harness import config, disk, done_before
 from harness.command_line import failures, leaving_together, one_sentence, quiet, understood
+from harness.ending import Ending
 from harness.hints import explained
-from harness.several import Ending
 from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
@@ -24,9 +24,11 @@ config.register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
 def main(cfg: DictConfig) -> Ending | None:
+    own_voice()
+    if ended := done_before.find(cfg):
+        return ended
     from harness import distributed, limits, models, plan, provenance
 
-    own_voice()
     quiet()
     if cfg.plan and distributed.is_main():
         models.complete(cfg)
@@ -41,7 +43,18 @@ def main(cfg: DictConfig) -> Ending | None:
 
 def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import data_report, distributed, evaluator, fitting, provenance, record, sharding, trained, trainer
+    from harness import (
+        data_report,
+        distributed,
+        evaluator,
+        fitting,
+        provenance,
+        record,
+        sharding,
+        splits,
+        trained,
+        trainer,
+    )
     from harness.interruption import Stop
     from harness.shared_folder import folder_class
     from harness.tracking import Tracker
@@ -54,14 +67,14 @@ def run(cfg: DictConfig) -> Ending:
     with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
         done = folder.prepare(cfg.force)
         if done:
-            wanted, missing = evaluator.at_hand(cfg, asked, done.scores)
-            if all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
+            wanted, missing = splits.at_hand(cfg, asked, done.scores)
+            if all(splits.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
                 distributed.say(f"done before: {folder.summary(done)}")
-                evaluator.tell_missing(missing)
+                splits.tell_missing(missing)
                 return Ending(done, before=True)
         with folder.recording(done) as result:
             distributed.agreed(lambda: task.examples("train"))  # whatever is wrong there is told before what is missing
-            wanted, missing = evaluator.at_hand(cfg, asked, result.scores)
+            wanted, missing = splits.at_hand(cfg, asked, result.scores)
             to_train = folder.train_section() is None
             if to_train:
                 sharding.check_devices(cfg)
@@ -86,19 +99,19 @@ def run(cfg: DictConfig) -> Ending:
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
         distributed.say(folder.summary(result))
-    evaluator.tell_missing(missing)
+    splits.tell_missing(missing)
     return Ending(result, before=False)
 
 
 def identify(cfg: DictConfig):
     """Task, adapter, the method's callbacks, benchmarks with splits, fingerprints, and the key that they make."""
-    from harness import adapt, evaluator, pretrained, sharding, train_settings
+    from harness import adapt, pretrained, sharding, splits, train_settings
 
     train_settings.check(cfg)
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
-    asked = list(evaluator.wanted(cfg, task))
+    asked = list(splits.wanted(cfg, task))
     base = pretrained.fingerprint(cfg.model)
     fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)

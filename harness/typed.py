@@ -37,7 +37,14 @@ def arguments(typed: Sequence[str]) -> list[str]:
     if len(modes) > 1:
         raise SettingError(f"{' '.join(modes)} do not go together: one at a time")
     several = not SEVERAL.isdisjoint(flags) or "hydra.mode=MULTIRUN" in settings
-    return [*flags, *(_setting(each, several) for each in settings)]
+    return [*flags, *(_setting(each, several) for each in [*settings, *_titles(settings)])]
+
+
+def _titles(settings: Sequence[str]) -> list[str]:
+    """A task or a model that is given a name is called so in tables and plots too, unless a label is given."""
+    given = {each.partition("=")[0].lstrip("+") for each in settings}
+    named = [of for of in ("task", "model") if f"{of}.name" in given and f"{of}.label" not in given]
+    return [f"{of}.label=${{{of}.name}}" for of in named]
 
 
 def _setting(argument: str, several: bool) -> str:

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, data_report, evaluator, record
+from harness import command_line, data_report, record
+from harness import splits as asked_for
 from tasks.base import DataError, MissingData
 from tests.conftest import ROOT, task_of_yaml
 from tests.tasks.test_own_text import make as own_task
@@ -63,23 +64,23 @@ def some(tmp_path):
 
 def asked(task, benchmarks=None, splits=("validation", "test")):
     cfg = OmegaConf.create({"evaluate": {"benchmarks": benchmarks, "splits": splits}})
-    return cfg, list(evaluator.wanted(cfg, task))
+    return cfg, list(asked_for.wanted(cfg, task))
 
 
 def test_the_benchmarks_that_are_there_run_and_the_others_are_told(some):
     task = task_of_yaml("commonsense", root=str(some), validation_size=3)
-    wanted, missing = evaluator.at_hand(*asked(task), {})
+    wanted, missing = asked_for.at_hand(*asked(task), {})
     assert [benchmark.name for benchmark, _ in wanted] == ["boolq", "piqa", "commonsense_held_out"]
     assert list(missing) == ["siqa", "hellaswag", "winogrande", "arc_e", "arc_c", "obqa"]
     with pytest.raises(MissingData, match=r"^not evaluated, siqa: no file .*curl .* fetches it; hellaswag: no file"):
-        evaluator.tell_missing(missing)
-    evaluator.tell_missing({})
+        asked_for.tell_missing(missing)
+    asked_for.tell_missing({})
 
 
 def test_a_benchmark_that_is_named_has_to_be_there(some):
     task = task_of_yaml("commonsense", root=str(some), validation_size=3)
     with pytest.raises(DataError, match="no file .*openbookqa/test.json"):
-        evaluator.at_hand(*asked(task, ["boolq", "obqa"]), {})
+        asked_for.at_hand(*asked(task, ["boolq", "obqa"]), {})
 
 
 def test_a_split_of_which_nothing_is_there_is_refused(some):
@@ -87,7 +88,7 @@ def test_a_split_of_which_nothing_is_there_is_refused(some):
     shutil.rmtree(some / "piqa")
     task = task_of_yaml("commonsense", root=str(some), validation_size=3)
     with pytest.raises(MissingData, match="no file .*boolq/test.json"):
-        evaluator.at_hand(*asked(task), {})
+        asked_for.at_hand(*asked(task), {})
 
 
 def test_what_is_in_the_record_needs_no_file_of_the_hub(monkeypatch):
@@ -95,7 +96,7 @@ def test_what_is_in_the_record_needs_no_file_of_the_hub(monkeypatch):
     monkeypatch.setattr("tasks.sources.hf_hub_download", lambda *_, **__: pytest.fail("fetched"))
     benchmark = task.benchmarks["gsm8k_few_shot"]
     scores = {"gsm8k_few_shot": {"test": {"data": benchmark.fingerprint()}}}
-    assert evaluator.at_hand(*asked(task, splits=("test",)), scores) == ([(benchmark, "test")], {})
+    assert asked_for.at_hand(*asked(task, splits=("test",)), scores) == ([(benchmark, "test")], {})
 
 
 def test_a_run_without_one_of_its_benchmarks_says_so_ends_with_an_error_and_can_be_completed(

@@ -89,6 +89,13 @@ def test_lists_null_interpolations_and_quotes_mean_what_they_mean_to_hydra(typed
     assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
 
 
+def test_a_name_that_is_given_is_the_title_of_tables_and_plots():
+    cfg = received("task.name=mine", "model.name=123", "task.source.train=x.csv", "model.checkpoint=y")
+    assert (cfg.task.label, cfg.model.label) == ("mine", "123")
+    assert received("task.name=mine", "task.label=My data").task.label == "My data"
+    assert received("task.source.train=x.csv").task.label == "x"
+
+
 def test_of_several_runs_a_comma_separates_the_values_and_each_stays_text():
     assert arguments(["-m", "model.revision=1e5,main,'2e5'", "seed=0,1"]) == [
         "-m", "model.revision='1e5',main,'2e5'", "seed=0,1",
