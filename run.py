@@ -12,10 +12,10 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from harness import config, disk
+from harness import config, disk, finished
 from harness.command_line import failures, leaving_together, one_sentence, quiet, understood
+from harness.ending import Ending
 from harness.hints import explained
-from harness.several import Ending
 from harness.voice import one_voice, own_voice
 
 config.register_resolvers()
@@ -24,9 +24,11 @@ config.register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
 def main(cfg: DictConfig) -> Ending | None:
+    own_voice()
+    if ended := finished.find(cfg):
+        return ended
     from harness import distributed, limits, models, plan, provenance
 
-    own_voice()
     quiet()
     if cfg.plan and distributed.is_main():
         models.complete(cfg)
@@ -41,7 +43,7 @@ def main(cfg: DictConfig) -> Ending | None:
 
 def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import distributed, evaluator, provenance, record, sharding, trained, trainer
+    from harness import distributed, evaluator, provenance, record, sharding, splits, trained, trainer
     from harness.interruption import Stop
     from harness.shared_folder import folder_class
     from harness.tracking import Tracker
@@ -53,7 +55,7 @@ def run(cfg: DictConfig) -> Ending:
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
     with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
         done = folder.prepare(cfg.force)
-        if done and all(evaluator.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
+        if done and all(splits.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
             distributed.say(f"done before: {folder.summary(done)}")
             return Ending(done, before=True)
         with folder.recording(done) as result:
@@ -83,13 +85,13 @@ def run(cfg: DictConfig) -> Ending:
 
 def identify(cfg: DictConfig):
     """Task, adapter, the method's callbacks, benchmarks with splits, fingerprints, and the key that they make."""
-    from harness import adapt, evaluator, pretrained, sharding, train_settings
+    from harness import adapt, pretrained, sharding, splits, train_settings
 
     train_settings.check(cfg)
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
-    wanted = list(evaluator.wanted(cfg, task))
+    wanted = list(splits.wanted(cfg, task))
     base = pretrained.fingerprint(cfg.model)
     fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)

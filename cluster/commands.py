@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cluster import slurm, states, sweep
 from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from harness import files, lock, record, several, terminal
+from harness import ending, files, lock, record, terminal
 from harness.settings import SettingError
 
 COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
@@ -103,7 +103,7 @@ def collect(options: Namespace) -> int:
         table.add_column(name, overflow="fold")
     for run in done:
         path, value = run.find_record()
-        table.add_row(_plain(run.label), _plain(several.scores(value)))
+        table.add_row(_plain(run.label), _plain(ending.scores(value)))
         if options.into:
             _copy(path.parent, options.into / Path(*path.parent.parts[-5:]))
     console = terminal.console()

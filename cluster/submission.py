@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from cluster import slurm, sweep
 from cluster.job import Job, work
 from cluster.sweep import Run, Sweep
-from harness import config, evaluator, lock, models, provenance
+from harness import config, lock, models, provenance, splits
 from harness.command_line import sentence
 from harness.progress import bar
 from harness.settings import SettingError
@@ -110,7 +110,7 @@ def _wanted(cfg: DictConfig) -> list[list[str]]:
         task = config.instantiate(cfg.task.source)
     except DataError:
         return []
-    return [[benchmark.name, split] for benchmark, split in evaluator.wanted(cfg, task)]
+    return [[benchmark.name, split] for benchmark, split in splits.wanted(cfg, task)]
 
 
 def queue(there: Sweep, runs: Sequence[Run], settings: dict[str, Any], *, retry: bool = False) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from harness import config, data_files, devices, evaluator, work
+from harness import config, data_files, devices, splits, work
 from harness.record import FILE, Record, RecordError, read
 from harness.settings import SettingError
 from harness.train_settings import accumulation
@@ -125,7 +125,7 @@ def _counted(cfg: DictConfig, task: Task, device: devices.Device) -> Effort:
     steps = cfg.train.max_steps or (number and cfg.train.epochs * math.ceil(number / cfg.train.batch_size))
     train = steps * step if steps else None
     evaluate = 0.0
-    for benchmark, split in evaluator.wanted(cfg, task):
+    for benchmark, split in splits.wanted(cfg, task):
         number, absent = examples(task, benchmark, split)
         problem = problem or absent
         if number is None:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from harness import architectures, limits, pretrained, roles, timm_vit, weights
-from harness.pretrained import ModelError
+from harness.pretrained import AUTO, ModelError
 
 # What a family is for: the class that transformers builds, by the task's kind.
 AUTO_CLASS = {
@@ -26,7 +26,6 @@ TASK_KIND = dict(AUTO_CLASS.keys())
 LIBRARIES: dict[str, ModuleType] = {"timm": timm_vit}
 
 DTYPES = ("float32", "bfloat16", "float16")
-AUTO = "auto"  # value of a key that `complete` finds
 
 
 def check_family(cfg: DictConfig, kind: str) -> None:

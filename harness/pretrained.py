@@ -3,17 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError, StrictDataclassError
 from omegaconf import DictConfig
 from safetensors import SafetensorError
-from transformers import AutoConfig, PretrainedConfig
 
-from harness import weights
 from harness.files import sha256
+
+if TYPE_CHECKING:  # a checkpoint is known by its files where nothing is loaded
+    from transformers import PretrainedConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 # The token that a family of language cannot do without: a target's end, what batches are filled up with.
@@ -22,6 +24,7 @@ TOKENIZER_FILES = (
     "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
     "chat_template*", "generation_config.json",
 )  # fmt: skip
+AUTO = "auto"  # value of a key of the model section that `models.complete` finds
 DAMAGED = "they are truncated or damaged"
 ADAPTER = "adapter_config.json"  # what PEFT leaves beside an adapter; transformers loads one on top of the model there
 
@@ -69,14 +72,18 @@ def _file(cfg: DictConfig, name: str) -> Path | None:
 
 
 def weights_file(cfg: DictConfig) -> Path:
+    from harness import weights
+
     path = _file(cfg, weights.SINGLE)
     if path is None:
         raise _only_pickles(cfg)
     return path
 
 
-def configuration(cfg: DictConfig) -> PretrainedConfig:
+def configuration(cfg: DictConfig) -> "PretrainedConfig":
     """What the checkpoint's config.json says. Raises ModelError."""
+    from transformers import AutoConfig
+
     return from_checkpoint(cfg, AutoConfig)
 
 
@@ -158,10 +165,21 @@ def tokenizer_fingerprint(cfg: DictConfig) -> dict[str, str]:
 
 def _digest(cfg: DictConfig, paths: Iterable[Path]) -> str:
     try:
-        lines = [f"{path.name} {sha256(path)}\n" for path in sorted(paths)]
+        lines = [f"{path.name} {_sha256(path, _state(path))}\n" for path in sorted(paths)]
     except OSError as error:  # a folder of that name, or one that this user may not read
         raise unusable(cfg, error) from error
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@cache
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Of gigabytes, once a process as long as the file stays as it is."""
+    return sha256(path)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _only_pickles(cfg: DictConfig) -> ModelError:

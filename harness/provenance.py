@@ -4,18 +4,21 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from harness.settings import SettingError
+
+if TYPE_CHECKING:  # which code this is can be told without it
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "transformers", "peft", "timm", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
 
 
-def set_up(wanted: str, threads: int | None) -> torch.device:
+def set_up(wanted: str, threads: int | None) -> "torch.device":
     """The device of the run, "auto" being a GPU where there is one. Raises SettingError where there is none."""
+    import torch
+
     if threads:
         torch.set_num_threads(threads)
     name = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
@@ -26,11 +29,13 @@ def set_up(wanted: str, threads: int | None) -> torch.device:
     return torch.device(name)
 
 
-def collect(device: torch.device) -> dict[str, Any]:
-    return {"code": code(), "packages": _packages(), "device": describe(device)}
+def collect(device: "torch.device") -> dict[str, Any]:
+    return {"code": code(), "packages": packages(), "device": describe(device)}
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def describe(device: "torch.device") -> dict[str, Any]:
+    import torch
+
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return {"type": "cuda", "name": properties.name, "bytes": properties.total_memory, "cuda": torch.version.cuda}
@@ -48,7 +53,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _packages() -> dict[str, str | None]:
+def packages() -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

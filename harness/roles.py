@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:  # role letters are resolved where torch is not needed
+    from torch import nn
 
 
 class RoleError(ValueError):
@@ -34,7 +35,9 @@ def path_pattern(roles: Mapping[str, str], letters: str, model_name: str) -> str
     return "|".join(re.escape(roles[letter]).replace(r"\*", r"[^.]+") for letter in letters)
 
 
-def linear_layers(model: nn.Module) -> list[str]:
+def linear_layers(model: "nn.Module") -> list[str]:
+    from torch import nn
+
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
 
@@ -43,7 +46,7 @@ def generic(path: str) -> str:
     return ".".join("*" if part.isdecimal() else part for part in path.split("."))
 
 
-def check(model: nn.Module, roles: Mapping[str, str], blocks: int, model_name: str) -> None:
+def check(model: "nn.Module", roles: Mapping[str, str], blocks: int, model_name: str) -> None:
     """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
     names = linear_layers(model)
     for letter in roles:
@@ -56,7 +59,7 @@ def check(model: nn.Module, roles: Mapping[str, str], blocks: int, model_name: s
             )
 
 
-def head(model: nn.Module, names: str | Sequence[str] | None, model_name: str) -> list[str]:
+def head(model: "nn.Module", names: str | Sequence[str] | None, model_name: str) -> list[str]:
     """The modules that model.head names. Raises RoleError where one names none with tensors: it would train nothing."""
     listed = [names] if isinstance(names, str) else names or []
     if not isinstance(listed, Sequence):

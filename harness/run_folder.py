@@ -19,6 +19,7 @@ from torch import nn
 
 from harness import disk, files, lock, record
 from harness.adapt import Adapted
+from harness.ending import summary
 from harness.files import Damaged
 from harness.lock import Lock
 from harness.record import Record, RecordError
@@ -191,10 +192,4 @@ class RunFolder:
 
     def summary(self, value: Record) -> str:
         """One line for the terminal."""
-        scores = [
-            f"{split} {name} {score['mean']:.1%} ± {score['standard_error']:.1%}"
-            for splits in value.scores.values()
-            for split, entry in splits.items()
-            for name, score in entry["scorers"].items()
-        ]
-        return f"{value.run['label']}, seed {value.run['seed']}: {'; '.join(scores)}  ({self.path})"
+        return summary(value, self.path)

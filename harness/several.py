@@ -5,23 +5,16 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.command_line import fail, failures
-from harness.record import Record
+from harness.ending import Ending, parameters, scores
 from harness.voice import is_first
 
 LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
-
-
-class Ending(NamedTuple):
-    """How a run ended that nothing was wrong with. before: it had been done before."""
-
-    record: Record
-    before: bool
 
 
 @dataclass
@@ -110,19 +103,3 @@ class Several:
         for each in self.outcomes:
             for sentence in each.said:
                 print(f"failed: {each}: {sentence}", file=sys.stderr, flush=True)
-
-
-def parameters(record: Record) -> str:
-    """Trained ones, the head's apart."""
-    head = record.parameters.get("head", 0)
-    return f"{record.parameters.get('adapter', 0):,}" + (f" + {head:,} (head)" if head else "")
-
-
-def scores(record: Record) -> str:
-    """A line a benchmark, of the test split where there is one."""
-    lines = []
-    for benchmark, splits in record.scores.items():
-        split = "test" if "test" in splits else next(iter(splits))
-        said = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
-        lines.append(f"{benchmark}: {said}{'' if split == 'test' else f' ({split})'}")
-    return "\n".join(lines)

@@ -11,7 +11,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
 from harness.config import composed_with_hydra
-from harness.several import Ending, Several
+from harness.ending import Ending
+from harness.several import Several
 from harness.voice import own_voice
 
 

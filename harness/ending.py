@@ -1,0 +1,40 @@
+"""How a run ended that nothing was wrong with, in words."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.record import Record
+
+
+class Ending(NamedTuple):
+    """before: the run had been done before."""
+
+    record: Record
+    before: bool
+
+
+def summary(record: Record, folder: Path) -> str:
+    """One line for the terminal."""
+    said = [
+        f"{split} {name} {score['mean']:.1%} ± {score['standard_error']:.1%}"
+        for splits in record.scores.values()
+        for split, entry in splits.items()
+        for name, score in entry["scorers"].items()
+    ]
+    return f"{record.run['label']}, seed {record.run['seed']}: {'; '.join(said)}  ({folder})"
+
+
+def parameters(record: Record) -> str:
+    """Trained ones, the head's apart."""
+    head = record.parameters.get("head", 0)
+    return f"{record.parameters.get('adapter', 0):,}" + (f" + {head:,} (head)" if head else "")
+
+
+def scores(record: Record) -> str:
+    """A line a benchmark, of the test split where there is one."""
+    lines = []
+    for benchmark, splits in record.scores.items():
+        split = "test" if "test" in splits else next(iter(splits))
+        said = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
+        lines.append(f"{benchmark}: {said}{'' if split == 'test' else f' ({split})'}")
+    return "\n".join(lines)
