@@ -24,6 +24,7 @@ from tasks.base import (
     SplitName,
     TextExample,
 )
+from tasks.math_scoring import math_strict
 from tasks.metrics import pearson, spearman
 from tasks.own_files import Row, RowFile
 from tasks.scoring import exact_class, gsm8k_legacy, gsm8k_strict, of_bounded_text
@@ -42,6 +43,7 @@ GENERATION_SCORERS: dict[str, Scorer] = {
     "exact": exact_text,
     "gsm8k_strict": gsm8k_strict,
     "gsm8k_legacy": gsm8k_legacy,
+    "math_strict": math_strict,
 }
 
 
