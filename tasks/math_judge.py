@@ -14,6 +14,7 @@ from typing import Any
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, Rational
+from sympy import Number as Numeral
 from sympy.core.evalf import PrecisionExhausted
 
 from tasks.isolation import serve
@@ -162,7 +163,10 @@ def _rounds(decimal: Number | None, latex: str) -> bool:
     formula = _formula(latex) if decimal and decimal.decimals else None
     if not (isinstance(formula, Expr) and formula.is_number and formula.is_real):
         return False
-    value = Rational(formula.evalf(DIGITS))
+    value = formula.evalf(DIGITS)
+    if not isinstance(value, Numeral):
+        return False
+    value = Rational(value)
     return decimal.rounds(Fraction(int(value.p), int(value.q)))
 
 

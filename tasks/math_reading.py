@@ -118,13 +118,15 @@ def named(item: str) -> tuple[str, str]:
 _INTRODUCTION = re.compile(r"(?:\s*\\text\{[^{}]*\})+\s*:?\s*(?=[^\s:])")
 _INTRODUCING = set(
     "about an answer approximately by coordinates equal equals equation exactly expression final formula fraction "
-    "function given hence interval is just matrix number of ordered pair point probability set simply so sum that the "
-    "therefore these they thus to total value values vector we".split()
+    "function given hence interval is just matrix number of ordered pair point probability ratio set simply so sum "
+    "that the therefore these they thus to total value values vector we".split()
 )
 _UNIT = re.compile(
     r"(?:[\s/.]*\\text\{[^{}]*\}(?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?|\s*\\cdot(?=\s*\\text))+[\s.]*$", re.ASCII
 )
-_LOOSE_UNIT = re.compile(r"(?<=[\d}]) +[A-Za-z]{1,3}(?:\s*\^\s*(?:\{\s*\d\s*\}|\d))?$", re.ASCII)
+_LOOSE_UNIT = re.compile(  # no letters that are variables for the most part
+    r"(?<=[\d}]) +(?:[mgshLNJWVKCF]|(?![abcijknpqrtxyz]+\b)[A-Za-z]{2,3})(?:\s*\^\s*(?:\{\s*\d\s*\}|\d))?$", re.ASCII
+)
 _NO_UNITS = set(
     "squared cubed factorial times plus minus divided over choose to than half hundred thousand million billion "
     "trillion dozen not modulo root".split()
