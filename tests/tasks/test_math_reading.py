@@ -147,6 +147,8 @@ def test_what_would_be_dropped_or_guessed_is_no_answer(answer, gold):
         ("Our answer is correct.", "5", WRONG),
         ("**Answer**: 5", "5", RIGHT),
         (r"Hence \fbox{5}.", "5", RIGHT),
+        (r"It has \boxed 5 sides.", "5", RIGHT),
+        (r"It is \boxed\pi", r"\pi", RIGHT),
     ],
 )
 def test_the_last_marker_that_an_answer_follows_counts_and_a_box_before_words(text, gold, verdict):

@@ -100,7 +100,7 @@ def test_a_gold_that_a_scorer_cannot_read_names_its_row():
 
 def test_an_unknown_scorer_is_refused_with_the_choices():
     with pytest.raises(
-        SettingError, match=r"scorers are one or more of exact, gsm8k_strict, gsm8k_legacy, not \['bleu'\]"
+        SettingError, match=r"scorers are one or more of exact, gsm8k_strict, gsm8k_legacy, math_strict, not \['bleu'\]"
     ):
         generation(scorers=["bleu"])
 
