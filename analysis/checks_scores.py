@@ -20,6 +20,7 @@ def checks() -> Iterator[Finding]:
     yield from deltas()
     yield from repeated_scores()
     yield from attainable()
+    yield from unreachable()
     yield from identical()
     yield from figure_points()
     yield from camera_ready()
@@ -95,6 +96,16 @@ def _possible(value: str, n: int, ways: Sequence[str] = (ROUND_HALF_UP, ROUND_DO
     shown = Decimal(value)
     exact = [100 * Decimal(k) / n for k in _near(shown, n)]
     return any(shown == score.quantize(shown, way) for score in exact for way in ways)
+
+
+def unreachable() -> Iterator[Finding]:
+    """Golds that are wrong as answers: the released script cuts a full stop off the answer, and not off the gold."""
+    sizes = {line.metric: int(line.items) for line in paper.reference("test_sizes.csv").itertuples()}
+    for (metric, source), group in paper.reference("unreachable_golds.csv").groupby(["metric", "source"]):
+        golds, n = [gold for gold in group["gold"] if gold.endswith(".")], sizes[metric]
+        highest = f"at most {100 * Decimal(n - len(golds)) / n:.2f} %"
+        how = f"eval_math.py cuts one full stop off the answer, and none off the gold: {'; '.join(golds)}"
+        yield Finding("gold", f"{metric}, {source}", f"{len(golds)} of {n:,}", highest, how, holds=not golds)
 
 
 # --- identical cells -------------------------------------------------------------------------------------------------

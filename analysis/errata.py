@@ -27,6 +27,7 @@ KINDS = {
     "count": ("number", "Parameter counts that the stated configuration does not give", "printed", "computed"),
     "repeated": ("number", "One cell printed twice, differently", "first", "second"),
     "attainable": ("number", "Scores that no number of right answers gives", "printed", "nearest"),
+    "gold": ("number", "Gold answers that the released scoring calls wrong", "golds", "highest score"),
     "identical": ("number", "Cells that are identical, which chance hardly explains", "cells", ""),
     "average": ("number", "Averages and differences", "printed", "computed"),
     "formula": ("number", "The formulas of Table 7 do not give the printed counts", "printed", "formula"),

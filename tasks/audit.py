@@ -2,8 +2,8 @@ r"""Do the scorers find the gold answers of a file right when they are said as a
 
 python -m tasks.audit FILE_OR_FOLDER... [--near-misses 200] [--listed 5]
 
-Files are those of `own_files`. A row is told by its columns: GSM-8K (question and answer, or query and response, with
-"####"), MATH (problem, and solution or answer), LLM-Adapters' commonsense sets (instruction, output, and a label as
+Files are those of `tasks/formats.py`. A row is told by its columns: GSM-8K (question and answer, or query and response,
+with "####"), MATH (problem, and solution or answer), LLM-Adapters' commonsense sets (instruction, output, and a label as
 answer), numbers (answer or gold: MAWPS, SVAMP, your own), GLUE and other classes (label). Prints a table of verdicts by
 file, way of saying and scorer, then the rows that a scorer does not find right, with the reason. Exit status 1 where
 `strict` calls a gold answer wrong or a near miss right.
@@ -20,11 +20,12 @@ from typing import Any
 
 from tasks import commonsense
 from tasks.base import DataError, ItemScore, Scorer
+from tasks.formats import FORMATS, ending
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.metrics import f1, matthews, pearson, spearman
 from tasks.near_misses import near_misses
-from tasks.own_files import READERS, RowFile
 from tasks.scoring import MARKER, exact_class, gsm8k_legacy, gsm8k_strict
+from tasks.tables import TableFile
 
 ANOTHER = "another gold"  # which may be equal
 SEED = 0  # of the golds that near misses are made of
@@ -130,7 +131,7 @@ class Audit:
 def audit(path: Path, tries: int) -> Audit:
     """Raises DataError where the file cannot be read or no row of it is known."""
     made, found = Audit(str(path)), []
-    for row in RowFile(str(path)).rows():
+    for row in TableFile(str(path)).rows():
         if one := asked(row.values):
             found.append(one)
             _judge(made, row.number, one)
@@ -226,9 +227,9 @@ def reasons(audits: Sequence[Audit], listed: int) -> Iterator[str]:
 def files(paths: Sequence[str]) -> Iterator[Path]:
     """Files as they are given, and those of a folder that can be read. Raises DataError where there is none."""
     for path in map(Path, paths):
-        found = sorted(file for file in path.rglob("*") if file.suffix in READERS) if path.is_dir() else [path]
+        found = sorted(file for file in path.rglob("*") if ending(file) in FORMATS) if path.is_dir() else [path]
         if not found:
-            raise DataError(f"{path} holds no file of the formats {', '.join(READERS)}")
+            raise DataError(f"{path} holds no file of the formats {', '.join(FORMATS)}")
         yield from found
 
 

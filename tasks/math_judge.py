@@ -5,6 +5,7 @@ math-verify, whose own time limits are signals, which big-integer arithmetic doe
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import Any
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, Rational
+from sympy import Number as Numeral
 from sympy.core.evalf import PrecisionExhausted
 
 from tasks.isolation import serve
@@ -74,10 +76,9 @@ def same(gold: str, answer: str) -> bool | None:
 
 
 def _is_read(item: str) -> bool:
-    if words(item):
-        return True
-    value, _ = without_unit(item)
-    return bool(based(value)[0] or number(named(value)[1]) or ("\\text" not in value and _formula(value) is not None))
+    item, _ = without_unit(item)
+    _, value = named(item)
+    return bool(words(value) or based(value)[0] or number(value)) or _formula(item) is not None
 
 
 # --- lists ---
@@ -122,13 +123,9 @@ def _same_in_any_order(golds: Sequence[str], answers: Sequence[str]) -> bool:
 def _same_item(gold: str, answer: str) -> bool:
     if flat(gold) == flat(answer):
         return True
-    if words(gold) or words(answer):
-        return False
     (gold, unit), (answer, other_unit) = without_unit(gold), without_unit(answer)
     if {"am", "pm"} <= {*unit, *other_unit}:
         return False
-    if based(gold)[0] or based(answer)[0]:
-        return _same_in_base(gold, answer)
     (name, value), (other_name, other_value) = named(gold), named(answer)
     if (name and other_name and flat(name) != flat(other_name)) or not (value or other_value):
         return _same_formula(gold, answer)
@@ -145,6 +142,10 @@ def _same_in_base(gold: str, answer: str) -> bool:
 def _same_value(gold: str, answer: str) -> bool:
     if flat(gold) == flat(answer):
         return True
+    if words(gold) or words(answer):
+        return False
+    if based(gold)[0] or based(answer)[0]:
+        return _same_in_base(gold, answer)
     value, other = number(gold), number(answer)
     if value and not other:
         other = number(without_loose_unit(answer))
@@ -162,7 +163,10 @@ def _rounds(decimal: Number | None, latex: str) -> bool:
     formula = _formula(latex) if decimal and decimal.decimals else None
     if not (isinstance(formula, Expr) and formula.is_number and formula.is_real):
         return False
-    value = Rational(formula.evalf(DIGITS))
+    value = formula.evalf(DIGITS)
+    if not isinstance(value, Numeral):
+        return False
+    value = Rational(value)
     return decimal.rounds(Fraction(int(value.p), int(value.q)))
 
 
@@ -171,14 +175,14 @@ def _rounds(decimal: Number | None, latex: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _formula(latex: str) -> Any:
-    """As math-verify reads it; None where it cannot."""
+    """As math-verify reads it; None where it cannot, or would take a word for a factor or drop the base of a number."""
+    if re.search(r"\\text|[\d)]\s*_", latex, re.ASCII):
+        return None
     found = parse(f"${exact(latex)}$", [_FORMULA], fallback_mode="no_fallback", parsing_timeout=None)
     return found[0] if found else None
 
 
 def _same_formula(gold: str, answer: str) -> bool:
-    if "\\text" in gold + answer:  # a word within a formula
-        return False
     one, other = _formula(gold), _formula(answer)
     if one is None or other is None:
         return False

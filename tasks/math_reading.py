@@ -16,7 +16,7 @@ from tasks.math_spelling import spelled
 # --- the whole ---
 
 _COMMA_NUMBERS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])", re.ASCII)
-_NOT_READ = re.compile(r"\\[lc]?dots|\.\.|\\[pb]mod|\d\s+\.?\d|[\w)}]'|[?@]|\\not(?![a-z])|[\d)]\s*_", re.ASCII)
+_NOT_READ = re.compile(r"\\[lc]?dots|\.\.|\\[pb]mod|\d\s+\.?\d|[\w)}]'|[?@]|\\not(?![a-z])", re.ASCII)
 
 
 def readings(answer: str) -> list[str]:
@@ -24,7 +24,7 @@ def readings(answer: str) -> list[str]:
     latex = introduced(spelled(answer))
     head, _ = without_unit(latex)
     latex = head if head.endswith((")", "]", "\\}")) else latex
-    if not latex or (_NOT_READ.search(latex) and not based(latex)[0]):
+    if not latex or _NOT_READ.search(latex):
         return []
     if re.search(r"[(\[]|\\\{", latex):  # the commas of a pair, a set or an interval
         return [latex]
@@ -118,13 +118,15 @@ def named(item: str) -> tuple[str, str]:
 _INTRODUCTION = re.compile(r"(?:\s*\\text\{[^{}]*\})+\s*:?\s*(?=[^\s:])")
 _INTRODUCING = set(
     "about an answer approximately by coordinates equal equals equation exactly expression final formula fraction "
-    "function given hence interval is just matrix number of ordered pair point probability set simply so sum that the "
-    "therefore these they thus to total value values vector we".split()
+    "function given hence interval is just matrix number of ordered pair point probability ratio set simply so sum "
+    "that the therefore these they thus to total value values vector we".split()
 )
 _UNIT = re.compile(
     r"(?:[\s/.]*\\text\{[^{}]*\}(?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?|\s*\\cdot(?=\s*\\text))+[\s.]*$", re.ASCII
 )
-_LOOSE_UNIT = re.compile(r"(?<=[\d}]) +[A-Za-z]{1,3}(?:\s*\^\s*(?:\{\s*\d\s*\}|\d))?$", re.ASCII)
+_LOOSE_UNIT = re.compile(  # no letters that are variables for the most part
+    r"(?<=[\d}]) +(?:[mgshLNJWVKCF]|(?![abcijknpqrtxyz]+\b)[A-Za-z]{2,3})(?:\s*\^\s*(?:\{\s*\d\s*\}|\d))?$", re.ASCII
+)
 _NO_UNITS = set(
     "squared cubed factorial times plus minus divided over choose to than half hundred thousand million billion "
     "trillion dozen not modulo root".split()
@@ -144,9 +146,10 @@ def introduced(item: str) -> str:
 def without_unit(item: str) -> tuple[str, list[str]]:
     r"""(`5`, ["dollars"]) of `5\text{ dollars}`. Words that change what is before them ("squared") are no unit."""
     found = _UNIT.search(item)
-    if not found or not item[: found.start()].strip() or _NO_UNITS & set(_said(found[0])):
+    head = item[: found.start()].strip() if found else ""
+    if not head or head[-1] in "=<>+-*/" or _NO_UNITS & set(_said(found[0])):
         return item, []
-    return item[: found.start()].strip(), _said(found[0])
+    return head, _said(found[0])
 
 
 def without_loose_unit(item: str) -> str:

@@ -146,10 +146,11 @@ def _with_fraction_for_slash(text: str) -> str:
 
 CPU_SECONDS = 2  # an answer that sympy has not compared by then is seldom one that it ever compares
 MEMORY_BYTES = 2 * 1024**3
+
 _DISPLAY = re.compile(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$", re.DOTALL)
-_INLINE = re.compile(r"\\[(\[](.+?)\\[)\]]|(?<!\\)\$([^$]+?)(?<!\\)\$")
+_INLINE = re.compile(r"\\[(\[](.+?)\\[)\]]|(?<!\\)\$([^$]+?)(?<!\\)\$", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-_SENTENCE_END = re.compile(r"[.?](?!\S)")
+_SENTENCE_END = re.compile(r"(?<!\.)[.?](?!\S)")
 
 
 @of_bounded_text

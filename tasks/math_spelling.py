@@ -28,6 +28,7 @@ def _braced(fraction: re.Match[str]) -> str:
 _STEPS = [  # in this order: a later one reads what an earlier one has left
     (rf"[{_RAISED}]+", lambda raised: f"^{{{raised[0].translate(_LOWERED)}}}"),
     (r"\\(?:displaystyle|limits|m?left|m?right|[bB]igg?[lr]?)(?![a-zA-Z])(?:\.(?=\s*$))?", ""),
+    (r"\.{3,}", r"\\ldots "),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),
     # Thousands. A comma alone may as well separate the elements of a list: `math_reading.readings`.

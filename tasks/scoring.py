@@ -71,7 +71,7 @@ def _legacy_number(text: str) -> int | None:
 
 # --- strict: the exact value, no rounding ---
 
-STRICT_MARKER = re.compile(r"\banswer(?:\*\*)?(?: is\b|:)|####|\\(?:boxed|fbox)\s*\{", re.IGNORECASE)
+STRICT_MARKER = re.compile(r"\banswer(?:\*\*)?(?: is\b|:)|####|\\(?:boxed|fbox)(?![a-z])\s*\{?", re.IGNORECASE)
 MARKERS = 8  # of a text, counted from its end, after which an answer is looked for
 OPENING = re.compile(r"[\s:]*+(?:\*+(?=\s))?+[\s:]*+(?:(?<=\n)(?:[-\u2022]|\*(?!\*)) ++)?")  # of bold type, of a list
 _SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")

@@ -173,3 +173,9 @@ def test_the_committed_page_is_what_the_reference_gives(tmp_path):
     errata.main(["--runs", str(RUNS), "--out", str(tmp_path)])
     for name in ("errata.md", "errata.csv"):
         assert (tmp_path / name).read_bytes() == (ROOT / "analysis" / "output" / name).read_bytes()
+
+
+def test_golds_that_end_in_a_full_stop_lower_the_highest_score_of_the_released_scoring(made):
+    (row,) = wrong(made, "gold").itertuples()
+    assert (row.printed, row.computed) == ("2 of 5,000", "at most 99.96 %")  # 4,998 / 5,000
+    assert row.how.endswith("\\frac{7}{5} + \\frac{1}{5} i.")

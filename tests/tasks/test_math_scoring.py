@@ -111,7 +111,7 @@ ANSWERS = [
     ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", True, True),
     ("x^2+2x+1", "(x+1)^2", False, True),
     ("x^2+1", "(x+1)^2", False, False),
-    ("12", "1 2", True, True),
+    ("12", "1 2", True, False),
     # golds that math-verify cannot read: equal as they are, but for spaces
     ("\\leftarrow", "\\leftarrow", True, True),
     ("\\text{A} \\leftarrow \\text{B}", "\\text{A}\\leftarrow\\text{B}", True, True),

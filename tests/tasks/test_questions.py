@@ -6,7 +6,7 @@ import pytest
 
 from harness import config
 from tasks.base import DataError
-from tasks.own_files import RowFile
+from tasks.tables import TableFile
 from tests.test_task_contract import LOCAL
 
 
@@ -19,7 +19,7 @@ def task(composed, name: str):
 
 def rows(path, values: list[dict]):
     path.write_text("".join(json.dumps(each) + "\n" for each in values))
-    return RowFile(str(path)).rows()
+    return TableFile(str(path)).rows()
 
 
 @pytest.mark.parametrize(
