@@ -210,10 +210,15 @@ def fit(
         trainer.train(resume_from_checkpoint=last)
     finally:
         bar.close()
+    _require_finite_weights(model, trainer.state.global_step, arguments.device)
+    return _section(trainer, selects)
+
+
+def _section(trainer: BenchTrainer, selects: bool) -> dict[str, Any]:
+    """Raises Diverged where a loss or a score is not finite, as in the checkpoint of an earlier version."""
     history = trainer.state.log_history
     for entry in history:
         _require_finite(entry, entry["step"])
-    _require_finite_weights(model, trainer.state.global_step, arguments.device)
     reports = [callback.report() for callback in trainer.callback_handler.callbacks if hasattr(callback, "report")]
     return {
         "steps": trainer.state.global_step,
@@ -223,7 +228,7 @@ def fit(
         "best_step": trainer.state.best_global_step if selects else None,
         "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
         "size": trainer.meter.size,
-        "peak_bytes": _largest(distributed.gather(memory.peak_bytes(arguments.device))),
+        "peak_bytes": _largest(distributed.gather(memory.peak_bytes(trainer.args.device))),
         **({"method": {name: value for report in reports for name, value in report.items()}} if any(reports) else {}),
     }
 

@@ -3,9 +3,9 @@ r"""Do the scorers find the gold answers of a file right when they are said as a
 python -m tasks.audit FILE_OR_FOLDER... [--near-misses 200] [--listed 5]
 
 Files are those of `tasks/formats.py`. A row is told by its columns: GSM-8K (question and answer, or query and response,
-with "####"), MATH (problem, and solution or answer), LLM-Adapters' commonsense sets (instruction, output, and a label as
-answer), numbers (answer or gold: MAWPS, SVAMP, your own), GLUE and other classes (label). Prints a table of verdicts by
-file, way of saying and scorer, then the rows that a scorer does not find right, with the reason. Exit status 1 where
+with "####"), MATH (problem, and solution or answer), LLM-Adapters' commonsense sets (instruction, output, and a label
+as answer), numbers (answer or gold: MAWPS, SVAMP, your own), GLUE and other classes (label). Prints a table of verdicts
+by file, way of saying and scorer, then the rows that a scorer does not find right, with the reason. Exit status 1 where
 `strict` calls a gold answer wrong or a near miss right.
 """
 
