@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 from peft.config import PeftConfig
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
@@ -48,6 +48,15 @@ class BasisConfig(PeftConfig):
     weights_sha256: str | None = field(
         default=None, metadata=described("filled in when saving: what the file of weights beside this one must have")
     )
+
+    # Fields without which the trained tensors would mean something else, though they fit.
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """Of OF_THE_FUNCTION, what is not at its default: so is a field that comes later in all files of before."""
+        defaults = {each.name: each.default for each in fields(self)}
+        values = {name: getattr(self, name) for name in self.OF_THE_FUNCTION}
+        return {name: value for name, value in values.items() if value != defaults[name]}
 
     def __post_init__(self) -> None:
         """Sequences of any type (an OmegaConf ListConfig, say) become sets and lists, which PEFT writes as JSON."""

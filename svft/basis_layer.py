@@ -7,8 +7,10 @@ one that was stored with the adapter because the base weight does not give it ag
 
 from __future__ import annotations
 
+import json
 import time
 from abc import abstractmethod
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +27,7 @@ from .decomposition import Basis, decompose, placeholder
 from .fingerprint import fingerprint, probe
 from .mergeable import Mergeable
 from .mixed_batch import row_by_row
+from .prints import pack
 
 
 class BasisLayer(nn.Module, Mergeable):
@@ -36,7 +39,7 @@ class BasisLayer(nn.Module, Mergeable):
     """
 
     adapter_layer_names: tuple[str, ...] = ()
-    other_param_names: tuple[str, ...] = ("configs", "basis_probe", "basis_fingerprint", "basis_own")
+    other_param_names: tuple[str, ...] = ("configs", "basis_print", "basis_own")
     shares_basis: ClassVar[bool] = True
     large_buffers: ClassVar[tuple[str, ...]] = ("basis_U", "basis_Vh")  # as large as weights, so worth sharding
 
@@ -53,8 +56,7 @@ class BasisLayer(nn.Module, Mergeable):
         self.transposed = isinstance(base, Conv1D)  # which stores W0 as I x O
 
         self.configs: dict[str, PeftConfig] = {}
-        self.basis_probe = BufferDict(persistent=True)
-        self.basis_fingerprint = BufferDict(persistent=True)
+        self.basis_print = BufferDict(persistent=True)
         self.basis_own = nn.ModuleDict()
         self.make_stores()
         self.svd_seconds = 0.0
@@ -198,8 +200,33 @@ class BasisLayer(nn.Module, Mergeable):
 
     def remember_basis(self, adapter_name: str) -> None:
         """What a reload needs to find the same pairs of vectors, or to refuse another base weight."""
-        self.basis_probe[adapter_name] = self.probe_of(adapter_name)
-        self.basis_fingerprint[adapter_name] = self.basis_weight_print.clone()
+        self.basis_print[adapter_name] = self.print_of(adapter_name)
+
+    def print_of(self, adapter_name: str) -> torch.Tensor:
+        settings = self.settings_of(adapter_name)
+        return pack(self.basis_weight_print, self.probe_of(adapter_name), settings, self.has_signs(adapter_name))
+
+    def has_signs(self, adapter_name: str) -> bool:
+        """Whether the adapter's function depends on the signs of the pairs (u_i, v_i), so that `turn` has to follow."""
+        return True
+
+    def settings_of(self, adapter_name: str) -> bytes:
+        """Four bytes that tell its configuration from those with which the same tensors would mean something else."""
+        return sha256(json.dumps(self.configs[adapter_name].settings()).encode()).digest()[:4]
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        return (*self.adapter_layer_names, *self.other_param_names)
+
+    def tensors_of(self, adapter_name: str) -> dict[str, torch.Tensor]:
+        """Those that are saved with the adapter, by attribute."""
+        stores = {name: getattr(self, name) for name in self.tensor_names}
+        return {
+            name: store[adapter_name]
+            for name, store in stores.items()
+            if isinstance(store, nn.ParameterDict) or (isinstance(store, BufferDict) and store.persistent)
+            if adapter_name in store
+        }
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
         """Laid out as the base weight."""

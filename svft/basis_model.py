@@ -18,7 +18,7 @@ from .base_weights import refuse_absent, refuse_merging_into_computed, refuse_me
 from .basis_layer import BasisLayer
 from .decomposition import Basis
 from .mixed_batch import handed_to_layers
-from .restore import BASIS_KEY, restore
+from .restore import BASIS_KEY, WITHIN_PEFT_MODEL, bare, require_layers, restore
 
 
 class BasisModel(BaseTuner):
@@ -119,37 +119,56 @@ class BasisModel(BaseTuner):
 
     @classmethod
     def _get_adapter_state_dict(
-        cls, model: nn.Module, config: PeftConfig, adapter_name: str, *args: Any, **kwargs: Any
+        cls,
+        model: nn.Module,
+        config: PeftConfig,
+        adapter_name: str,
+        state_dict: dict[str, torch.Tensor],
+        unwanted_adapter_names: list[str],
     ) -> dict[str, torch.Tensor]:
-        state = super()._get_adapter_state_dict(model, config, adapter_name, *args, **kwargs)
-        if config.save_basis:
-            for name, layer in model.named_modules():
-                if isinstance(layer, BasisLayer) and adapter_name in layer.configs:
-                    U, s, Vh = layer.basis(adapter_name)
-                    if layer.shares_basis:
-                        U, Vh = U.to(layer.basis_dtype), Vh.to(layer.basis_dtype)
-                    for field, tensor in zip(Basis._fields, (U, s, Vh), strict=True):
-                        state[f"{name}.{BASIS_KEY}_{field}.{adapter_name}"] = tensor
+        """Raises ValueError where PEFT has taken a layer of this adapter for another adapter's."""
+        adapted = _adapted(model, adapter_name)
+        refuse_names_of_layers(adapted, adapter_name, unwanted_adapter_names)
+        state = super()._get_adapter_state_dict(model, config, adapter_name, state_dict, unwanted_adapter_names)
+        for name, layer in adapted.items() if config.save_basis else ():
+            U, s, Vh = layer.basis(adapter_name)
+            if layer.shares_basis:
+                U, Vh = U.to(layer.basis_dtype), Vh.to(layer.basis_dtype)
+            for field, tensor in zip(Basis._fields, (U, s, Vh), strict=True):
+                state[f"{name}.{BASIS_KEY}_{field}.{adapter_name}"] = tensor
         return state
 
     @classmethod
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Raises ValueError where the file has another model's layers, or more of them than `config` names."""
+        """Raises ValueError where the file has another model's layers, or not those that `config` names."""
+        adapted = _adapted(model, adapter_name)
+        if adapted and not any(name.startswith(WITHIN_PEFT_MODEL) for name in adapted):
+            state_dict = {key.removeprefix(WITHIN_PEFT_MODEL): tensor for key, tensor in state_dict.items()}
+        require_layers(state_dict, adapted)
         saved = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
-        adapted = {
-            name: layer
-            for name, layer in model.named_modules()
-            if isinstance(layer, BasisLayer) and adapter_name in layer.configs
-        }
-        parts = (key.partition(".basis_fingerprint") for key in saved)
-        if extra := {name for name, mark, _ in parts if mark} - adapted.keys():
-            name = min(extra).removeprefix("base_model.model.")
-            raise ValueError(
-                f"the adapter file has layer '{name}' ({len(extra)} in all), which is not adapted here: "
-                "target_modules in adapter_config.json does not name it, or the model has no such layer"
-            )
         for name, layer in adapted.items():
             restore(layer, adapter_name, saved, name)
         return saved
+
+
+def _adapted(model: nn.Module, adapter_name: str) -> dict[str, BasisLayer]:
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, BasisLayer)}
+    return {name: layer for name, layer in layers.items() if adapter_name in layer.configs}
+
+
+def refuse_names_of_layers(adapted: dict[str, BasisLayer], adapter_name: str, others: list[str]) -> None:
+    """PEFT leaves out every tensor that has the name of another adapter in its path, such as "0" in layers.0.fc."""
+    for other in others:
+        lost = [
+            name
+            for name, layer in adapted.items()
+            if any(f".{other}." in f"{name}.{attribute}." for attribute in layer.tensors_of(adapter_name))
+        ]
+        if lost:
+            raise ValueError(
+                f"adapter '{adapter_name}' cannot be saved while another one is named '{other}': PEFT would leave out "
+                f"layer '{bare(lost[0])}' ({len(lost)} in all), which has that name in its path; give the other "
+                "adapter a name of its own"
+            )

@@ -46,6 +46,15 @@ class SvftConfig(BasisConfig):
     """
 
     can_be_sharded: ClassVar[bool] = True
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
+        "pattern",
+        "d",
+        "rank",
+        "gate",
+        "replacement",
+        "topk_score",
+        "truncate_base",
+    )
 
     pattern: str = field(default="plain", metadata=described("where M may be non-zero: plain, banded, random or topk"))
     d: int | None = field(

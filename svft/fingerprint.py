@@ -1,7 +1,8 @@
-"""What an adapter remembers of the basis it was trained in: enough to align signs, and to refuse another base weight.
+"""Random projections that tell one weight from another, and one basis from another.
 
 Shapes: W is O x I, U is O x K, Vh is K x I, P random projections on each side.
-Kept as the bits of small floats in integer tensors, which casting a model to another dtype leaves alone.
+Kept as the bits of small floats in integer tensors, which casting a model to another dtype leaves alone. A layer holds
+these of its own weight; `prints` says what of them goes into an adapter file.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ DIRECTION_TOLERANCE = 5e-2
 
 
 @lru_cache(maxsize=64)
-def _gaussian(rows: int, P: int, side: str) -> torch.Tensor:
+def gaussian(rows: int, P: int, side: str) -> torch.Tensor:
     return torch.from_numpy(generator(stream_of(0, "probe"), f"{side}|{rows}").standard_normal((rows, P))).float()
 
 
 def _projections(out: int, inp: int, P: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    return _gaussian(out, P, "left").to(device), _gaussian(inp, P, "right").to(device)  # (O, P), (I, P)
+    return gaussian(out, P, "left").to(device), gaussian(inp, P, "right").to(device)  # (O, P), (I, P)
 
 
 def probe(U: torch.Tensor, Vh: torch.Tensor) -> torch.Tensor:
@@ -42,19 +43,29 @@ def fingerprint(weight: torch.Tensor) -> torch.Tensor:
     return torch.cat([norm[None], values]).view(torch.int32)  # (1 + P P,)
 
 
-def weight_distance(saved: torch.Tensor, live: torch.Tensor) -> float:
-    """About ||W_saved - W_live||_F / ||W_live||_F."""
-    (saved_norm, saved_values), (norm, values) = (
-        (bits.cpu().view(torch.float32)[0], bits.cpu().view(torch.float32)[1:]) for bits in (saved, live)
-    )
-    if saved_norm == norm == 0:
+def projections_of_pairs(probe: torch.Tensor) -> torch.Tensor:
+    """The numbers in a probe, on the CPU; (K, 2P)."""
+    return probe.cpu().view(torch.float16).float()
+
+
+def norm_and_projections(fingerprint: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The numbers in a fingerprint, on the CPU: ||W||_F, and (P P,)."""
+    norm, *_ = values = fingerprint.cpu().view(torch.float32)
+    return norm, values[1:]
+
+
+def relative_distance(one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor]) -> float:
+    """About ||W_one - W_other||_F / ||W||_F, of two weights by their norms and projections."""
+    (norm, values), (other_norm, other_values) = one, other
+    if norm == other_norm == 0:
         return 0.0
-    return ((saved_values * saved_norm - values * norm).square().mean().sqrt() / torch.maximum(norm, saved_norm)).item()
+    difference = values * norm - other_values * other_norm
+    return (difference.square().mean().sqrt() / torch.maximum(norm, other_norm)).item()
 
 
 def align(saved: torch.Tensor, live: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Per direction the sign that turns the live pair into the saved one, and whether it does so within tolerance."""
-    saved, live = (bits.cpu().view(torch.float16).float() for bits in (saved, live))  # (K, 2P)
+    saved, live = projections_of_pairs(saved), projections_of_pairs(live)  # (K, 2P)
     as_is, turned = ((saved - sign * live).square().mean(dim=1).sqrt() for sign in (1, -1))  # (K,)
     signs = torch.where(turned < as_is, -1.0, 1.0)
     return signs, torch.minimum(as_is, turned) <= DIRECTION_TOLERANCE

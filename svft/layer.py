@@ -111,8 +111,11 @@ class SvftLinear(CoupledLayer):
             return m
         return m * torch.sigmoid(self.svft_gate[adapter_name].to(m.dtype))
 
+    def has_signs(self, adapter_name: str) -> bool:
+        return self.index(adapter_name) is not None
+
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """e_i e_j m_ij; on the diagonal that is m_ii."""
+        """e_i e_j m_ij; on the diagonal that is m_ii, which needs no signs."""
         m, index = tensors["svft_m"], tensors.get("svft_topk", self.index(adapter_name))
         if index is None:
             return {}
@@ -128,8 +131,8 @@ class SvftLinear(CoupledLayer):
         if stream != self.svft_omega[adapter_name][0].item():
             K = self.directions(adapter_name)
             index = patterns.random(K, len(index), stream, config.replacement).to(index.device)
-            self.svft_index[adapter_name] = index
         if patterns.checksum(index) != check:
             raise ValueError(
                 f"layer '{self.name}': the random pattern drawn here is not the one that the adapter was trained on"
             )
+        self.svft_index[adapter_name] = index

@@ -10,12 +10,40 @@ import torch
 
 from .basis_layer import BasisLayer
 from .decomposition import Basis
-from .fingerprint import WEIGHT_TOLERANCE, align, weight_distance
+from .fingerprint import WEIGHT_TOLERANCE
+from .prints import FullPrint, Print
 
+WITHIN_PEFT_MODEL = "base_model.model."
 BASIS_KEY = "basis_stored"
+PRINT = "basis_print"
+FULL_PRINT = ("basis_probe", "basis_fingerprint")  # in the place of a print, in older files
+
+Tensors = dict[str, torch.Tensor]
 
 
-def restore(layer: BasisLayer, adapter_name: str, saved: dict[str, torch.Tensor], prefix: str) -> None:
+def require_layers(saved: Tensors, adapted: dict[str, BasisLayer]) -> None:
+    """Raise ValueError where a file, keyed `<layer>.<attribute>`, has other layers than those adapted here."""
+    names = {name for layer in adapted.values() for name in layer.tensor_names}.union(FULL_PRINT)
+    parts = (key.rpartition(".") for key in saved)
+    there = {layer for layer, _, attribute in parts if attribute in names}
+    if extra := there - adapted.keys():
+        raise ValueError(
+            f"the adapter file has layer '{bare(min(extra))}' ({len(extra)} in all), which is not adapted here: "
+            "target_modules in adapter_config.json does not name it, or the model has no such layer"
+        )
+    if lacking := adapted.keys() - there:
+        raise ValueError(
+            f"the adapter file lacks layer '{bare(min(lacking))}' ({len(lacking)} in all), which is adapted here: it "
+            "was not saved whole, or target_modules in adapter_config.json names more than was trained"
+        )
+
+
+def bare(layer: str) -> str:
+    """Its path in the base model."""
+    return layer.removeprefix(WITHIN_PEFT_MODEL)
+
+
+def restore(layer: BasisLayer, adapter_name: str, saved: Tensors, prefix: str) -> None:
     """Makes `saved`, keyed `<prefix>.<attribute>.<adapter>`, fit the basis here in place; ValueError if it cannot."""
 
     def key(attribute: str) -> str:
@@ -23,44 +51,78 @@ def restore(layer: BasisLayer, adapter_name: str, saved: dict[str, torch.Tensor]
 
     # Not a part of the model, so PEFT leaves these keys as they were saved.
     stored = [saved.pop(f"{prefix}.{BASIS_KEY}_{field}", None) for field in Basis._fields]
-    names = (*layer.adapter_layer_names, *layer.other_param_names)
+    full = [saved.pop(f"{prefix}.{name}") for name in FULL_PRINT if f"{prefix}.{name}" in saved]
+    names = layer.tensor_names
     tensors = {name: saved[key(name)] for name in names if key(name) in saved}
-    if layer.basis_weight_print.is_meta or not _of_this_shape(layer, adapter_name, tensors):
-        return  # nothing to compare with; PEFT reports missing keys and sizes
-    if missing := [name for name in ("basis_probe", "basis_fingerprint") if name not in tensors]:
-        raise ValueError(
-            f"layer '{prefix}': the adapter file lacks {' and '.join(missing)}, so its basis cannot be checked"
-        )
-    _refuse_other_weight(layer, tensors["basis_fingerprint"], prefix)
+    if layer.basis_weight_print.is_meta or _of_another_size(layer, adapter_name, tensors):
+        return  # nothing to compare with; PEFT reports sizes
+    _refuse_other_tensors(
+        layer.tensors_of(adapter_name), tensors, [n for n in names if f"{prefix}.{n}" in saved], prefix
+    )
+    found = FullPrint(*full) if len(full) == 2 else _print(layer, adapter_name, tensors, prefix)
+    _refuse_other_weight(found.weight_distance(layer.basis_weight_print), prefix)
     layer.check_saved(adapter_name, tensors)
 
     layer.forget_own_basis(adapter_name)
-    live = layer.probe_of(adapter_name)
-    signs, aligned = align(tensors["basis_probe"], live)
+    signs, aligned = found.align(layer.probe_of(adapter_name))
     if aligned.all():
         if (signs < 0).any():
             saved.update({key(name): turned for name, turned in layer.turn(adapter_name, tensors, signs).items()})
-        saved[key("basis_probe")] = live
+        saved[key(PRINT)] = layer.print_of(adapter_name)
     elif all(tensor is not None for tensor in stored):
-        layer.give_own_basis(adapter_name, Basis(*stored).to(live.device))
+        layer.give_own_basis(adapter_name, Basis(*stored).to(layer.basis_weight_print.device))
+        saved[key(PRINT)] = layer.print_of(adapter_name)
     else:
         raise ValueError(
-            f"layer '{prefix}': {int((~aligned).sum())} of {len(live)} singular vectors are not those that the adapter "
-            "was trained with (equal singular values, or a weight rounded differently); save it with save_basis=True"
+            f"layer '{prefix}': up to {int((~aligned).sum())} of {len(aligned)} singular vectors are not those that "
+            "the adapter was trained with (equal singular values, or a weight rounded differently); "
+            f"{_remedy(layer)}"
         )
 
 
-def _of_this_shape(layer: BasisLayer, adapter_name: str, tensors: dict[str, torch.Tensor]) -> bool:
-    """Whether every trained tensor of this adapter is there, in the size that it has here."""
-    here = {name: getattr(layer, name) for name in layer.adapter_layer_names}
-    trained = {name: store[adapter_name].shape for name, store in here.items() if adapter_name in store}
-    return all(name in tensors and tensors[name].shape == shape for name, shape in trained.items())
+def _of_another_size(layer: BasisLayer, adapter_name: str, tensors: Tensors) -> bool:
+    here = layer.tensors_of(adapter_name)
+    trained = here.keys() & tensors.keys() & set(layer.adapter_layer_names)
+    return any(tensors[name].shape != here[name].shape for name in trained)
 
 
-def _refuse_other_weight(layer: BasisLayer, saved: torch.Tensor, prefix: str) -> None:
-    distance = weight_distance(saved, layer.basis_weight_print)
+def _refuse_other_tensors(here: Tensors, tensors: Tensors, unknown: list[str], prefix: str) -> None:
+    """Where an adapter of another configuration has other tensors than the one here; a print apart."""
+    missing = sorted(here.keys() - tensors.keys() - {PRINT})
+    if missing or unknown:
+        differs = [f"lacks {' and '.join(missing)}"] * bool(missing) + [f"has {' and '.join(unknown)}"] * bool(unknown)
+        raise ValueError(
+            f"layer '{prefix}': the adapter file {' and '.join(differs)}, unlike an adapter of the configuration here; "
+            "it is damaged, or adapter_config.json is not the one that it was saved with"
+        )
+
+
+def _print(layer: BasisLayer, adapter_name: str, tensors: Tensors, prefix: str) -> Print:
+    if PRINT not in tensors:
+        raise ValueError(f"layer '{prefix}': the adapter file lacks {PRINT}, so its basis cannot be checked")
+    here = layer.tensors_of(adapter_name)[PRINT]
+    found = Print.read(tensors[PRINT], layer.directions(adapter_name))
+    if len(tensors[PRINT]) != len(here) or found is None or found.settings != layer.settings_of(adapter_name):
+        raise ValueError(
+            f"layer '{prefix}': adapter_config.json is not the one that the adapter was saved with; the adapter is of "
+            f"another configuration than {layer.configs[adapter_name].settings()}"
+        )
+    return found
+
+
+def _refuse_other_weight(distance: float, prefix: str) -> None:
     if distance > WEIGHT_TOLERANCE:
         raise ValueError(
             f"layer '{prefix}': the base weight is not the one that this adapter was trained on "
-            f"(relative distance about {distance:.2g}, allowed {WEIGHT_TOLERANCE:g})"
+            f"(relative distance about {distance:.2g} or more, allowed {WEIGHT_TOLERANCE:g})"
         )
+
+
+def _remedy(layer: BasisLayer) -> str:
+    dtype, stored = layer.get_base_layer().weight.dtype, "save the adapter with save_basis=True"
+    if dtype.itemsize != 2:
+        return stored
+    return (
+        f"if it was trained on a base in float32, load base and adapter in float32 and convert both then, with "
+        f"model.to({dtype}); or {stored}"
+    )

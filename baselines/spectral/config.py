@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
@@ -18,6 +19,8 @@ class SpectralAdapterConfig(BasisConfig):
 
     Like the released code (pilancilab/spectral_adapter@3c18280): no dropout, and no factor alpha / r.
     """
+
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("mode", "scale", "weights")  # the columns are seen in the basis
 
     mode: str = field(
         default="additive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
@@ -15,6 +16,8 @@ class VectorFitConfig(BasisConfig):
 
     With `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252).
     """
+
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("train_bias", "multiplicative")
 
     train_bias: bool = field(default=True, metadata=described("train the bias too, where the layer has one"))
     multiplicative: bool = field(

@@ -96,6 +96,9 @@ class VectorFitLinear(BasisLayer):
             return None
         return self.vectorfit_bias[adapter_name] - self.basis_bias
 
+    def has_signs(self, adapter_name: str) -> bool:
+        return False
+
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing: on the diagonal each pair meets itself, and e_i e_i = 1."""
         return {}

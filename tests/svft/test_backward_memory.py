@@ -97,20 +97,20 @@ def test_no_positions_are_held_as_64_bit_integers(adapt, name, shape, keep_weigh
 @each_shape
 @pytest.mark.parametrize("name", ["plain", "banded", "random", "topk"])
 def test_a_file_holds_the_coefficients_and_what_finds_the_basis_again(adapt, tmp_path, name, shape, keep_weight):
-    """4 N bytes of coefficients, 8 K of probe, 68 of fingerprint; 4 N for top-k's Ω, 16 for a random one's stream."""
+    """4 N bytes of coefficients, 28 of a print, K / 2 of signs; 4 N for top-k's Ω, 16 for a random one's stream."""
     model, _ = adapt(*shape, torch.float32, keep_weight=keep_weight, **PATTERNS[name])
     model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     held = {key.removeprefix("base_model.model.lin."): tensor.dtype for key, tensor in load_file(file).items()}
-    expected = {"svft_m": torch.float32, "basis_probe": torch.int16, "basis_fingerprint": torch.int32}
-    K, N, omega = 48, num_coefficients(48, PATTERNS[name].get("d", 0)), 0
+    expected = {"svft_m": torch.float32, "basis_print": torch.uint8}
+    N, omega, of_print = num_coefficients(48, PATTERNS[name].get("d", 0)), 0, 28 if name == "plain" else 28 + 48 // 2
     if name == "random":
         expected["svft_omega"], omega = torch.int64, 16
     elif name == "topk" and shape == (48, 48):  # a band stands in for it elsewhere
         expected["svft_topk"], omega = torch.int32, 4 * N
     assert held == expected
     header = 8 + 200 * len(held)
-    assert 4 * N + 8 * K + 68 + omega <= file.stat().st_size <= 4 * N + 8 * K + 68 + omega + header
+    assert 4 * N + of_print + omega <= file.stat().st_size <= 4 * N + of_print + omega + header
 
 
 MODELS = {

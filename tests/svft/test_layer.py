@@ -226,11 +226,11 @@ def test_a_weight_with_nan_is_named(base):
         peft.get_peft_model(model, SvftConfig(target_modules=["lin"]))
 
 
-def test_distributed_data_parallel_leaves_the_basis_and_its_probes_alone(adapt):
-    """gloo sends no 16-bit integers, and U and V^T would be sent in every forward."""
+def test_distributed_data_parallel_leaves_the_basis_and_its_prints_alone(adapt):
+    """gloo sends no 16-bit integers, such as a probe is, and U and V^T would be sent in every forward."""
     model, _ = adapt(9, 14, pattern="random", d=2)
     ignored = set(model._ddp_params_and_buffers_to_ignore)
     assert {name for name, _ in model.named_buffers() if "basis_" in name} == ignored
     assert "base_model.model.lin.basis_U" in ignored
-    assert any("basis_probe" in name for name in ignored)
+    assert any("basis_print" in name for name in ignored)
     assert not ignored & {name for name, _ in model.named_parameters()}
