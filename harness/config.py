@@ -90,6 +90,8 @@ def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]
     try:
         cfg = composed_with_hydra(context, master, overrides)
     except SettingError as error:
+        if isinstance(error.__cause__, hydra.errors.MissingConfigException):  # says itself which choice is none
+            raise
         raise SettingError(f"{' '.join(overrides)}: {error}") from error
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
 

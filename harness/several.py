@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.command_line import fail, failures
 from harness.ending import Ending, parameters, scores
+from harness.pretrained import AUTO
 from harness.voice import is_first
 
 LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
@@ -72,7 +73,7 @@ class Several:
     def _name(self, index: int, cfg: DictConfig) -> None:
         outcome = self.outcomes[index]
         try:
-            labels = [cfg.method.label, cfg.task.label, cfg.model.label]
+            labels = [_with_targets(cfg.method), cfg.task.label, cfg.model.label]
         except OmegaConfBaseException:  # of a value that is still to be given: the overrides are its name
             return
         shown = [f"{key.lstrip('+')}={self.jobs[index].get(key, '')}" for key in self.shown]
@@ -103,3 +104,9 @@ class Several:
         for each in self.outcomes:
             for sentence in each.said:
                 print(f"failed: {each}: {sentence}", file=sys.stderr, flush=True)
+
+
+def _with_targets(method: DictConfig) -> str:
+    """Its label, and the letters of the layers that it adapts where they are known."""
+    targets = method.get("targets")
+    return f"{method.label} on {targets}" if targets and targets != AUTO else str(method.label)

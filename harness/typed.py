@@ -59,6 +59,8 @@ def _setting(argument: str, several: bool) -> str:
             f"{argument} cannot be read; a value with = ( ) {{ }} or the like is put in quotes of its own, inside "
             f"those of the shell: '{key}=\"{value}\"'"
         )
+    if parsed.is_sweep_override() and not parsed.is_discrete_sweep():
+        raise SettingError(f"{argument} has no values to run one after the other; give them: {key}=1,2,3")
     if parsed.is_sweep_override() and not several:
         raise SettingError(f"{argument} is several values, and so several runs: python run.py -m {argument} ...")
     return argument

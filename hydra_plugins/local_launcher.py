@@ -3,6 +3,7 @@
 Hydra takes launchers from the package `hydra_plugins` alone. Its own ends the sweep where one run cannot be composed.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +13,20 @@ from omegaconf import DictConfig, open_dict
 
 from harness.config import composed_with_hydra
 from harness.ending import Ending
+from harness.settings import SettingError
 from harness.several import Several
 from harness.voice import own_voice
 
 
 class LocalLauncher(BasicLauncher):
-    """Says which run is going, and at the end what became of each; one that fails stops no other."""
+    """Says which run is going, and at the end what became of each; one that fails stops no other.
+
+    Where no run can be composed, what is typed is wrong, and is told once.
+    """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if wrong := self._wrong_everywhere(job_overrides):
+            sys.exit(f"error: {wrong}")
         own_voice()
         setup_globals()
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
@@ -28,6 +35,21 @@ class LocalLauncher(BasicLauncher):
                 number = initial_job_idx + index
                 several.do(index, lambda overrides=overrides, number=number: self._job(overrides, number), self._run)
         return []
+
+    def _wrong_everywhere(self, job_overrides: Sequence[Sequence[str]]) -> SettingError | None:
+        """Why none can be; a run for each choice from the groups is looked at, up to the first that can."""
+        chosen, first = {}, None
+        for job in job_overrides:
+            groups = tuple(item for item in job if "." not in item and not item.startswith("seed="))
+            chosen.setdefault(groups, job)
+        for overrides in chosen.values():
+            try:
+                composed_with_hydra(self.hydra_context, self.config, overrides)
+            except SettingError as error:
+                first = first or error
+            else:
+                return None
+        return first
 
     def _job(self, overrides: Sequence[str], number: int) -> DictConfig:
         cfg = composed_with_hydra(self.hydra_context, self.config, overrides)

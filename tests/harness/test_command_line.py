@@ -42,7 +42,9 @@ def test_a_sweep_runs_every_combination_and_fails_at_the_end_if_one_run_did(tmp_
     assert done.stderr.count("error: ") == 2  # head has nothing to train in a language model
     assert re.findall(r"^\[\d of 4\] .*", done.stdout, re.MULTILINE) == [
         f"[{number} of 4] {label}, micro-GSM, micro-Gemma, seed {seed}"
-        for number, (label, seed) in enumerate([("Head", 0), ("Head", 1), ("LoRA (r=8)", 0), ("LoRA (r=8)", 1)], 1)
+        for number, (label, seed) in enumerate(
+            [("Head", 0), ("Head", 1), ("LoRA (r=8) on QKVUDOG", 0), ("LoRA (r=8) on QKVUDOG", 1)], 1
+        )
     ]
     *_, table = done.stdout.rpartition("[4 of 4]")
     rows = re.findall(r"^ +(\d) .* (\d) .*(failed|done) *$", table, re.MULTILINE)
@@ -76,6 +78,12 @@ def test_a_run_that_cannot_be_composed_ends_no_sweep(tmp_path):
     ]  # fmt: skip
     [finished], _ = record.find(tmp_path / "runs")
     assert (finished.run["method"], finished.status) == ("svft_banded", "done")
+
+
+def test_what_is_wrong_with_every_run_of_a_sweep_is_told_once(tmp_path):
+    done = call(tmp_path, "-m", "method=lora,svft_plain", "seed=0,1", "train.lrr=1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch("error: there is no 'train.lrr'; .*; did you mean 'lr'[?]\n", done.stderr), done.stderr
 
 
 def test_a_bug_in_one_run_of_a_sweep_is_told_with_its_traceback_and_stops_no_other(capsys, monkeypatch):

@@ -113,6 +113,7 @@ def test_flags_may_stand_behind_settings():
     [
         (["train.lr=(3)"], "train.lr=(3) cannot be read; a value with = ( ) { } or the like is put in quotes of its"),
         (["seed=0,1"], "seed=0,1 is several values, and so several runs: python run.py -m seed=0,1 ..."),
+        (["-m", "seed=interval(0,1)"], "seed=interval(0,1) has no values to run one after the other; give them: "),
         (["-m", "seed=0,1", "--cfg", "job"], "-m --cfg do not go together: one at a time"),
         (["method"], "'method' is no setting; settings are given as NAME=VALUE, such as method=lora"),
         (["-m", "task.source.prompt=Q: {a}, (b)"], "with -m a comma separates the values of several runs; a text that"),
