@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from analysis import command, paired, paper, search
-from analysis.frames import ground, untrained
+from analysis.frames import untrained
+from analysis.grounds import ground
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write

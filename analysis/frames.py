@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.grounds import ground, short
 from analysis.markup import plain
 from harness.record import Record
 
@@ -51,11 +52,6 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     places = rows["method"].map(lambda name: rank.get(name, len(rank)))
     by = ["_place", "method", "adapter_params", "label", "key"]
     return rows.assign(_place=places).sort_values(by).drop(columns="_place")
-
-
-def ground(record: Record) -> dict[str, str]:
-    """What numbers must share to be compared, whatever their runs are called: fingerprints, empty where unknown."""
-    return {"data": record.fingerprints.get("data", ""), "base": record.fingerprints.get("model", "")}
 
 
 def untrained(record: Record) -> bool:
@@ -122,11 +118,6 @@ def _settings(record: Record) -> dict[str, str]:
 
 def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def short(fingerprint: str | None) -> str | None:
-    """A hub id and revision whole, of a digest the first eight digits."""
-    return fingerprint if fingerprint is None or "@" in fingerprint else fingerprint[:8]
 
 
 def _selection(train: dict[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import stats
-from analysis.frames import ground
+from analysis.grounds import refuse_mixed
 from harness.record import Record, RecordError
 
 REFERENCE = Path(__file__).with_name("reference")
@@ -108,19 +108,8 @@ def identified(records: Iterable[Record]) -> dict[str, dict[int, Record]]:
         if other is None or record.status == "done":
             found[identity][seed] = record
     for runs in found.values():
-        _refuse_mixed([run for _, run in sorted(runs.items()) if run.status == "done"])
+        refuse_mixed([run for _, run in sorted(runs.items()) if run.status == "done"])
     return found
-
-
-def _refuse_mixed(runs: Sequence[Record]) -> None:
-    """Of one configuration: their mean would be one of nothing."""
-    for run in runs[1:]:
-        for what, value in ground(run).items():
-            if value != ground(runs[0])[what]:
-                raise RecordError(
-                    f"{run.run['label']}, {run.run['task']}, {run.run['model']}: seeds {runs[0].run['seed']} and "
-                    f"{run.run['seed']} have different {what} ({ground(runs[0])[what][:8]}, {value[:8]}); move one away"
-                )
 
 
 def _experiment(

@@ -17,7 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import command
-from analysis.frames import ground, ordered, scores_frame, untrained
+from analysis.frames import ordered, scores_frame, untrained
+from analysis.grounds import ground
 from analysis.tables import OUT, write
 from harness import record
 from harness.disk import one_sentence, writing

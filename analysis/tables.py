@@ -15,7 +15,8 @@ import pandas as pd
 
 from analysis import command, markup, params, stats
 from analysis.footnotes import AVERAGE, budget_note, footnotes, said
-from analysis.frames import ground, ordered, runs_frame, scores_frame, short
+from analysis.frames import ordered, runs_frame, scores_frame
+from analysis.grounds import ground, told_apart
 from harness import record
 from harness.disk import one_sentence
 from harness.files import write_text
@@ -68,21 +69,17 @@ def _of_place(
     place: tuple[str, str], runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str], searched: list[record.Record]
 ) -> Iterator[Results]:
     """Of one task and model by name: runs that differ in data or base have nothing in common but these names."""
-    grounds = runs[["data", "base"]].drop_duplicates()
-    if len(grounds) < 2:
+    apart = told_apart(runs)
+    if not apart:
         yield _results(place, "", runs, scores, broken, searched)
         return
-    differing = [column for column in ("base", "data") if grounds[column].nunique() > 1]
-    apart = {
-        row: " ".join(f"{c} {short(getattr(row, c))}" for c in differing) for row in grounds.itertuples(index=False)
-    }
-    for number, (row, what) in enumerate(sorted(apart.items(), key=lambda pair: pair[1])):
-        own = runs[(runs["data"] == row.data) & (runs["base"] == row.base)]
-        alike = [r for r in searched if ground(r) == row._asdict()]
-        others = [_name(place, other) for other in sorted(apart.values()) if other != what]
-        result = _results(place, what, own, scores, [] if number else broken, alike)
-        note = f"Runs of the same names with other {' or '.join(differing)} are in {', '.join(others)}."
-        yield replace(result, notes=[*result.notes, note])
+    for what, on in apart.items():
+        own = runs[(runs["data"] == on["data"]) & (runs["base"] == on["base"])]
+        alike = [r for r in searched if ground(r) == on]
+        others = [_name(place, other) for other in apart if other != what]
+        result = _results(place, what, own, scores, broken, alike)
+        yield replace(result, notes=[*result.notes, f"Kept apart, as data or base are others: {', '.join(others)}."])
+        broken = []  # they are told of once
 
 
 def _name(place: tuple[str, str], apart: str) -> str:
@@ -91,13 +88,9 @@ def _name(place: tuple[str, str], apart: str) -> str:
 
 
 def _results(
-    place: tuple[str, str],
-    apart: str,
-    runs: pd.DataFrame,
-    scores: pd.DataFrame,
-    broken: list[str],
+    place: tuple[str, str], apart: str, runs: pd.DataFrame, scores: pd.DataFrame, broken: list[str],
     searched: list[record.Record],
-) -> Results:
+) -> Results:  # fmt: skip
     runs, left_out = _with_enough_seeds(runs)
     budget = budget_note([r for r in searched if r.run["label"] in set(runs["label"])])
     not_counted = [*broken, *([f"{left_out} rows of fewer than {ENOUGH} seeds"] if left_out else [])]

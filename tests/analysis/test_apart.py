@@ -25,7 +25,7 @@ def test_runs_of_one_name_on_two_bases_have_two_tables(add, tmp_path):
     assert [first.name, second.name] == ["toy_tiny_base-aaaaaaaa", "toy_tiny_base-bbbbbbbb"]
     assert first.title == "Toy, Tiny, base aaaaaaaa"
     assert [len(first.rows), len(second.rows)] == [2, 1]
-    assert "Runs of the same names with other base are in toy_tiny_base-bbbbbbbb." in first.notes
+    assert "Kept apart, as data or base are others: toy_tiny_base-bbbbbbbb." in first.notes
     assert second.cells["verdict"].isna().all()  # there is nothing to be compared with
 
 

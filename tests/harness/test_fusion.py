@@ -105,9 +105,11 @@ def test_parts_on_one_block_of_columns_are_fused_by_their_factors_alone(composed
     assert any((p != 0).any() for name, p in fused(cfg).model.named_parameters() if "spectral_A_U" in name)
 
 
-def test_nothing_is_trained_and_the_record_says_so(composed, trained):
+def test_nothing_is_trained_and_the_record_says_so(composed, trained, capsys):
     cfg = fusion(composed, trained)
     run.main(cfg)
+    run.main(cfg)
+    assert capsys.readouterr().out.count("done before: ") == 1
     (path,) = trained.glob("micro_sst2/micro_deberta/fusion/*/seed=3/record.json")
     done = record.read(path)
     assert done.status == "done"

@@ -1,0 +1,39 @@
+"""What numbers must share to be compared, whatever their runs are called: the data and the base, by fingerprints."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.record import Record, RecordError
+
+Ground = dict[str, str]  # data, base: fingerprints, empty where unknown
+
+
+def ground(record: Record) -> Ground:
+    return {"data": record.fingerprints.get("data", ""), "base": record.fingerprints.get("model", "")}
+
+
+def short(fingerprint: str | None) -> str | None:
+    """A hub id and revision whole, of a digest the first eight digits."""
+    return fingerprint if fingerprint is None or "@" in fingerprint else fingerprint[:8]
+
+
+def told_apart(runs: pd.DataFrame) -> dict[str, Ground]:
+    """The grounds of these runs by what tells them apart, "base 1a2b3c4d"; empty where all have the same."""
+    grounds = runs[["data", "base"]].drop_duplicates()
+    differing = [column for column in ("base", "data") if grounds[column].nunique() > 1]
+    named = {
+        " ".join(f"{column} {short(row[column])}" for column in differing): row for row in grounds.to_dict("records")
+    }
+    return dict(sorted(named.items())) if differing else {}
+
+
+def refuse_mixed(runs: Sequence[Record]) -> None:
+    """Raise RecordError where runs of one configuration differ in it: their mean would be one of nothing."""
+    for run in runs[1:]:
+        for what, value in ground(run).items():
+            if value != ground(runs[0])[what]:
+                raise RecordError(
+                    f"{run.run['label']}, {run.run['task']}, {run.run['model']}: seeds {runs[0].run['seed']} and "
+                    f"{run.run['seed']} have different {what} ({ground(runs[0])[what][:8]}, {value[:8]}); move one away"
+                )
