@@ -115,7 +115,8 @@ def identify(cfg: DictConfig):
     base = pretrained.fingerprint(cfg.model)
     fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)
-    return task, adapter, callbacks, asked, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
+    of_files = pretrained.tokenizer_fingerprint(cfg.model) | pretrained.preprocessor_fingerprint(cfg.model)
+    return task, adapter, callbacks, asked, fingerprints | of_files, key
 
 
 def load(cfg: DictConfig, task, adapter, wanted, device):
