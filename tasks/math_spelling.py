@@ -28,6 +28,7 @@ def _braced(fraction: re.Match[str]) -> str:
 _STEPS = [  # in this order: a later one reads what an earlier one has left
     (rf"[{_RAISED}]+", lambda raised: f"^{{{raised[0].translate(_LOWERED)}}}"),
     (r"\\(?:displaystyle|limits|m?left|m?right|[bB]igg?[lr]?)(?![a-zA-Z])(?:\.(?=\s*$))?", ""),
+    (r"(^|[(\[{,=])(\s*)\u2013(?=\s*[\d\\.$])", r"\1\2-"),  # the dash of a range, where it can be but a minus sign
     (r"\.{3,}", r"\\ldots "),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),
