@@ -32,6 +32,7 @@ _STEPS = [  # in this order: a later one reads what an earlier one has left
     (r"\.{3,}", r"\\ldots "),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),
+    (r"\\varnothing(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
     (r"(?<=[_^])\s*(\d)\s+(?=\.?\d)", r"{\1} "),  # `2^3 5^2` and `\log_2 3` have no numbers that stand side by side
     # Thousands. A comma alone may as well separate the elements of a list: `math_reading.readings`.
     (r"(?<=\d)(?:\{,\}|, ?\\! ?)(?=\d{3}(?!\d))", ""),

@@ -77,6 +77,7 @@ EQUAL = {
         ("sqrt(3)/2", r"\frac{\sqrt3}{2}"), ("√3/2", r"\frac{\sqrt3}{2}"), ("2pi", r"2\pi"), ("x²+1", "x^2+1"),
         ("x >= 5", r"x \ge 5"), ("x≥5", r"5 \le x"), ("(x+1)(x-1)", "x^2-1"), ("2*x", "2x"), ("sin x", r"\sin x"),
         (r"\log_{2}3", r"\log_2 3"), (r"\frac{\ln 3}{\ln 2}", r"\log_2 3"), ("200", "2^3 5^2"), ("2^3 125", "1000"),
+        (r"\varnothing", r"\emptyset"), (r"\{ \}", r"\emptyset"), (r"\emptyset", r"\varnothing"),
         ("0.25x", r"\frac{x}{4}"), (r"\frac{1}{2004!}", r"\frac{1}{2004 \cdot 2003!}"),
     ],
 }  # fmt: skip
