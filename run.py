@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 from harness import config, disk, done_before
-from harness.command_line import failures, leaving_together, one_sentence, quiet, understood
+from harness.command_line import failures, interruptible, leaving_together, one_sentence, quiet, understood
 from harness.ending import Ending
 from harness.hints import explained
 from harness.voice import one_voice, own_voice
@@ -115,7 +115,8 @@ def identify(cfg: DictConfig):
     base = pretrained.fingerprint(cfg.model)
     fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
     key = config.identity(cfg, fingerprints)
-    return task, adapter, callbacks, asked, fingerprints | pretrained.tokenizer_fingerprint(cfg.model), key
+    of_files = pretrained.tokenizer_fingerprint(cfg.model) | pretrained.preprocessor_fingerprint(cfg.model)
+    return task, adapter, callbacks, asked, fingerprints | of_files, key
 
 
 def load(cfg: DictConfig, task, adapter, wanted, device):
@@ -136,7 +137,12 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 
 if __name__ == "__main__":
-    with one_voice(lambda held: explained(held, sys.argv[1:])), disk.one_sentence(), leaving_together():
+    with (
+        one_voice(lambda held: explained(held, sys.argv[1:])),
+        disk.one_sentence(),
+        leaving_together(),
+        interruptible(),
+    ):
         sys.argv[1:] = understood(sys.argv[1:])
         main()
     sys.exit(1 if failures else 0)

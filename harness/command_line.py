@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from harness import disk
 from harness.settings import SettingError
 from harness.typed import arguments
+from harness.voice import is_first
 
 T = TypeVar("T")
 
@@ -120,6 +122,17 @@ def leaving_together() -> Iterator[None]:
         from harness import distributed
 
         distributed.leave()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around a program: Ctrl-C before a run has begun, or between two, ends it with the sentence of `Stopped`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_first():
+            print("\nstopped by SIGINT; the same command goes on from here", file=sys.stderr, flush=True)
+        sys.exit(128 + signal.SIGINT)
 
 
 def quiet() -> None:

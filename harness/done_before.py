@@ -92,7 +92,8 @@ def _completed(cfg: DictConfig, done: Record) -> DictConfig | None:
     here = {"code": provenance.code(), "packages": provenance.packages()}
     if not known or {"code": code, "packages": packages} != here:
         return None
-    if done.fingerprints.get("model") != pretrained.fingerprint(cfg.model):
+    here = {"model": pretrained.fingerprint(cfg.model), **pretrained.preprocessor_fingerprint(cfg.model)}
+    if any(done.fingerprints.get(name) != digest for name, digest in here.items()):
         return None
     completed = copy.deepcopy(cfg)
     with open_dict(completed):

@@ -24,6 +24,7 @@ TOKENIZER_FILES = (
     "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
     "chat_template*", "generation_config.json",
 )  # fmt: skip
+PREPROCESSOR = "preprocessor_config.json"
 AUTO = "auto"  # value of a key of the model section that `models.complete` finds
 DAMAGED = "they are truncated or damaged"
 ADAPTER = "adapter_config.json"  # what PEFT leaves beside an adapter; transformers loads one on top of the model there
@@ -90,7 +91,7 @@ def configuration(cfg: DictConfig) -> "PretrainedConfig":
 def preprocessor(cfg: DictConfig) -> dict[str, Any]:
     """The checkpoint's preprocessor_config.json; empty where it has none. Raises ModelError where it cannot be told."""
     try:
-        path = _file(cfg, "preprocessor_config.json")
+        path = _file(cfg, PREPROCESSOR)
     except ModelError as error:
         raise ModelError(f"{error}; or give model.image.size, model.image.mean and model.image.std") from error
     return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
@@ -170,6 +171,17 @@ def tokenizer_fingerprint(cfg: DictConfig) -> dict[str, str]:
         return {}
     found = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()}
     return {"tokenizer": _digest(cfg, found)} if found else {}
+
+
+def preprocessor_fingerprint(cfg: DictConfig) -> dict[str, str]:
+    """For the record, not for the run key: SHA-256 of what says how a local checkpoint takes images, there or not.
+
+    What was found in it is in the key. Empty for a model of no images, and for one of the hub, whose revision says it.
+    """
+    folder = local_folder(cfg.checkpoint)
+    if folder is None or cfg.family != "vision":
+        return {}
+    return {"preprocessor": _digest(cfg, [path for path in [folder / PREPROCESSOR] if path.is_file()])}
 
 
 def _digest(cfg: DictConfig, paths: Iterable[Path]) -> str:

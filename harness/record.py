@@ -54,7 +54,9 @@ class Record:
     key: str
     run: dict[str, Any]
     config: dict[str, Any]
-    fingerprints: dict[str, str]  # data, model, adapter and tokenizer where there are any; the key has all but the last
+    fingerprints: dict[
+        str, str
+    ]  # data, model and adapter, of which the key is; tokenizer, preprocessor where there are
     provenance: dict[str, Any] = field(default_factory=dict)
     adapter: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)

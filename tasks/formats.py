@@ -58,7 +58,7 @@ def read(path: Path, tsv: Callable[[str], Content] | None = None) -> Content:
         else:
             reader = tsv if tsv and format == ".tsv" else _TEXT[format]
             content = reader(_text(path))
-    except (ValueError, RecursionError, pyarrow.ArrowException) as error:
+    except (ValueError, OverflowError, RecursionError, pyarrow.ArrowException) as error:  # the second of far dates
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path} cannot be read as {format[1:]}: {reason}") from error
     if not content.rows:

@@ -28,9 +28,12 @@ def _braced(fraction: re.Match[str]) -> str:
 _STEPS = [  # in this order: a later one reads what an earlier one has left
     (rf"[{_RAISED}]+", lambda raised: f"^{{{raised[0].translate(_LOWERED)}}}"),
     (r"\\(?:displaystyle|limits|m?left|m?right|[bB]igg?[lr]?)(?![a-zA-Z])(?:\.(?=\s*$))?", ""),
+    (r"(^|[(\[{,=])(\s*)\u2013(?=\s*[\d\\.$])", r"\1\2-"),  # the dash of a range, where it can be but a minus sign
     (r"\.{3,}", r"\\ldots "),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),
+    (r"\\varnothing(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
+    (r"(?<=[_^])\s*(\d)\s+(?=\.?\d)", r"{\1} "),  # `2^3 5^2` and `\log_2 3` have no numbers that stand side by side
     # Thousands. A comma alone may as well separate the elements of a list: `math_reading.readings`.
     (r"(?<=\d)(?:\{,\}|, ?\\! ?)(?=\d{3}(?!\d))", ""),
     (r"\\!", ""),

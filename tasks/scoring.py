@@ -78,6 +78,10 @@ _SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")
 LONGEST_ANSWER = 1000  # characters
 _TYPOGRAPHY = (
     (re.compile("\u2212"), "-"),  # the minus sign
+    (
+        re.compile("(?:^|(?<=[=(])|(?<=[=(] ))\u2013(?= ?\\\\?[$€£]? ?[.\\d])"),
+        "-",
+    ),  # the dash of a range, where there is none
     (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3})"), ","),  # LaTeX's thousands separators
     (re.compile(r"\\[,!;: ]|[~\t]"), " "),
     (re.compile(r"(?<!\d)\\?[$€£] ?(?=[-+.\d])"), ""),  # a currency or LaTeX sign; "-$18" keeps its minus

@@ -130,6 +130,11 @@ class TableFile:
 def _shards(folder: Path) -> list[Path]:
     """The files of a folder that can be read. Where their names differ by more than numbers, they are not one table."""
     found = sorted(path for path in folder.iterdir() if path.name[0] not in "._" and ending(path) in FORMATS)
+    if inner := [path for path in found if path.is_dir()]:
+        raise DataError(
+            f"the folder {folder} has a folder {inner[0].name}; a table is one folder of files, or a pattern such as "
+            f"{folder}/*/*{ending(inner[0])}"
+        )
     if not found:
         raise MissingData(f"the folder {folder} has no file of {', '.join(FORMATS)}")
     other = [path for path in found if re.sub(r"\d+", "", path.name) != re.sub(r"\d+", "", found[0].name)]

@@ -2,13 +2,14 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 from omegaconf import OmegaConf
 
 from harness import command_line, record, several
 from tests import processes
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 
 def call(tmp_path, *arguments: str) -> subprocess.CompletedProcess:
@@ -111,3 +112,21 @@ def test_a_sweep_that_is_stopped_says_what_had_not_begun(capsys):
     with pytest.raises(SystemExit), several.Several([["seed=0"], ["seed=1"]]) as runs:
         runs.do(0, lambda: cfg, start)
     assert "2 runs: 1 stopped, 1 not begun" in capsys.readouterr().out
+
+
+def test_ctrl_c_before_a_run_has_begun_is_told_in_a_sentence(tmp_path):
+    interrupted = """
+import runpy, sys
+from harness import done_before
+
+def interrupt(cfg):
+    raise KeyboardInterrupt
+
+done_before.find = interrupt
+sys.argv[:1] = []
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    command = [sys.executable, "-c", interrupted, str(ROOT / "run.py"), f"runs_dir={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "stopped by SIGINT; the same command goes on from here"

@@ -124,7 +124,8 @@ def test_what_was_found_in_a_checkpoint_is_taken_from_a_record_of_the_same_code_
     composed, monkeypatch, here, taken
 ):
     """As roles of a model of one's own, which need the architecture to be built."""
-    model = {"checkpoint": "assets/micro_deberta", "name": "m", "roles": "auto", "image": {"size": "auto", "mean": 0.5}}
+    model = {"checkpoint": "assets/micro_deberta", "name": "m", "roles": "auto", "image": {"size": "auto", "mean": 0.5},
+             "family": "encoder"}  # fmt: skip
     cfg = OmegaConf.create({"model": model})
     base = done_before.pretrained.fingerprint(cfg.model)
     there = {"roles": {"Q": "q"}, "image": {"size": 8, "mean": 0.1}}
@@ -138,6 +139,27 @@ def test_what_was_found_in_a_checkpoint_is_taken_from_a_record_of_the_same_code_
         assert cfg.model.roles == "auto"
         done.fingerprints["model"] = "other"
         assert done_before._completed(cfg, done) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"), [('{"size": 8}', True), ('{"size": 16}', False), (None, False)], ids=["same", "other", "gone"]
+)
+def test_how_images_are_taken_is_found_anew_where_the_checkpoint_says_it_otherwise(
+    composed, tmp_path, monkeypatch, written, taken
+):
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text('{"size": 8}')
+    model = {"checkpoint": str(tmp_path), "name": "m", "family": "vision", "image": {"size": "auto"}}
+    cfg = OmegaConf.create({"model": model})
+    of_files = done_before.pretrained.preprocessor_fingerprint(cfg.model)
+    fingerprints = {"model": done_before.pretrained.fingerprint(cfg.model), **of_files}
+    done = record.Record("k", {}, {"model": {**model, "image": {"size": 8}}}, fingerprints, COMMIT)
+    monkeypatch.setattr(provenance, "code", lambda: COMMIT["code"])
+    monkeypatch.setattr(provenance, "packages", lambda: COMMIT["packages"])
+    file.unlink() if written is None else file.write_text(written)
+    assert (done_before._completed(cfg, done) is not None) == taken
+    done.fingerprints.pop("preprocessor")  # as in a record that is older than this
+    assert done_before._completed(cfg, done) is None
 
 
 def test_the_key_without_torch_is_that_of_the_run(own, composed):

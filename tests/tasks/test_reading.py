@@ -221,6 +221,14 @@ def test_binary_that_is_no_text_is_refused_with_its_row(tmp_path):
     assert refusal(path) == f"row 2 of {path}: 'text' is binary and not UTF-8 (its byte 0)"
 
 
+def test_a_date_beyond_those_of_python_is_refused(tmp_path):
+    path = write_parquet(
+        tmp_path / "rows.parquet", text=["a"], label=["x"], on=pyarrow.array([10**18], pyarrow.timestamp("us"))
+    )
+    with pytest.raises(DataError, match=r"rows.parquet cannot be read as parquet: date value out of range"):
+        examples(path)
+
+
 def test_a_parquet_with_two_columns_of_one_name_is_refused(tmp_path):
     path = tmp_path / "rows.parquet"
     columns = [pyarrow.array(["a"]), pyarrow.array(["b"]), pyarrow.array(["c"])]
@@ -266,6 +274,12 @@ def test_the_fingerprint_of_one_file_is_that_of_its_bytes_and_of_several_that_of
 def test_a_folder_of_two_tables_is_refused(shards):
     (shards / "test.csv").write_text(lines(ROWS, ","))
     with pytest.raises(DataError, match=re.escape(f"name the files of one, as {shards}/part-*.csv")):
+        examples(shards)
+
+
+def test_a_folder_of_folders_is_refused(shards):
+    (shards / "part-00009.csv").mkdir()
+    with pytest.raises(DataError, match=re.escape("has a folder part-00009.csv; a table is one folder of files")):
         examples(shards)
 
 
