@@ -3,6 +3,10 @@
 >>> from svft import SvftConfig, check_adapters
 >>> model = peft.get_peft_model(model, SvftConfig(pattern="random", d=16, target_modules=["q_proj", "v_proj"]))
 >>> check_adapters(model, batch)  # each adapter acts, in training and in evaluation
+>>> model.save_pretrained("adapter")
+
+In a process that loads one, `import svft` stands before PeftModel.from_pretrained(base, "adapter"), which fails with
+KeyError: 'SVFT' otherwise: PEFT 0.21 knows no entry points for methods of other packages.
 """
 
 from .acting import check_adapters

@@ -11,9 +11,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 from peft.config import PeftConfig
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-
-def described(text: str) -> dict[str, str]:
-    return {"help": text}
+from .documented import described
 
 
 @dataclass
@@ -23,30 +21,41 @@ class BasisConfig(PeftConfig):
     save_basis: bool = field(
         default=False,
         metadata=described(
-            "store the singular vectors with the adapter, for weights whose singular vectors are not unique"
+            "store the singular vectors with the adapter, K (out + in) numbers for each layer: for weights whose "
+            "singular vectors are not unique, and for a base that is rounded to another dtype later"
         ),
     )
     target_modules: list[str] | str | None = field(
-        default=None, metadata=described("names (or endings of names) of the layers to adapt, a regex, or 'all-linear'")
+        default=None,
+        metadata=described(
+            "the layers to adapt: names, or endings of names after a dot; a regex for the whole name; or 'all-linear', "
+            "all linear layers but the output layer. Has to be given"
+        ),
     )
     exclude_modules: list[str] | str | None = field(
-        default=None, metadata=described("names, or a regex, of layers to leave out")
+        default=None, metadata=described("layers to leave out of target_modules: names, endings of names, or a regex")
     )
     modules_to_save: list[str] | None = field(
-        default=None, metadata=described("other modules to train and save, e.g. the head")
+        default=None, metadata=described("other modules to train and save whole, such as the head: names or endings")
     )
     layers_to_transform: list[int] | int | None = field(
-        default=None, metadata=described("indices of the blocks to adapt")
+        default=None,
+        metadata=described("indices, from 0, of the blocks to adapt, with a list of target_modules; None: all"),
     )
     layers_pattern: list[str] | str | None = field(
-        default=None, metadata=described("name of the nn.ModuleList of blocks")
+        default=None,
+        metadata=described(
+            "name of the nn.ModuleList of blocks that layers_to_transform counts in, such as 'layers'; None: the first "
+            "number in a name"
+        ),
     )
     init_weights: bool = field(
         default=True,
         metadata=described("False draws a start that is no identity, for tests; the global RNG is left alone"),
     )
     weights_sha256: str | None = field(
-        default=None, metadata=described("filled in when saving: what the file of weights beside this one must have")
+        default=None,
+        metadata=described("filled in when saving: the checksum that the file of weights beside this one must have"),
     )
 
     # Fields without which the trained tensors would mean something else, though they fit.

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from .basis_config import BasisConfig, described, is_integer
+from .basis_config import BasisConfig, is_integer
 from .cost import FORMS
+from .documented import described, documented
 from .patterns import PATTERNS
 
 # The only defaults of these fields. `clean` follows the paper's words; `authors_code` the released layer.
@@ -38,11 +39,18 @@ CHOICES = {
 }
 
 
+def of_preset(name: str, text: str) -> dict[str, str]:
+    values = [f"{values[name]!r} with preset={preset!r}" for preset, values in PRESETS.items()]
+    return described(f"{text}; None: {', '.join(values)}")
+
+
+@documented
 @dataclass
 class SvftConfig(BasisConfig):
-    """h = W0 x + U M V^T x, with M trained on a fixed sparsity pattern (Lingam et al. 2024, Eq. 1).
+    """h = W0 x + U M V^T x, with M trained on a fixed sparsity pattern (Lingam et al. 2024, Eq. 1; arXiv:2405.19597).
 
-    Fields that are None take the value of `PRESETS[preset]`.
+    W0 = U diag(s) V^T is out x in, and M is K x K with K = min(out, in, rank). Trained for each layer: N coefficients
+    of M, fp32 unless PEFT is told autocast_adapter_dtype=False. Raises ValueError for values that do not go together.
     """
 
     can_be_sharded: ClassVar[bool] = True
@@ -56,41 +64,60 @@ class SvftConfig(BasisConfig):
         "truncate_base",
     )
 
-    pattern: str = field(default="plain", metadata=described("where M may be non-zero: plain, banded, random or topk"))
+    pattern: str = field(
+        default="plain",
+        metadata=described(
+            "where M may be non-zero. plain: its diagonal, N = K; banded: |i - j| <= d; random: N positions drawn with "
+            "`seed`; topk: the N of the largest `topk_score`, or a band where the score is not defined"
+        ),
+    )
     d: int | None = field(
         default=None,
         metadata=described(
-            "off-diagonals on each side, clipped to K - 1: K(2d+1) - d(d+1) coefficients, K = min(out, in, rank), "
-            "for random and topk too; not for plain, which is d = 0"
+            "off-diagonals on each side, an integer >= 0 that is clipped to K - 1: N = K (2d + 1) - d (d + 1), for "
+            "random and topk too; not for plain, which is d = 0"
         ),
     )
     rank: int | None = field(
-        default=None, metadata=described("restrict M to the leading singular directions; None: all")
+        default=None,
+        metadata=described("restricts M to so many leading singular directions, an integer >= 1; None: min(out, in)"),
     )
-    preset: str = field(default="clean", metadata=described("fills the fields left None: clean or authors_code"))
+    preset: str = field(
+        default="clean",
+        metadata=described(
+            "fills the fields left None. clean: as the paper says; authors_code: as the released code does"
+        ),
+    )
     init: str | None = field(
-        default=None, metadata=described("m at the start: zeros, or kaiming, N(0, 2/k) for k coefficients")
+        default=None,
+        metadata=of_preset("init", "the coefficients at the start: zeros, or kaiming, N(0, 2/N) drawn with `seed`"),
     )
     gate: bool | None = field(
-        default=None, metadata=described("scale M by a trained sigmoid(gate), gate = 0 at the start")
+        default=None, metadata=of_preset("gate", "train sigmoid(gate) M, one gate for each layer, from gate = 0")
     )
     replacement: bool | None = field(
-        default=None, metadata=described("random draws with replacement; duplicates add up")
+        default=None,
+        metadata=of_preset(
+            "replacement", "random draws positions with replacement; coefficients of one position add up"
+        ),
     )
     topk_score: str | None = field(
         default=None,
-        metadata=described(
-            "alignment: |u_i . v_j|; released: signed entries of U V, or of the square one of U, V^T for other W"
+        metadata=of_preset(
+            "topk_score",
+            "alignment: |u_i . v_j|, of square W0 only; released: signed entries of U V, or of the square one of U, "
+            "V^T for other W0, and not with rank",
         ),
     )
     truncate_base: bool | None = field(
-        default=None, metadata=described("with rank: drop the other singular directions of the base weight as well")
+        default=None,
+        metadata=of_preset("truncate_base", "with rank: drop the other singular directions of W0 as well"),
     )
     keep_weight: bool = field(
         default=True,
         metadata=described(
-            "False frees the base weight: the layer is computed from U, Sigma and V^T, whose rounding (in 16 bits "
-            "about that of the weight) moves the start; the first adapter of a model decides"
+            "False frees W0: the layer is computed from U, Sigma and V^T, whose rounding (in 16 bits about that of the "
+            "weight) moves the start; the first adapter of a model decides"
         ),
     )
     form: str = field(
@@ -101,12 +128,18 @@ class SvftConfig(BasisConfig):
         ),
     )
     seed: int = field(
-        default=0, metadata=described("of the random pattern and of the kaiming draw; the global RNG is left alone")
+        default=0,
+        metadata=described("an integer, of the random pattern and of the kaiming draw; the global RNG is left alone"),
     )
-    bias: str = field(default="none", metadata=described("biases to train: none, all or svft_only"))
+    bias: str = field(
+        default="none",
+        metadata=described(
+            "biases of the base model to train and save: none, all, or svft_only, those of adapted layers"
+        ),
+    )
     init_weights: bool = field(
         default=True,
-        metadata=described("False draws m as init='kaiming' does: an adapter that is no identity, for tests"),
+        metadata=described("False draws M as init='kaiming' does: an adapter that is no identity, for tests"),
     )
 
     def __post_init__(self) -> None:

@@ -2,6 +2,9 @@
 
 >>> from baselines.spectral import SpectralAdapterConfig
 >>> model = peft.get_peft_model(model, SpectralAdapterConfig(r=8, target_modules=["query_proj"]))
+
+A process that loads one imports this package too, before PeftModel.from_pretrained: KeyError: 'SPECTRAL_ADAPTER'
+otherwise.
 """
 
 from svft.registration import register

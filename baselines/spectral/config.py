@@ -8,38 +8,47 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from svft.basis_config import BasisConfig, described, is_integer
+from svft.basis_config import BasisConfig, is_integer
+from svft.documented import described, documented
 
 from .modes import MODES
 
 
+@documented
 @dataclass
 class SpectralAdapterConfig(BasisConfig):
     """h = W x with r columns of W0 = U S V^T adapted (Zhang & Pilanci 2024, arXiv:2405.13952).
 
-    Like the released code (pilancilab/spectral_adapter@3c18280): no dropout, and no factor alpha / r.
+    W0 is out x in, with min(out, in) columns of U and V. Trained tensors are fp32 unless PEFT is told
+    autocast_adapter_dtype=False. Like the released code (pilancilab/spectral_adapter@3c18280): no dropout, and no
+    factor alpha / r. Raises ValueError for values that do not go together.
     """
 
     OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("mode", "scale", "weights")  # the columns are seen in the basis
 
     mode: str = field(
         default="additive",
-        metadata=described("additive: (U1 + A_U) S (V1 + A_V)^T; rotation: U1 R_U S (V1 R_V)^T, R by Cayley's map"),
+        metadata=described(
+            "additive: (U1 + A_U) S (V1 + A_V)^T, A_U out x r and A_V in x r from 0; rotation: U1 R_U S (V1 R_V)^T, "
+            "with R by Cayley's map of two r x r matrices from 0"
+        ),
     )
     r: int | None = field(
         default=None,
         metadata=described(
-            "columns to adapt: r (out + in) parameters if additive, 2 r^2 (+ r with scale) if rotation, where r = 1 "
-            "without scale leaves the layer as it is"
+            "columns to adapt, an integer >= 1: r (out + in) parameters if additive, 2 r^2 (+ r with scale) if "
+            "rotation, where r = 1 without scale leaves the layer as it is. Has to be given, unless columns are"
         ),
     )
     block: str | int | None = field(
         default=None,
-        metadata=described("which r columns: top (what None means), bottom, or the index of the first of them"),
+        metadata=described("which r columns: top (what None means), bottom, or the index, from 0, of the first"),
     )
     scale: bool = field(
         default=False,
-        metadata=described("rotation: train a factor on each of the r singular values too, as the released code does"),
+        metadata=described(
+            "rotation: train a factor on each of the r singular values too, from 1, as the released code does"
+        ),
     )
     columns: list[int] | None = field(
         default=None,

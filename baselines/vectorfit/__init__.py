@@ -2,6 +2,8 @@
 
 >>> from baselines.vectorfit import VectorFitConfig
 >>> model = peft.get_peft_model(model, VectorFitConfig(target_modules=["q_proj", "v_proj"]))
+
+A process that loads one imports this package too, before PeftModel.from_pretrained: KeyError: 'VECTORFIT' otherwise.
 """
 
 from svft.registration import register

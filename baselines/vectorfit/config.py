@@ -7,19 +7,25 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from svft.basis_config import BasisConfig, described
+from svft.basis_config import BasisConfig
+from svft.documented import described, documented
 
 
+@documented
 @dataclass
 class VectorFitConfig(BasisConfig):
     """W = U diag(sigma) V^T with sigma trained, and the layer's bias with it (Hegde et al. 2025, arXiv:2503.19530).
 
-    With `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252).
+    W0 = U diag(s) V^T is out x in; trained for each layer: min(out, in) numbers, and out of the bias. With
+    `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252). Trained vectors are fp32
+    unless PEFT is told autocast_adapter_dtype=False: on a base of 16 bits sigma is then rounded at the start, z is not.
     """
 
     OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("train_bias", "multiplicative")
 
-    train_bias: bool = field(default=True, metadata=described("train the bias too, where the layer has one"))
+    train_bias: bool = field(
+        default=True, metadata=described("train the bias too, from its own value, where the layer has one")
+    )
     multiplicative: bool = field(
         default=False, metadata=described("train z in U diag(s z) V^T, from z = 1, and not sigma, from sigma = s")
     )

@@ -45,7 +45,7 @@ class VectorFreezing(TrainerCallback, ExportableState):
     beta: of the moving average; 0: the strength of the moment. average: updated every_step or at_freezing.
     score: l1_mean, l2_mean or relative. l1_mean is our reading: in the paper's figure the strengths of vectors with
     768 and with 3072 entries lie on one scale.
-    pick: strongest, or random, which is seeded and looks at no strength.
+    pick: strongest, or random, which looks at no strength. seed: of random, an integer >= 0.
     log_every: optimiser steps between two recorded strengths; those after the last step are recorded too.
     """
 
