@@ -27,7 +27,7 @@ def architecture(request):
     return request.param
 
 
-@pytest.mark.parametrize("stated", [None, 7, 0], ids=["no padding in config.json", "another token", "the tokenizer's"])
+@pytest.mark.parametrize("stated", [None, 7], ids=["no padding in config.json", "another token"])
 @pytest.mark.parametrize("padding", ["<pad>", "<eos>"])
 def test_a_text_is_classified_alone_as_it_is_among_others(tmp_path, architecture, stated, padding):
     set_seed(0)
