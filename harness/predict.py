@@ -46,7 +46,10 @@ def _texts(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[Any]]:
         raise SettingError(f"a run on texts takes one file of rows, not {len(inputs)}")
     if not hasattr(task, "questions"):
         raise SettingError(f"task {task.name} does not say how rows of a file are asked; tasks of one's own files do")
-    rows = TableFile(str(inputs[0])).rows()
+    file = TableFile(str(inputs[0]))
+    rows = file.rows()
+    for note in file.notes:  # a blank line is no row, by which rows of the output are counted
+        print(f"data: {note}", file=sys.stderr)
     return [{"row": row.index} for row in rows], task.questions(rows)
 
 

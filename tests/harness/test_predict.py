@@ -78,6 +78,12 @@ def test_without_a_file_csv_is_printed(finished, capsys):
     assert printed[0] == "file,class,probability" and len(printed) == 2
 
 
+def test_a_line_that_is_no_row_is_told_since_rows_are_counted_without_it(finished, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("text\nfirst\n\nlast\n")
+    assert len(said(finished.texts(SVFT), tmp_path / "new.csv", out=tmp_path / "out.csv")) == 2
+    assert f"data: {tmp_path}/new.csv: 1 blank line is no row\n" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_run_is_refused_and_the_one_below_it_named(finished, capsys, tmp_path):
     assert f"{tmp_path} is no run: there is no record.json in it" in refused(capsys, tmp_path, finished.csv)
     run = finished.texts(SVFT)
