@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from transformers import PreTrainedModel
 
-from harness import models, remarks
+from harness import models, padding, remarks
 from harness.fitting import Probe
 from harness.progress import bar
 from tasks.base import Benchmark, ClassExample, Task
@@ -83,6 +83,17 @@ class TextClassification:
         inputs = self.collate([longest])
         del inputs["labels"]
         return [Probe(inputs, "the longest text", "train.max_length={limit} cuts it")]
+
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+        """Raises SettingError where a text depends on others in its batch."""
+        if max(self.cfg.evaluate.batch_size, self.cfg.train.micro_batch_size) == 1:
+            return
+        rows = sorted(self.rows(self.task.examples("train")), key=_length)
+        shortest, longest = rows[0], rows[-1]
+        if _length(shortest) < _length(longest):
+            alone, filled = self.collate([shortest]), self.collate([shortest, longest])
+            del alone["labels"], filled["labels"]
+            padding.require_alone_in_class(model, alone, filled)
 
     def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
         """What is to be known of the texts before training, a sentence each."""

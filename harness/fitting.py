@@ -49,6 +49,7 @@ def look(modality, model: nn.Module, wanted: Sequence[tuple[Benchmark, str]], to
     Raises SettingError where something does not fit the model, and DataError where texts cannot be told apart.
     """
     said = check(model, modality.probes(wanted)) + (modality.remarks(wanted) if to_train else [])
+    modality.require_rows_alone(model, wanted)
     for sentence in said if distributed.is_main() else ():
         print(f"warning: {sentence}", file=sys.stderr)
     return said

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel
 
-from harness import engines, models, pretrained, remarks
+from harness import engines, models, padding, pretrained, remarks
 from harness.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
 from harness.fitting import Probe
 from harness.progress import bar
@@ -240,6 +240,14 @@ class Generation:
                 what = f"the longest prompt {of} with a choice"
                 probes.append(self._probe(max(ranked, key=len), what, "the prompts have to be shorter"))
         return probes
+
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+        """Raises SettingError where a text depends on what follows it, or on others in its batch."""
+        row = max((row["input_ids"] for row in self.rows(self.task.examples("train"))), key=len)
+        padding.require_causal(model, row)
+        prompts = self.texts.prompts([e.eval_prompt for benchmark, split in wanted for e in benchmark.examples(split)])
+        if self.cfg.evaluate.batch_size > 1 and len(set(map(len, prompts))) > 1:
+            padding.require_alone(model, row, self.tokenizer.pad_token_id)
 
     @staticmethod
     def _probe(ids: Tokens, what: str, remedy: str) -> Probe:

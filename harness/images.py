@@ -70,6 +70,9 @@ class ImageClassification:
     def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
         return []
 
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+        """Images have one size, so that nothing fills them up."""
+
     @staticmethod
     def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Images in a batch."""
