@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from harness import randomness
 from harness.pretrained import ModelError
+from harness.settings import SettingError
 
 # A mean is the same up to rounding, that of bf16 too; a sum is twice as large.
 SAME = 0.02
@@ -34,10 +35,21 @@ def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArgum
     """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
     with randomness.kept(arguments.device):
         keep_statistics(model.train())
-        _loss(model, batch, arguments).backward()
+        loss = _loss(model, batch, arguments)
+        require_gradient(loss)
+        loss.backward()
     unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     model.zero_grad()
     return unused
+
+
+def require_gradient(loss: torch.Tensor) -> None:
+    """Raise SettingError where the loss depends on nothing that is trained: there is nothing to go back through."""
+    if not loss.requires_grad:
+        raise SettingError(
+            "the loss does not depend on anything that is trained: the model does not call the adapted modules, but "
+            "may read their weights itself; adapt others with method.targets, or name others in model.roles"
+        )
 
 
 @torch.no_grad()

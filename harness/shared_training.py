@@ -50,7 +50,10 @@ class SharedTraining(Trainer):
     def compute_loss(self, model, inputs, *args, **kwargs):
         probes.keep_statistics(model)
         loss = super().compute_loss(model, inputs, *args, **kwargs)
-        return loss * self.weight if model.training else loss
+        if not model.training:
+            return loss
+        probes.require_gradient(loss)
+        return loss * self.weight
 
     def weighed(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """A micro-batch as the model takes it, whose weight in the loss is set; ranks' gradients are averaged."""

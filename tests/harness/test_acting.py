@@ -48,6 +48,19 @@ def test_a_run_stops_where_the_model_reads_the_weight_itself(
     assert not list(tmp_path.rglob("adapter"))
 
 
+@pytest.mark.parametrize("method", ["lora", "svft_plain"])
+def test_a_run_stops_where_no_adapter_at_all_acts(method, composed, tmp_path, monkeypatch, capsys):
+    """There is no backward pass after which it could be told which do not."""
+    monkeypatch.setattr(GemmaMLP, "forward", reading_gate)
+    command_line.failures.clear()
+    only = (f"method={method}", "method.targets=G", "train.max_steps=3")
+    run.main(composed(*TINY, *only, f"runs_dir={tmp_path}", "wandb.mode=disabled"))
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: the loss does not depend on anything that is trained")
+    (found,), _ = record.find(tmp_path)
+    assert (found.status, found.scores) == ("failed", {})
+
+
 def looked_at(model: nn.Module, head: str | None, batches) -> Acting:
     """After a step over some batches."""
     acting = Acting(BATCH, [head] if head else [])
