@@ -137,7 +137,7 @@ class Generation:
         texts, generated = [""] * len(prompts), 0
         how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
         model.eval()
-        with bar(len(prompts), f"generating {label}") as progress:
+        with bar(len(prompts), f"generating {label}") as progress, engines.without_router_losses(model):
             for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
                 text = self._read(ids).removeprefix(self.texts.moved(examples[index].eval_prompt))
                 texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))

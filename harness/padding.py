@@ -14,8 +14,8 @@ from harness.settings import SettingError
 
 TOKENS = 16  # of a text that is looked at
 FILLED = 8  # tokens that it is filled up with
-# Root mean square of a difference by that of the logits. In 16 bits rounding alone makes some hundredths.
-SAME, SAME_IN_16_BITS = 0.001, 0.1
+# Root mean square of a difference by that of the logits. Rounding alone makes 0.06 of it in SmolLM2-135M in bfloat16.
+SAME, SAME_IN_16_BITS = 0.001, 0.25
 
 Inputs = dict[str, torch.Tensor]
 

@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness import engines, evaluator, models
 from harness.adapt import adapt
@@ -296,3 +297,19 @@ def test_what_an_evaluation_warned_of_is_in_its_entry_and_on_the_terminal(capsys
     entry = evaluator.evaluate(run, benchmark, modality, None, "test", 1)
     assert entry["warnings"] == ["gave other tokens"]
     assert capsys.readouterr().err == "warning: gave other tokens\n"
+
+
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_a_mixture_that_trains_its_router_generates(engine):
+    """With `output_router_logits` transformers holds the mask of a whole text against its last token alone."""
+    task = task_of_yaml("micro_gsm", train_size=4, validation_size=1, test_size=6)
+    modality = Generation(settings(), task)
+    modality.cfg.evaluate.engine, modality.cfg.task.max_new_tokens = engine, 4
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    experts = {"num_key_value_heads": 1, "num_local_experts": 2, "vocab_size": len(modality.tokenizer)}
+    config = AutoConfig.for_model("mixtral", **sizes, **experts)
+    model = AutoModelForCausalLM.from_config(config)
+    plain = modality.generate(model, task, task.examples("test"), 3, "")
+    model.config.output_router_logits = True
+    assert modality.generate(model, task, task.examples("test"), 3, "") == plain
+    assert model.config.output_router_logits, "the training has the router's loss"
