@@ -1,7 +1,7 @@
 """The model of a finished run as a folder that transformers, or PEFT, loads without this project.
 
-    python -m harness.export runs/classification/encoder/svft_random/d=16-1a2b3c4d/seed=0 my_model
-    python -m harness.export runs/classification/encoder/lora/r=8-1a2b3c4d/seed=0 my_lora --as lora
+    python -m harness.export runs/classification/encoder/svft_random/d16-QKVOUD-1a2b3c4d/seed=0 my_model
+    python -m harness.export runs/classification/encoder/lora/r8-QKVOUD-1a2b3c4d/seed=0 my_lora --as lora
 
 Merged: all weights, in float32, with tokenizer or preprocessor and the names of the classes. LoRA: the change alone,
 where it has a low rank (LoRA, PiSSA, AdaLoRA, VeRA, Spectral Adapter); refused where it has not (SVFT, DoRA, OFT, full

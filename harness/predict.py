@@ -1,7 +1,7 @@
 """What the model of a finished run says of rows of a file, or of images: classes by name, numbers, or text.
 
-    python -m harness.predict runs/classification/encoder/lora/r=8-1a2b3c4d/seed=0 new.csv --out predictions.csv
-    python -m harness.predict runs/image_folder/vision/lora/r=8-1a2b3c4d/seed=0 photos/ more/cat.jpg
+    python -m harness.predict runs/classification/encoder/lora/r8-QKVOUD-1a2b3c4d/seed=0 new.csv --out predictions.csv
+    python -m harness.predict runs/image_folder/vision/lora/r8-QKVOUD-1a2b3c4d/seed=0 photos/ more/cat.jpg
 
 A file has the columns that the run was trained on; those of answers may be missing. Prompts and preprocessing are the
 run's own: its test rows get the predictions that are stored with it.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tasks.content import Content, Record, blank_lines, refuse_doubled, several
 
 _MOST_LEFT_OUT = 100  # one line in so many
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}  # a spreadsheet's where 0,5 is a half
 _LONGEST_CELL = 2**31 - 1  # characters; the csv module stops at 131,072 of itself
 
 
@@ -21,7 +22,12 @@ class Line(NamedTuple):
 
 
 def read_csv(text: str) -> Content:
-    """Quoted as RFC 4180 says. Raises ValueError where each line is a row as well if quotation marks are text."""
+    """Quoted as RFC 4180 says.
+
+    Raises ValueError where each line is a row as well if quotation marks are text, and where the columns are parted by
+    something else than commas.
+    """
+    _refuse_other_separators(text)
     lines, blank = _quoted(text, ",")
     rows, spanning = _rows(lines), _spanning(lines)
     if spanning and len(lines[0].fields) > 1 and _fits(_unquoted(text, ",")[0]):
@@ -33,6 +39,16 @@ def read_csv(text: str) -> Content:
         if any(cell[:1] == " " and cell.strip()[:1] == cell.strip()[-1:] == '"' for cell in line.fields):
             raise ValueError(f"line {line.number} has a blank before a quotation mark; remove it")
     return Content(rows, _told_of_spanning(spanning) + blank_lines(blank))
+
+
+def _refuse_other_separators(text: str) -> None:
+    header = text.lstrip("\r\n").partition("\n")[0]
+    other = max(_OTHER_SEPARATORS, key=header.count)
+    if "," not in header and other in header:
+        raise ValueError(
+            f"its first line has {_OTHER_SEPARATORS[other]} and no comma; part columns by commas, or save it as tsv "
+            "or jsonl"
+        )
 
 
 def read_tsv(text: str) -> Content:

@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tasks import formats
 from tasks.base import DataError
 from tests.tasks.test_own_text import all_of, generation
 
@@ -112,6 +113,28 @@ def test_a_csv_that_is_none_is_refused_with_its_line(tmp_path, content, message)
     path = tmp_path / "rows.csv"
     path.write_text(content)
     assert refusal(path).startswith(f"{path} cannot be read as csv: {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("review;stars\ngood;1\n", "semicolons"),
+        ("review;stars\ngood, or so;1\n", "semicolons"),
+        ('\ufeff"review";"stars"\r\n"good; ""so""";1\r\n', "semicolons"),
+        ("review\tstars\ngood\t1\n", "tabs"),
+        ("review|stars\ngood|1\n", "vertical bars"),
+    ],
+)
+def test_a_csv_that_has_no_commas_is_refused_by_its_separator(tmp_path, content, what):
+    path = tmp_path / "rows.csv"
+    path.write_text(content, encoding="utf-8")
+    assert refusal(path).startswith(f"{path} cannot be read as csv: its first line has {what} and no comma; ")
+
+
+def test_a_csv_of_one_column_is_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("review\ngood; or so\n", encoding="utf-8")
+    assert formats.read(path).rows == [{"review": "good; or so"}]
 
 
 def test_a_trailing_delimiter_of_every_line_is_a_column_without_a_name(tmp_path):
