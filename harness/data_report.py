@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.base import Benchmark, ClassExample, Task, TextExample
+from tasks.content import several
 
 Report = dict[str, Any]
 _CLASSES_TOLD = 12
@@ -54,10 +55,12 @@ def _classes(task: Task, train: Iterable[Any]) -> dict[str, int]:
 def sentences(report: Report) -> list[str]:
     """For the terminal."""
     examples, classes = report["examples"], report["classes"]
+    unlearnt = [name for name, number in classes.items() if number == 0]
     scored = ", ".join(f"{number:,} of {where}" for where, number in examples.items() if where != "train")
     return [
         f"data: {examples['train']:,} training examples; {scored}",
         *([f"data: training examples by class: {_told(classes)}"] if classes else []),
+        *([f"data: no training example is of class {several(unlearnt)}, which cannot be learnt"] if unlearnt else []),
         *(
             f"data: {again:,} of the {examples[where]:,} examples of {where} are training examples too"
             for where, again in report["also_trained_on"].items()

@@ -17,7 +17,7 @@ class Content:
     notes: list[str] = field(default_factory=list)
 
 
-def several(numbers: Sequence[int]) -> str:
+def several(numbers: Sequence[int | str]) -> str:
     """The first of them, and how many more there are."""
     said = ", ".join(map(str, numbers[:_NUMBERS_TOLD]))
     return said if len(numbers) <= _NUMBERS_TOLD else f"{said} and {len(numbers) - _NUMBERS_TOLD} more"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from tasks.content import several
 from tasks.metrics import pearson, spearman
 from tasks.own_rows import OwnText
 from tasks.scoring import exact_class
@@ -71,7 +72,13 @@ class OwnClassification(OwnText):
         if self._class_names is not None:
             return {label: index for index, label in enumerate(self._class_names)}
         file = self._files["train"]
-        found = Counter(row.filled(self._label) for row in file.rows())
+        empty = [row.index for row in file.rows() if not row.text(self._label).strip()]
+        if empty:
+            raise DataError(
+                f"{file}: {self._label!r} is empty in {len(empty):,} row{'s' * (len(empty) > 1)} ({several(empty)}); "
+                "leave them out of the file"
+            )
+        found = Counter(row.text(self._label) for row in file.rows())
         if len(found) < 2:
             kind = "value" if self.regression else "class"
             raise DataError(f"{file} has one {kind} in {self._label!r}, {set(found)}; two or more are needed")

@@ -41,6 +41,14 @@ def test_the_report_has_rows_classes_doubles_and_what_was_left_out(tmp_path):
     ]
 
 
+def test_a_class_that_no_training_row_has_is_told(tmp_path):
+    rows = [(f"text {n}", "no" if n % 4 else "yes") for n in range(40)]
+    task = own_task(
+        "classification", train=own(tmp_path, rows, rows)._files["train"].source, class_names=["no", "?", "yes"]
+    )
+    assert "data: no training example is of class ?, which cannot be learnt" in data_report.sentences(of(task))
+
+
 def test_many_classes_are_told_by_their_ends(tmp_path):
     rows = [(f"text {n}", f"class {n % 20}") for n in range(100)]
     task = own(tmp_path, rows, rows)

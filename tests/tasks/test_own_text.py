@@ -274,7 +274,8 @@ def test_a_column_that_is_not_there_lists_those_that_are():
         ("rows.csv", b"text,label\n\xff,b\n", "rows.csv cannot be read as csv: byte 11 is not UTF-8; save it as UTF-8"),
         ("rows.parquet", "PAR1", "rows.parquet cannot be read as parquet"),
         ("rows.jsonl", '{"text": "a", "label": null}', "row 1 of .*rows.jsonl: 'label' is null, expected a text"),
-        ("rows.csv", "text,label\na,\n", "row 1 of .*rows.csv: 'label' is empty"),
+        ("rows.csv", "text,label\na,\n", "rows.csv: 'label' is empty in 1 row (1); leave"),
+        ("rows.csv", "text,label\na,\nb,x\nc, \n", "rows.csv: 'label' is empty in 2 rows (1, 3); leave"),
         ("rows.csv", "text,label\na,x\nb,y\n", "has 2 rows: too few to hold out {'validation': 0.1, 'test': 0.2}"),
     ],
 )
