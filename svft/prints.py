@@ -56,7 +56,7 @@ def pack(fingerprint: torch.Tensor, probe: torch.Tensor, settings: bytes, with_s
     parts = [
         norm[None].view(torch.uint8),
         _rounded(values, PER_WEIGHT),
-        torch.tensor(list(settings), dtype=torch.uint8),
+        torch.tensor(list(settings), dtype=torch.uint8, device="cpu"),
         _rounded(_sums(_terms(projections)), PER_SUM).flatten(),
     ]
     if with_signs:
@@ -96,7 +96,7 @@ class Print(NamedTuple):
         projections = projections_of_pairs(probe)
         aligned = self._aligned(projections)
         if self.signs is None:
-            return torch.ones(len(projections)), aligned
+            return torch.ones(len(projections), device="cpu"), aligned
         agreed = self.signs * projections  # (K, 4)
         signs = torch.where(agreed.sum(dim=1) < 0, -1.0, 1.0)
         against = (agreed * signs[:, None]).clamp_max(0).square().mean(dim=1).sqrt()  # (K,)
@@ -109,8 +109,8 @@ class Print(NamedTuple):
         near = projections.sum(dim=1).abs() < NEAR
         for g in (~fits).nonzero().flatten().tolist():
             members, turnable = terms[group == g], terms[(group == g) & near]
-            ways = torch.tensor(list(islice(product((0.0, 2.0), repeat=len(turnable)), MOST_WAYS)))
-            sums = members.sum(dim=0) - ways @ turnable  # (ways, 4)
+            ways = list(islice(product((0.0, 2.0), repeat=len(turnable)), MOST_WAYS))
+            sums = members.sum(dim=0) - turnable.new_tensor(ways) @ turnable  # (ways, 4)
             fits[g] = (_distance(self.sums[g], sums) <= _tolerance(group)[g]).any()
         return fits[group]
 
@@ -130,7 +130,7 @@ class FullPrint(NamedTuple):
 
 def _group_of(K: int) -> torch.Tensor:
     """(K,): neighbours, whose singular values are the most alike, are together."""
-    return torch.arange(K) * groups(K) // K
+    return torch.arange(K, device="cpu") * groups(K) // K
 
 
 def _tolerance(group: torch.Tensor) -> torch.Tensor:
@@ -169,9 +169,9 @@ def _distance(rounded: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
 
 def _packed_signs(projections: torch.Tensor) -> torch.Tensor:
     bits = torch.nn.functional.pad((projections > 0).to(torch.uint8), (0, 0, 0, len(projections) % 2))
-    return (bits.view(-1, 8) << torch.arange(8, dtype=torch.uint8)).sum(dim=1, dtype=torch.uint8)
+    return (bits.view(-1, 8) << torch.arange(8, dtype=torch.uint8, device="cpu")).sum(dim=1, dtype=torch.uint8)
 
 
 def _unpacked_signs(packed: torch.Tensor, K: int) -> torch.Tensor:
-    bits = packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
+    bits = packed[:, None] >> torch.arange(8, dtype=torch.uint8, device="cpu") & 1
     return 2.0 * bits.view(-1, 4)[:K] - 1

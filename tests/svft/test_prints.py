@@ -224,6 +224,19 @@ def test_the_files_of_two_layers_that_changed_places_are_refused(config):
         loaded(config, changed, base())
 
 
+@each_way
+def test_a_default_device_is_of_no_effect(with_signs):
+    W = weight_of(20, 30)
+    U, _, Vh = torch.linalg.svd(W, full_matrices=False)
+    expected = pack(fingerprint(W), probe(U, Vh), b"1234", with_signs)
+    with torch.device("meta"):
+        here = pack(fingerprint(W), probe(U, Vh), b"1234", with_signs)
+        signs, aligned = Print.read(here, 20).align(probe(-U, -Vh))
+    assert torch.equal(here, expected)
+    assert aligned.all()
+    assert (signs == (-1 if with_signs else 1)).all()
+
+
 # -- size
 
 GEMMA_2B = GemmaConfig(
