@@ -92,7 +92,7 @@ def _completed(cfg: DictConfig, done: Record) -> DictConfig | None:
     here = {"code": provenance.code(), "packages": provenance.packages()}
     if not known or {"code": code, "packages": packages} != here:
         return None
-    here = {"model": pretrained.fingerprint(cfg.model), **pretrained.preprocessor_fingerprint(cfg.model)}
+    here = pretrained.preprocessor_fingerprint(cfg.model)  # what else it was found in is in the key
     if any(done.fingerprints.get(name) != digest for name, digest in here.items()):
         return None
     completed = copy.deepcopy(cfg)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,21 +185,10 @@ def preprocessor_fingerprint(cfg: DictConfig) -> dict[str, str]:
 
 def _digest(cfg: DictConfig, paths: Iterable[Path]) -> str:
     try:
-        lines = [f"{path.name} {_sha256(path, _state(path))}\n" for path in sorted(paths)]
+        lines = [f"{path.name} {sha256(path)}\n" for path in sorted(paths)]
     except OSError as error:  # a folder of that name, or one that this user may not read
         raise unusable(cfg, error) from error
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-@cache
-def _sha256(path: Path, state: tuple[int, ...]) -> str:
-    """Of gigabytes, once a process as long as the file stays as it is."""
-    return sha256(path)
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _only_pickles(cfg: DictConfig) -> ModelError:
