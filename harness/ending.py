@@ -14,10 +14,11 @@ class Ending(NamedTuple):
 
 
 def summary(record: Record, folder: Path) -> str:
-    """One line for the terminal."""
+    """One line for the terminal; benchmarks have their names where there are several."""
+    several = len(record.scores) > 1
     said = [
-        f"{split} {name} {score['mean']:.1%} ± {score['standard_error']:.1%}"
-        for splits in record.scores.values()
+        f"{f'{benchmark} ' if several else ''}{split} {name} {score['mean']:.1%} ± {score['standard_error']:.1%}"
+        for benchmark, splits in record.scores.items()
         for split, entry in splits.items()
         for name, score in entry["scorers"].items()
     ]
