@@ -131,11 +131,21 @@ def dropped_in_evaluation(self, x):
     return (x, x + self.layer(x))[self.training]
 
 
+def dropped_beside_nan(self, x):
+    """As beside the loss of a batch that has no target."""
+    return (
+        x + self.layer(x)
+        if self.training
+        else torch.cat([dropped_in_evaluation(self, x), torch.full_like(x, torch.nan)])
+    )
+
+
 @pytest.mark.parametrize(
     ("use", "reason"),
     [
         (detached, "layer do not act: lora_A.default.weight got no gradient in training"),
         (dropped_in_evaluation, "layer do not act: in evaluation .* output does not depend on what they return"),
+        (dropped_beside_nan, "layer do not act: in evaluation .* output does not depend on what they return"),
     ],
 )
 def test_a_layer_that_is_called_for_nothing_is_named(use, reason):
