@@ -4,6 +4,7 @@ Shapes: B batch, T tokens of the longest row in the batch, V vocabulary, K token
 the one before it.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ IGNORED = -100  # label that the loss leaves out
 FEW = 64  # examples
 SET = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")  # and nothing else
 
-Prediction = str | dict[str, str]
+Prediction = str | dict[str, str] | float  # the last: NaN
 
 
 class Generation:
@@ -115,7 +116,7 @@ class Generation:
         """What the model answers, in the order of `examples`, and the number of generated tokens.
 
         An answer is the generated text; {"text": that, "likeliest": the choice that the model finds likeliest, the
-        first among equals} where the example has choices.
+        first among equals} where the example has choices; NaN, which is no choice, where a likelihood is none.
         """
         predictions: list[Prediction]
         predictions, generated = self.generate(model, benchmark, examples, batch_size, label)
@@ -123,8 +124,11 @@ class Generation:
         if ranked:
             likelihoods = self.log_likelihoods(model, [examples[i] for i in ranked], batch_size, label)
             for index, values in zip(ranked, likelihoods, strict=True):
-                likeliest = examples[index].choices[values.index(max(values))]
-                predictions[index] = {"text": predictions[index], "likeliest": likeliest}
+                if any(map(math.isnan, values)):
+                    predictions[index] = math.nan
+                else:
+                    likeliest = examples[index].choices[values.index(max(values))]
+                    predictions[index] = {"text": predictions[index], "likeliest": likeliest}
         return predictions, generated
 
     @torch.inference_mode()

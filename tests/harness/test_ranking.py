@@ -1,5 +1,6 @@
 """Likelihoods of given answers, against the model asked for one answer at a time in float64."""
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -144,3 +145,11 @@ def test_the_first_of_equally_likely_choices_is_predicted(ranking, monkeypatch):
     asked = replace(examples[0], choices=("a", "b", "c"))
     predictions, _ = modality.predict(modality.load_model(), BENCHMARK, [asked], 1, "")
     assert predictions[0]["likeliest"] == "b"
+
+
+def test_no_choice_is_the_likeliest_of_a_model_whose_logits_are_no_numbers(ranking):
+    modality, examples = ranking
+    model = modality.load_model()
+    model.get_output_embeddings().weight.data.fill_(math.nan)
+    predictions, _ = modality.predict(model, BENCHMARK, examples[:2], 4, "")
+    assert all(math.isnan(prediction) for prediction in predictions)
