@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 doctor: $(READY) ## is this machine ready; ARGS="experiment=table1": for what that loads, too
-	@$(BIN)/python doctor.py $(ARGS)
+	@$(BIN)/python -m harness.doctor $(ARGS)
 
 demo: $(READY) ## the main job on the embedded default: table and Pareto plot into demo/
 	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
@@ -123,10 +123,10 @@ bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B an
 	$(BIN)/python -m bench.model
 
 manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/
-	$(BIN)/python manifests.py
+	$(BIN)/python -m papers.manifests
 
 params: $(READY) ## count the parameters of every row of the paper anew, on the meta device, into runs/params/
-	$(BIN)/python recount.py
+	$(BIN)/python -m papers.recount
 
 readme: tables plots ## put the tables into README.md
 	$(BIN)/python -m analysis.readme

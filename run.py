@@ -12,11 +12,13 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from harness import config, disk, done_before
-from harness.command_line import failures, interruptible, leaving_together, one_sentence, quiet, understood
-from harness.ending import Ending
-from harness.hints import explained
-from harness.voice import one_voice, own_voice
+from harness.console.stderr import hold_stderr, release_stderr
+from harness.plan import config
+from harness.run import done_before
+from harness.run.command_line import failures, interruptible, leaving_together, one_sentence, quiet, understood
+from harness.settings.hints import explained
+from harness.store import disk
+from harness.store.ending import Ending
 
 config.register_resolvers()
 
@@ -24,44 +26,42 @@ config.register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_sentence
 def main(cfg: DictConfig) -> Ending | None:
-    own_voice()
+    release_stderr()
     if ended := done_before.find(cfg):
         return ended
-    from harness import distributed, limits, models, plan, provenance
+    from harness.models import bases
+    from harness.plan import overview
+    from harness.ranks import distributed
+    from harness.settings import limits
+    from harness.store import provenance
 
     quiet()
     if cfg.plan and distributed.is_main():
-        models.complete(cfg)
-        plan.show([cfg], 1)
+        bases.complete(cfg)
+        overview.show([cfg], 1)
     elif not cfg.plan:
         limits.check({"threads": cfg.threads})
         distributed.join(provenance.set_up(cfg.device, cfg.threads))
-        distributed.agreed(lambda: models.complete(cfg))
+        distributed.call_together(lambda: bases.complete(cfg))
         return run(cfg)
     return None
 
 
 def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
-    from harness import (
-        data_report,
-        distributed,
-        evaluator,
-        fitting,
-        provenance,
-        record,
-        sharding,
-        splits,
-        trained,
-        trainer,
-    )
-    from harness.interruption import Stop
-    from harness.shared_folder import folder_class
-    from harness.tracking import Tracker
+    from harness.modality import fitting
+    from harness.plan import splits
+    from harness.ranks import distributed, sharding
+    from harness.ranks.shared_folder import folder_class
+    from harness.run import data_report, evaluator
+    from harness.run.tracking import Tracker
+    from harness.store import provenance, record, trained
+    from harness.train import trainer
+    from harness.train.interruption import Stop
 
     resolved = config.resolve(cfg)
     device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
-    task, adapter, method_callbacks, asked, fingerprints, key = distributed.agreed(lambda: identify(cfg))
+    task, adapter, method_callbacks, asked, fingerprints, key = distributed.call_together(lambda: identify(cfg))
     distributed.refuse_differing({**fingerprints, "configuration": key, "seed": str(cfg.seed)})
     new = record.Record(key, config.names(cfg, resolved), resolved, fingerprints)
     with Stop() as stop, folder_class()(config.run_dir(resolved, key), new) as folder:
@@ -73,16 +73,18 @@ def run(cfg: DictConfig) -> Ending:
                 splits.tell_missing(missing)
                 return Ending(done, before=True)
         with folder.recording(done) as result:
-            distributed.agreed(lambda: task.examples("train"))  # whatever is wrong there is told before what is missing
+            distributed.call_together(
+                lambda: task.examples("train")
+            )  # whatever is wrong there is told before what is missing
             wanted, missing = splits.at_hand(cfg, asked, result.scores)
             to_train = folder.train_section() is None
             if to_train:
                 sharding.check_devices(cfg)
-            modality, head, adapted = distributed.agreed(lambda: load(cfg, task, adapter, wanted, device))
+            modality, head, adapted = distributed.call_together(lambda: load(cfg, task, adapter, wanted, device))
             result.data = data_report.of(task, wanted, missing)
             distributed.say("\n".join(data_report.sentences(result.data)))
-            said = distributed.agreed(lambda: fitting.look(modality, adapted.model, wanted, to_train))
-            folder.begin(result, adapted, provenance.collect(device))
+            said = distributed.call_together(lambda: fitting.look(modality, adapted.model, wanted, to_train))
+            folder.begin(result, adapted.parameters, adapted.section(), provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
                 if to_train:
                     callbacks = [*callbacks, *method_callbacks, stop]
@@ -91,7 +93,7 @@ def run(cfg: DictConfig) -> Ending:
                         adapted.model, lambda: load(cfg, task, adapter, wanted, device)[-1].model
                     )
                     folder.finish_training(adapted.model, train | ({"warnings": said} if said else {}))
-                distributed.agreed(lambda: trained.load(adapted.model, folder.adapter))
+                distributed.call_together(lambda: trained.load(adapted.model, folder.adapter))
                 result.train = folder.train_section()
                 for benchmark, split in wanted:
                     entry = evaluator.evaluate(
@@ -105,7 +107,11 @@ def run(cfg: DictConfig) -> Ending:
 
 def identify(cfg: DictConfig):
     """Task, adapter, the method's callbacks, benchmarks with splits, fingerprints, and the key that they make."""
-    from harness import adapt, pretrained, sharding, splits, train_settings
+    from harness.adapters import adapt
+    from harness.models import pretrained
+    from harness.plan import splits
+    from harness.ranks import sharding
+    from harness.train import train_settings
 
     train_settings.check(cfg)
     task = config.instantiate(cfg.task.source)
@@ -123,7 +129,8 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
     """The modality, the names of the head's modules, and the adapted model on its device."""
     from transformers import set_seed
 
-    from harness import adapt, modalities
+    from harness.adapters import adapt
+    from harness.modality import modalities
 
     modalities.look(task, wanted)  # whatever is wrong with the data shows before the model is loaded
     set_seed(cfg.seed)  # before the adapter is built
@@ -138,7 +145,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
 
 if __name__ == "__main__":
     with (
-        one_voice(lambda held: explained(held, sys.argv[1:])),
+        hold_stderr(lambda held: explained(held, sys.argv[1:])),
         disk.one_sentence(),
         leaving_together(),
         interruptible(),

@@ -21,8 +21,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis import command, plots
 from analysis.bench_files import DROPPED, FOLDER, Bench, find
 from analysis.frames import methods
-from harness.disk import one_sentence
-from harness.record import RecordError
+from errors import RecordError
+from harness.store.disk import one_sentence
 
 SVFT = {"plain": ("#F2A36B", "v"), "banded": (plots.LOOKS["SVFT"][0], "s"), "random": ("#8C2D04", "o")}  # one hue
 PATTERN = "svft_"  # begins the ids of SVFT; what follows is its pattern, or "released"

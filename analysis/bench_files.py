@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.record import RecordError
+from errors import RecordError
 
 FOLDER = "bench"  # below runs/
 SCHEMA = 1

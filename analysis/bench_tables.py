@@ -18,9 +18,9 @@ import pandas as pd
 from analysis import bench_targets, command, markup
 from analysis.bench_files import FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
-from harness.disk import one_sentence
-from harness.files import write_text
-from harness.record import RecordError
+from errors import RecordError
+from harness.store.disk import one_sentence
+from harness.store.files import write_text
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from analysis.grounds import ground
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
-from harness import record
-from harness.disk import one_sentence
-from harness.record import Record
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
+from harness.store.record import Record
 
 COLUMNS = [
     "panel", "metric", "model", "label", "method", "targets", "identity", "params", "seeds", "reproduced", "low",
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"not counted: {sentence}", file=sys.stderr)
     try:
         found = comparisons(options.runs, records)
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     if not found:
         print(f"no experiment with a reference below {options.runs}/experiments", file=sys.stderr)

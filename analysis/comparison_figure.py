@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from analysis import command, comparison, labels, plots
 from analysis.frames import methods
-from harness import record
-from harness.disk import one_sentence
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records, _ = record.find(options.runs)
     try:
         found = {each.name: comparison.numbers(each, records) for each in comparison.comparisons(options.runs, records)}
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     drawn = {name: frame for name, frame in found.items() if frame["seeds"].any()}
     if not drawn:

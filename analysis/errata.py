@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis import checks_claims, checks_counts, checks_scores, command, markup, params
 from analysis.findings import Finding
-from harness.disk import one_sentence
-from harness.files import write_text
+from harness.store.disk import one_sentence
+from harness.store.files import write_text
 
 OUT = Path("analysis", "output")
 # Kind -> severity, heading, what the columns "printed" and "computed" are. In the order of the page.
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.errata", __doc__, OUT, "page")
     options = command.parsed(parser, arguments)
     if not (options.runs / params.COUNTS).exists():
-        sys.exit(f"no {options.runs / params.COUNTS}; `python recount.py` makes it")
+        sys.exit(f"no {options.runs / params.COUNTS}; `python -m papers.recount` makes it")
     made = findings(options.runs)
     write_text(options.out / "errata.md", page(made))
     frame = pd.DataFrame([{"severity": KINDS[f.kind][0], **asdict(f)} for f in made])

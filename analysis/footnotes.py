@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import head_rates
 from analysis.frames import untrained
-from harness.record import Record
+from harness.store.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
 LONGEST_REASON = 500  # characters of an exception's message

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.grounds import ground, short
 from analysis.markup import plain
-from harness.record import Record
+from harness.store.record import Record
 
 METHODS = Path(__file__).with_name("methods.csv")
 RUNS = (

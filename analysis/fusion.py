@@ -17,8 +17,9 @@ from analysis import command, paired, paper, stats
 from analysis.paper_notes import record_notes
 from analysis.paper_tables import estimate, seeds_said
 from analysis.tables import OUT, count, percent, write
-from harness import record
-from harness.disk import one_sentence
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
 
 NAME = "fusion"
 AVERAGE = "Average"  # of the tasks, over the seeds that have all
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parsed(parser, arguments)
     try:
         found = paper.experiments(options.runs, record.find(options.runs)[0])
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     experiment = next((each for each in found if each.name == NAME), None)
     if experiment is None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness.record import Record, RecordError
+from errors import RecordError
+from harness.store.record import Record
 
 Ground = dict[str, str]  # data, base: fingerprints, empty where unknown
 

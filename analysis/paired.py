@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis import stats
-from harness.record import Record
+from harness.store.record import Record
 
 Verdict = Literal["better", "worse", "tie", "untested"]
 RULE = (

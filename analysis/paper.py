@@ -17,7 +17,8 @@ import pandas as pd
 
 from analysis import stats
 from analysis.grounds import refuse_mixed
-from harness.record import Record, RecordError
+from errors import RecordError
+from harness.store.record import Record
 
 REFERENCE = Path(__file__).with_name("reference")
 EXPERIMENTS = "experiments"  # below runs/

@@ -21,8 +21,9 @@ from matplotlib.transforms import Bbox
 from analysis import command, labels, plots
 from analysis.frames import methods
 from analysis.paper import Experiment, experiments
-from harness import record
-from harness.disk import one_sentence
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
 
 TYPES = ("QV", "QKV", "UD", "QKVUD", "QKVUDOG")  # the order of Figure 4's legend
 TYPE_COLOURS = dict(zip(TYPES, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))
@@ -222,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parsed(parser, arguments)
     try:
         found = [each for each in experiments(options.runs, record.find(options.runs)[0]) if each.figure]
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     drawn = [each for each in found if each.cells["seeds"].any() or not each.twin]
     if not drawn:

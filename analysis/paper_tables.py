@@ -15,9 +15,10 @@ from analysis import command, markup
 from analysis.paper import SVFT, Experiment, experiments
 from analysis.paper_notes import notes
 from analysis.tables import OUT, count, percent
-from harness import record
-from harness.disk import one_sentence
-from harness.files import write_text
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
+from harness.store.files import write_text
 
 MARKS = {"inside noise": "=", "higher": ">", "lower": "<"}
 
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"not counted: {sentence}", file=sys.stderr)
     try:
         found = [each for each in experiments(options.runs, records) if each.table]
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     if not found:
         print(f"no experiment of a table below {options.runs}/experiments", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Printed against recounted trainable parameters of every row of the paper's Tables 1-6 and 8-10.
 
-Reads runs/params/counts.json (written by `python recount.py`) and analysis/reference/param_rows.csv.
+Reads runs/params/counts.json (written by `python -m papers.recount`) and analysis/reference/param_rows.csv.
 """
 
 import json

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis import command, plots
-from harness.disk import one_sentence
+from harness.store.disk import one_sentence
 
 PATTERNS = Path("experiments", "patterns.json")  # below runs/
 NAME = "patterns"

@@ -23,9 +23,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from analysis import command, labels
 from analysis.frames import methods
 from analysis.tables import Results, results
-from harness.disk import one_sentence
-from harness.files import write_bytes
-from harness.record import RecordError
+from errors import RecordError
+from harness.store.disk import one_sentence
+from harness.store.files import write_bytes
 
 OUT = Path("analysis", "output", "figures")
 PANELS = 4  # in a row

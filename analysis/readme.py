@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.tables import OUT
-from harness.disk import one_sentence
-from harness.files import write_text
+from harness.store.disk import one_sentence
+from harness.store.files import write_text
 
 BLOCK = re.compile(r"(<!-- table:(?P<name>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

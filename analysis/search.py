@@ -20,10 +20,10 @@ from analysis import command
 from analysis.frames import ordered, scores_frame, untrained
 from analysis.grounds import ground
 from analysis.tables import OUT, write
-from harness import record
-from harness.disk import one_sentence, writing
-from harness.files import write_text
-from harness.record import Record
+from harness.store import record
+from harness.store.disk import one_sentence, writing
+from harness.store.files import write_text
+from harness.store.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
 HEADER = """\

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from analysis import command, paper, plots
 from analysis.training_strength import LETTERS, NAME, last, read, spreads, strengths
-from harness import record
-from harness.disk import one_sentence
+from errors import RecordError
+from harness.store.disk import one_sentence
 
 PRINTED = "vectorfit_training_strength.csv"  # in analysis/reference
 KINDS = [
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         experiment = read(options.runs)
         frame = pd.DataFrame() if experiment is None else strengths(experiment)
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     if frame.empty:
         print(f"no finished run of {NAME} below {options.runs}", file=sys.stderr)

@@ -17,9 +17,10 @@ from analysis import command, markup, params, stats
 from analysis.footnotes import AVERAGE, budget_note, footnotes, said
 from analysis.frames import ordered, runs_frame, scores_frame
 from analysis.grounds import ground, told_apart
-from harness import record
-from harness.disk import one_sentence
-from harness.files import write_text
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
+from harness.store.files import write_text
 
 OUT = Path("analysis", "output", "tables")
 ENOUGH = 3  # seeds of a row that a table of several seeds shows
@@ -54,7 +55,7 @@ def results(runs: Path) -> list[Results]:
     frame, scores = runs_frame(records), scores_frame(records)
     if frame.duplicated(["key", "seed"]).any():
         twice = frame[frame.duplicated(["key", "seed"])].iloc[0]
-        raise record.RecordError(f"{twice['label']}, seed {twice['seed']}, is twice below {runs}; move the copy away")
+        raise RecordError(f"{twice['label']}, seed {twice['seed']}, is twice below {runs}; move the copy away")
     places = {(run.task, run.model) for run in frame.itertuples()} | {_place(sentence) for sentence in broken}
     found = []
     for place in sorted(places):
@@ -273,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parsed(parser, arguments)
     try:
         found = results(options.runs)
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     if not found:
         print(f"no record below {options.runs}; `python run.py` makes one", file=sys.stderr)
@@ -287,7 +288,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.print:
         return
     if not (options.runs / params.COUNTS).exists():
-        print(f"no {options.runs / params.COUNTS}, so no params table; `python recount.py` makes it", file=sys.stderr)
+        print(
+            f"no {options.runs / params.COUNTS}, so no params table; `python -m papers.recount` makes it",
+            file=sys.stderr,
+        )
     else:
         recount = params.table(options.runs)
         write(options.out, "params", recount, *params.text(recount))

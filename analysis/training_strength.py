@@ -19,9 +19,10 @@ from analysis import command, paired, paper, stats
 from analysis.paper_notes import record_notes, statistics_notes
 from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
-from harness import record
-from harness.disk import one_sentence
-from harness.record import Record
+from errors import RecordError
+from harness.store import record
+from harness.store.disk import one_sentence
+from harness.store.record import Record
 
 NAME = "vectorfit_strength"
 LETTERS = {"Q": "q", "K": "k", "V": "v", "O": "o", "U": "f1", "D": "f2"}  # roles, as the paper's figure names them
@@ -50,7 +51,7 @@ def _strengths(run: Record) -> pd.DataFrame:
     """Raises RecordError where it has no training strength."""
     measured = run.train.get("method", {}).get("training_strength")
     if measured is None:
-        raise record.RecordError(f"{run.run['label']}, seed {run.run['seed']}, has no training strength in its record")
+        raise RecordError(f"{run.run['label']}, seed {run.run['seed']}, has no training strength in its record")
     places = [place(name, run.config["model"]["roles"]) for name in measured["vectors"]]
     return pd.DataFrame([
         {"kind": kind, "layer": layer, "step": step, "strength": value}
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         experiment = read(options.runs)
         frame = pd.DataFrame() if experiment is None else numbers(experiment, strengths(experiment))
-    except record.RecordError as error:
+    except RecordError as error:
         sys.exit(str(error))
     if experiment is None:
         print(f"no {NAME}.json below {options.runs}/{paper.EXPERIMENTS}", file=sys.stderr)

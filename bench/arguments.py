@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from bench.methods import METHODS
-from harness import command_line, disk, limits, provenance
-from harness.settings import SettingError
+from errors import SettingError
+from harness.run import command_line
+from harness.settings import limits
+from harness.store import disk, provenance
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:

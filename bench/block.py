@@ -15,8 +15,8 @@ import torch
 from bench import arguments, linear, methods, report, shapes, tables, targets, timing
 from bench.methods import REFERENCE, RELEASED
 from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
-from harness.disk import one_sentence
-from harness.progress import bar
+from harness.console.progress import bar
+from harness.store.disk import one_sentence
 
 DEFAULT_SHAPE = "gemma_small"
 

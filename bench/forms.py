@@ -22,7 +22,7 @@ from bench.linear import layers_step
 from bench.methods import own_decompositions
 from bench.tables import wide_console
 from bench.timing import interleaved, quartiles, ratios
-from harness.disk import one_sentence
+from harness.store.disk import one_sentence
 from svft import SvftConfig, SvftLinear
 from svft.cost import FORMS
 

@@ -25,11 +25,15 @@ from transformers import GenerationConfig
 
 from bench import arguments, methods, report, timing
 from bench.tables import wide_console
-from harness import adapt, config, engines, merging, modalities, models
-from harness.batches import Tokens
-from harness.disk import one_sentence
-from harness.progress import bar
-from harness.settings import SettingError
+from errors import SettingError
+from harness.adapters import adapt, merging
+from harness.console.progress import bar
+from harness.generate import engines
+from harness.generate.batches import Tokens
+from harness.modality import modalities
+from harness.models import bases
+from harness.plan import config
+from harness.store.disk import one_sentence
 
 SIZE = 0.005  # standard deviation of what is added to an adapter's coefficients
 PLAIN = "generate, unsorted"
@@ -72,7 +76,7 @@ def ways(model: nn.Module) -> list[Way]:
 
 def composed(a: argparse.Namespace, method: str) -> DictConfig:
     cfg = methods.configuration(f"task={a.task}", f"model={a.model}", f"method={method}")
-    models.complete(cfg)
+    bases.complete(cfg)
     return cfg
 
 

@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from bench.released import Released
-from harness import adapt, config
+from harness.adapters import adapt
+from harness.plan import config
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -24,8 +24,8 @@ from transformers import PretrainedConfig
 from bench import arguments, memory, methods, report, shapes, tables, timing, training
 from bench.methods import LETTERS, METHODS, REFERENCE, RELEASED, ROOT
 from bench.training import Training
-from harness.disk import one_sentence
-from harness.progress import bar
+from harness.console.progress import bar
+from harness.store.disk import one_sentence
 
 FAILED = "out of memory"
 DEFAULT_MODELS = "gemma2b,gemma7b,llama3_8b"

@@ -28,8 +28,10 @@ from tqdm import tqdm
 from bench import arguments, report
 from bench.methods import ROOT, configuration, own_decompositions
 from bench.tables import wide_console
-from harness import adapt, config, modalities
-from harness.disk import one_sentence
+from harness.adapters import adapt
+from harness.modality import modalities
+from harness.plan import config
+from harness.store.disk import one_sentence
 from svft.decomposition import decompose
 
 MODELS, TASK, METHOD = ("micro_gemma", "micro_pythia"), "micro_gsm", "svft_random"

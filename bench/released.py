@@ -80,7 +80,7 @@ class ReleasedLinear(nn.Module):
 
 @dataclass(frozen=True)
 class Released:
-    """The released layer with the random pattern, for `harness.adapt`."""
+    """The released layer with the random pattern, for `harness.adapters.adapt`."""
 
     d: int
     seed: int

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from harness import provenance
-from harness.files import write_json
+from harness.store import provenance
+from harness.store.files import write_json
 
 SCHEMA = 1
 

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, open_dict
 from torch import nn
 from transformers import PretrainedConfig
 
-from harness import counting, models
+from harness.models import bases
+from harness.plan import counting
 
 # One block without a vocabulary to speak of, which only the layers around the block would see.
 _ONE = ("model.blocks=1", "model.architecture.num_hidden_layers=1", "model.architecture.vocab_size=128")
@@ -47,7 +48,7 @@ def build(
             model.architecture.tie_word_embeddings = False
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        built = models.build(model, device=str(device))
+        built = bases.build(model, device=str(device))
     first, *others = blocks(built)
     for block in others:
         block.load_state_dict(first.state_dict())

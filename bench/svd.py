@@ -19,8 +19,8 @@ from rich.table import Table
 
 from bench import arguments, report, timing
 from bench.tables import wide_console
-from harness.disk import one_sentence
-from harness.progress import bar
+from harness.console.progress import bar
+from harness.store.disk import one_sentence
 from svft.decomposition import Basis, decompose
 
 SHAPES = ("2048x16384", "2048x2048")

@@ -17,8 +17,8 @@ from transformers import PretrainedConfig
 from bench import memory, methods, shapes
 from bench.methods import Method
 from bench.timing import Step
-from harness import train_settings, trainer
-from harness.generation import Generation
+from harness.modality.generation import Generation
+from harness.train import train_settings, trainer
 
 Batch = dict[str, torch.Tensor]
 
@@ -46,7 +46,7 @@ def composed(method: Method, model: str, *, precision: str, device: torch.device
 
 @dataclass
 class Training:
-    """A method on a model, with harness.trainer's optimizer, precision and loss."""
+    """A method on a model, with harness.train.trainer's optimizer, precision and loss."""
 
     trainer: trainer.BenchTrainer
     model: nn.Module

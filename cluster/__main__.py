@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _submit(arguments[1:])
     options = _parser().parse_args(arguments)
     from cluster import commands
-    from harness.command_line import fail
+    from harness.run.command_line import fail
 
     try:
         return getattr(commands, options.command)(options)

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from cluster import slurm, states, sweep
 from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from harness import ending, files, lock, record, terminal
-from harness.settings import SettingError
+from errors import RecordError, SettingError
+from harness.console import terminal
+from harness.store import ending, files, lock, record
 
 COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
 
@@ -134,7 +135,7 @@ def _copy(source: Path, target: Path) -> None:
 def _has_scores_of(source: Path, target: Path) -> bool:
     try:
         ours, theirs = (record.read(folder / record.FILE) for folder in (source, target))
-    except record.RecordError:
+    except RecordError:
         return False
     return theirs.status == ours.status and all(
         split in theirs.scores.get(benchmark, {}) for benchmark, splits in ours.scores.items() for split in splits

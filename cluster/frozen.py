@@ -12,8 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from harness import config, files
-from harness.settings import SettingError
+from errors import SettingError
+from harness.plan import config
+from harness.store import files
 
 
 @dataclass(frozen=True)

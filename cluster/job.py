@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from cluster import slurm
 from cluster.frozen import Frozen, thaw
 from cluster.states import REASON
-from harness.command_line import sentence
-from harness.interruption import Stop, Stopped
+from harness.console.told import sentence
+from harness.train.interruption import Stop, Stopped
 
 GRACE = 60  # seconds that a process of several waits for the first one
 
@@ -43,8 +43,8 @@ def work(job: Job) -> None:
 def _run(job: Job) -> None:
     import submitit
 
-    from harness import provenance
-    from harness.command_line import leaving_together, quiet
+    from harness.run.command_line import leaving_together, quiet
+    from harness.store import provenance
     from run import run
 
     if int(os.environ.get("SLURM_NTASKS", 1)) > 1:

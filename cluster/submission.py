@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 from cluster import slurm, sweep
 from cluster.job import Job, work
 from cluster.sweep import Run, Sweep
-from harness import config, lock, models, provenance, splits
-from harness.command_line import sentence
-from harness.progress import bar
-from harness.settings import SettingError
-from tasks.base import DataError
+from errors import DataError, SettingError
+from harness.console.progress import bar
+from harness.console.told import sentence
+from harness.models import bases
+from harness.plan import config, splits
+from harness.store import lock, provenance
 
 OWN = ("folder", "name", "wait", "requeue_limit")  # settings that are ours; submitit knows the others
 
@@ -68,7 +69,7 @@ def submit(configurations: Iterable[DictConfig], number: int, settings: dict[str
 def _sort(cfg: DictConfig, result: Submitted, active: dict[str, tuple[str, Run]]) -> None:
     there = result.sweep
     try:
-        models.complete(cfg)
+        bases.complete(cfg)
         run = there.describe(cfg, _wanted(cfg))
     except Exception as error:
         if sentence(error) is None:

@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 
 from cluster import slurm
 from cluster.frozen import Frozen, freeze
-from harness import config, files, record
-from harness.settings import SettingError
+from errors import RecordError, SettingError
+from harness.plan import config
+from harness.store import files, record
 
 FILE = "sweep.json"
 
@@ -53,7 +54,7 @@ class Run:
         for path in Path(self.where).glob(f"*/seed={self.seed}/{record.FILE}"):
             try:
                 value = record.read(path)
-            except record.RecordError:
+            except RecordError:
                 continue
             if value.run.get("identity") == self.identity:
                 found.append((path, value))

@@ -6,9 +6,9 @@ import time
 
 from cluster import slurm, states
 from cluster.submission import Submitted
-from harness.command_line import fail
-from harness.progress import bar
-from harness.settings import SettingError
+from errors import SettingError
+from harness.console.progress import bar
+from harness.run.command_line import fail
 
 SECONDS = 5  # between two questions to SLURM
 PATIENCE = 120  # questions in a row that SLURM may leave unanswered

@@ -20,9 +20,10 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
 
-from harness.disk import one_sentence
-from harness.files import write_folder
-from harness.pretrained import ModelError, local_folder
+from errors import ModelError
+from harness.models.pretrained import local_folder
+from harness.store.disk import one_sentence
+from harness.store.files import write_folder
 
 PICKLES = "pytorch_model*.bin"
 INDEX = "pytorch_model.bin.index.json"  # of weights in several files

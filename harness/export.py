@@ -18,11 +18,14 @@ import transformers
 from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, ViTImageProcessor
 
-from harness import command_line, disk, finished, low_rank, model_card, models, pretrained, trained
-from harness.files import write_folder
-from harness.finished import Finished
-from harness.pretrained import ModelError
-from harness.settings import SettingError
+from errors import ModelError, SettingError
+from harness.adapters import low_rank
+from harness.finished import finished_run, model_card
+from harness.finished.finished_run import Finished
+from harness.models import bases, pretrained
+from harness.run import command_line
+from harness.store import disk, trained
+from harness.store.files import write_folder
 
 TOLERANCE = 1e-5  # of logits, relative to the largest of them where that is above 1
 TOKENS, TEXTS = 16, 2  # of what both models are asked
@@ -39,7 +42,7 @@ def export(path: Path, out: Path, kind: str = "merged") -> float:
     """
     if out.exists():
         raise ModelError(f"{out} is there already; name a new folder")
-    run = finished.opened(path, torch.device("cpu"), dtype=torch.float32)
+    run = finished_run.opened(path, torch.device("cpu"), dtype=torch.float32)
     base = run.model.get_base_model() if isinstance(run.model, PeftModel) else run.model
     if not isinstance(base, PreTrainedModel):
         raise ModelError(f"model {run.cfg.model.name} is built by another library, so transformers cannot load it")
@@ -65,7 +68,7 @@ def _merged(run: Finished) -> Fill:
     def fill(folder: Path) -> PreTrainedModel:
         model.save_pretrained(folder)
         _write_reader(run, folder)
-        auto = getattr(transformers, models.AUTO_CLASS[run.cfg.model.family, run.task.kind])
+        auto = getattr(transformers, bases.AUTO_CLASS[run.cfg.model.family, run.task.kind])
         return auto.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
 
     return fill

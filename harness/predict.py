@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import command_line, disk, files, finished, provenance
-from harness.evaluator import NotFinite
-from harness.finished import Finished
-from harness.settings import SettingError
+from errors import DataError, NotFinite, SettingError
+from harness.finished import finished_run
+from harness.finished.finished_run import Finished
+from harness.run import command_line
+from harness.store import disk, files, provenance
 from tasks import class_folders, pictures
-from tasks.base import DataError, ImageExample, Task
+from tasks.base import ImageExample, Task
 from tasks.tables import TableFile
 
 Row = dict[str, Any]
@@ -135,7 +136,7 @@ def _run(chosen: argparse.Namespace) -> None:
     if chosen.out is not None and chosen.out.suffix not in FORMATS:
         raise SettingError(f"--out {chosen.out} is of no known format; its name ends in {' or '.join(FORMATS)}")
     command_line.quiet()
-    rows = predict(finished.opened(chosen.run, provenance.set_up("auto", None)), chosen.input)
+    rows = predict(finished_run.opened(chosen.run, provenance.set_up("auto", None)), chosen.input)
     if chosen.out is None:
         print(as_csv(rows), end="")
         return

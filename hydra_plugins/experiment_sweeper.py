@@ -11,10 +11,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from harness.config import composed
-from harness.experiments import CHOICE, expand, read
-from harness.settings import SettingError, no_choice
-from harness.voice import own_voice
+from errors import SettingError
+from harness.console.stderr import release_stderr
+from harness.plan.config import composed
+from harness.plan.experiments import CHOICE, expand, read
+from harness.settings.choices import no_choice
 
 
 class ExperimentSweeper(BasicSweeper):
@@ -48,13 +49,13 @@ class ExperimentSweeper(BasicSweeper):
         plans = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("plan=")]
         if not plans or plans[-1] == "false":
             return super().sweep(arguments)
-        from harness import plan
+        from harness.plan import overview
 
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
-        own_voice()
+        release_stderr()
         try:
-            return plan.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))
+            return overview.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))
         except SettingError as error:  # a device that is none
             sys.exit(f"error: {error}")

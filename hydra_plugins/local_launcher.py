@@ -11,11 +11,11 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
-from harness.config import composed_with_hydra
-from harness.ending import Ending
-from harness.settings import SettingError
-from harness.several import Several
-from harness.voice import own_voice
+from errors import SettingError
+from harness.console.stderr import release_stderr
+from harness.plan.config import composed_with_hydra
+from harness.run.several import Several
+from harness.store.ending import Ending
 
 
 class LocalLauncher(BasicLauncher):
@@ -27,7 +27,7 @@ class LocalLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if wrong := self._wrong_everywhere(job_overrides):
             sys.exit(f"error: {wrong}")
-        own_voice()
+        release_stderr()
         setup_globals()
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         with Several(job_overrides) as several:

@@ -13,9 +13,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from harness.config import composed
-from harness.experiments import CHOICE
-from harness.voice import own_voice
+from harness.console.stderr import release_stderr
+from harness.plan.config import composed
+from harness.plan.experiments import CHOICE
 
 
 class SlurmLauncher(Launcher):
@@ -31,9 +31,9 @@ class SlurmLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from cluster import slurm, submission, waiting
-        from harness.command_line import fail
+        from harness.run.command_line import fail
 
-        own_voice()
+        release_stderr()
         settings = {**self.settings, "name": self.settings["name"] or self._experiment() or "runs"}
         try:
             runs = (composed(self.hydra_context, self.config, overrides) for overrides in job_overrides)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from errors import DataError
 from tasks import commonsense
-from tasks.base import DataError, ItemScore, Scorer
+from tasks.base import ItemScore, Scorer
 from tasks.formats import FORMATS, ending
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.metrics import f1, matthews, pearson, spearman

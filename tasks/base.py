@@ -12,14 +12,6 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 SplitName = str  # "train", "validation", "test"; a benchmark may have others and names them in `splits`
 
 
-class DataError(Exception):
-    """The data are not there or not as described; the message is one sentence naming the file and the remedy."""
-
-
-class MissingData(DataError):
-    """A file is not there."""
-
-
 @dataclass(frozen=True)
 class TextExample:
     """One problem: trained on as `prompt + target`; asked as `eval_prompt`.
@@ -144,7 +136,7 @@ class OwnBenchmark:
 #   of a benchmark           fetch: () -> None             its files are there, or made to be; raises MissingData
 #   of a generation task     trains_on_prompt: bool (False)  the loss is on the target and the end token alone
 #                            tokenised_as_released: bool (False)  prompt and target together, whatever the tokenizer
-#                                                           makes of their border; see harness/texts.py
+#                                                           makes of their border; see harness/modality/texts.py
 #   of a generation benchmark  stop: tuple[str, ...] (none)  the generated text is cut before the first of these
 #                              max_new_tokens: int           `max_new_tokens` of the task's yaml
 #                              beams: int (1)                beams of the search; 1 is greedy

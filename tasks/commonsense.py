@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from errors import DataError
 from tasks import prompts
-from tasks.base import Benchmark, DataError, ItemScore, Scorer, SplitName, TextExample
+from tasks.base import Benchmark, ItemScore, Scorer, SplitName, TextExample
 from tasks.scoring import UNPARSED, of_bounded_text
 from tasks.sources import Table
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from sklearn.datasets import load_digits
 
-from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from errors import DataError
+from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.scoring import exact_class
 
 LARGEST_PIXEL = 16  # of scikit-learn's copy

@@ -23,7 +23,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 
-from tasks.base import DataError
+from errors import DataError
 from tasks.content import Content, DoubledName, Record, blank_lines, refuse_doubled
 from tasks.separated import read_csv, read_tsv
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from errors import DataError
 from tasks import metrics
-from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from tasks.base import ClassExample, CorpusScorer, Scorer, SplitName
 from tasks.scoring import exact_class
 from tasks.separated import unquoted_tsv
 from tasks.sources import Columns, HubFile, Table

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from tasks.base import Benchmark, DataError, ItemScore, Scorer, SplitName, TextExample
+from errors import DataError
+from tasks.base import Benchmark, ItemScore, Scorer, SplitName, TextExample
 from tasks.math_word import GSM8K_TEST
 from tasks.scoring import UNPARSED, of_bounded_text
 from tasks.sources import HubFile, Table

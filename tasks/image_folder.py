@@ -16,8 +16,9 @@ from typing import ClassVar
 
 from PIL import Image, ImageColor
 
+from errors import DataError
 from tasks import class_folders, pictures
-from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.class_folders import Classes
 from tasks.scoring import exact_class
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
+from errors import DataError
 from tasks import prompts
-from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
+from tasks.base import Benchmark, Scorer, SplitName, TextExample
 from tasks.content import several
 from tasks.math_scoring import boxed_answer, math_legacy, math_strict
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from errors import DataError
 from tasks import prompts
-from tasks.base import DataError, SplitName, TextExample
+from tasks.base import SplitName, TextExample
 from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, choice, questions
 from tasks.micro_facts import RELATIONS, Relation, larger
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from tasks.base import Benchmark, DataError, Scorer, SplitName, TextExample
+from errors import DataError
+from tasks.base import Benchmark, Scorer, SplitName, TextExample
 from tasks.math_scoring import math_legacy, math_strict
 from tasks.prompts import alpaca
 from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from tasks.base import ClassExample, CorpusScorer, DataError, Scorer, SplitName
+from errors import DataError
+from tasks.base import ClassExample, CorpusScorer, Scorer, SplitName
 from tasks.content import several
 from tasks.metrics import pearson, spearman
 from tasks.own_rows import OwnText

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from tasks.base import DataError, OwnBenchmark, SplitName
+from errors import DataError
+from tasks.base import OwnBenchmark, SplitName
 from tasks.tables import Row, TableFile
 
 

@@ -9,7 +9,8 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasks.base import DataError, ItemScore, Scorer, SplitName, TextExample
+from errors import DataError
+from tasks.base import ItemScore, Scorer, SplitName, TextExample
 from tasks.content import several
 from tasks.math_scoring import math_legacy, math_strict
 from tasks.own_classification import OwnClassification

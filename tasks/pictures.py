@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageColor
 
-from tasks.base import DataError
+from errors import DataError
 
 BACKGROUND = "white"  # what shows through where an image is transparent, unless a task says otherwise
 

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tasks.base import DataError, MissingData
+from errors import DataError, MissingData
 from tasks.content import Content
 from tasks.tables import Row, TableFile
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.base import DataError, MissingData
+from errors import DataError, MissingData
 from tasks.content import Content
 from tasks.formats import FORMATS, Written, ending, read
 

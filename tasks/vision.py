@@ -19,7 +19,8 @@ import pyarrow
 from PIL import Image
 from pyarrow import parquet
 
-from tasks.base import DataError, ImageExample, OwnBenchmark, Scorer, SplitName
+from errors import DataError
+from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.pictures import opened
 from tasks.scoring import exact_class
 from tasks.sources import HubFile

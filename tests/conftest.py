@@ -19,7 +19,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from harness import config
+from harness.plan import config
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (

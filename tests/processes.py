@@ -20,9 +20,20 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-IMPORTED = ("run", "harness.adapt", "harness.evaluator", "harness.modalities", "harness.models", "harness.plan",
-            "harness.provenance", "harness.run_folder", "harness.tracking", "harness.trained", "harness.trainer",
-            "transformers.models.gemma.modeling_gemma")  # fmt: skip
+IMPORTED = (
+    "run",
+    "harness.adapters.adapt",
+    "harness.modality.modalities",
+    "harness.models.bases",
+    "harness.plan.overview",
+    "harness.run.evaluator",
+    "harness.run.tracking",
+    "harness.store.provenance",
+    "harness.store.run_folder",
+    "harness.store.trained",
+    "harness.train.trainer",
+    "transformers.models.gemma.modeling_gemma",
+)
 
 PATIENCE = 300  # seconds for what comes in a few unless something is wrong
 
@@ -155,7 +166,7 @@ def _watch(owner: str, name: str, call: int, act: Callable[[], None]) -> None:
 
 
 def _kill_once_there_is(ending: str) -> None:
-    replace = os.replace  # by which harness/files.py puts every file and folder in its place
+    replace = os.replace  # by which harness/store/files.py puts every file and folder in its place
 
     def watched(source: Path, target: Path) -> None:
         replace(source, target)

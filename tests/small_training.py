@@ -20,10 +20,10 @@ from transformers import (
     TrainerCallback,
 )
 
-from harness import trainer
-from harness.classification import TextClassification
-from harness.generation import IGNORED, Generation
-from harness.images import ImageClassification
+from harness.modality.classification import TextClassification
+from harness.modality.generation import IGNORED, Generation
+from harness.modality.images import ImageClassification
+from harness.train import trainer
 from tasks.base import CorpusScorer
 from tasks.metrics import pearson
 from tasks.scoring import exact_class

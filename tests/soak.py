@@ -28,8 +28,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness import record
-from harness.progress import bar
+from harness.console.progress import bar
+from harness.store import record
 from tests import processes
 from tests.conftest import ROOT
 from tests.harness.test_interruption import without_clocks

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from cluster import slurm, states, submission, sweep, waiting
 from cluster.__main__ import main
 from cluster.frozen import freeze, thaw
-from harness import config, files, record
-from harness.settings import SettingError
+from errors import SettingError
+from harness.plan import config
+from harness.store import files, record
 
 SETTINGS = {"name": "runs", "wait": False, "requeue_limit": 3}
 

@@ -5,8 +5,9 @@ import json
 import pytest
 from hydra import initialize_config_dir
 
-import manifests
-from harness import config, experiments, record
+from harness.plan import config, experiments
+from harness.store import record
+from papers import manifests
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / manifests.OUT

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification
 
-from harness import trained
-from harness.adapt import adapt
-from harness.config import instantiate
+from harness.adapters.adapt import adapt
+from harness.plan.config import instantiate
+from harness.store import trained
 from tests.conftest import ROOT
 
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
@@ -231,7 +231,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from tests import test_method_contract as contract
 from harness import config, trained
-from harness.adapt import adapt
+from harness.adapters.adapt import adapt
 
 config.register_resolvers()
 folder = sys.argv[1]

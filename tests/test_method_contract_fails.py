@@ -3,7 +3,7 @@
 import torch
 from peft import LilyConfig, PeftConfig, ShiraConfig
 
-from harness.adapt import adapt
+from harness.adapters.adapt import adapt
 from tests.test_method_contract import KINDS, also_depends_on, fresh, language_batch, seeds_matter, step
 
 NAMES = ["q_proj", "v_proj"]

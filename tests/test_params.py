@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-import recount
 from analysis import params
-from harness import models
-from harness.adapt import head_modules
-from harness.config import register_resolvers
-from harness.counting import butterfly_extension
+from harness.adapters.adapt import head_modules
+from harness.models import bases
+from harness.plan.config import register_resolvers
+from harness.plan.counting import butterfly_extension
+from papers import recount
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ROOT / recount.COUNTS
@@ -49,7 +49,7 @@ def one_row_per_method_and_model() -> list[dict[str, str]]:
 def test_a_model_without_weights_has_the_parameters_of_the_real_one(name):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose(overrides=[f"+model={name}"]).model
-    model = models.build(cfg, num_labels=7 if cfg.head else None)  # checks that every letter names one layer a block
+    model = bases.build(cfg, num_labels=7 if cfg.head else None)  # checks that every letter names one layer a block
     classifier = tuple(f"{module}." for module in head_modules(cfg.head)[-1:])  # a pooler before it is counted
     counted = [p for name, p in model.named_parameters() if not name.startswith(classifier)]
     assert sum(p.numel() for p in counted) == TOTALS[name]

@@ -15,10 +15,10 @@ from torch import nn
 from transformers import BartConfig, BartForConditionalGeneration
 
 import baselines
-import recount
-from harness import config, experiments
-from harness.adapt import Adapted
-from harness.counting import adapted_without_weights
+from harness.adapters.adapt import Adapted
+from harness.plan import config, experiments
+from harness.plan.counting import adapted_without_weights
+from papers import recount
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "analysis" / "reference"

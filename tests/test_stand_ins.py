@@ -9,7 +9,9 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTModel
 
 import run
-from harness import command_line, experiments, record
+from harness.plan import experiments
+from harness.run import command_line
+from harness.store import record
 from tests.conftest import ROOT
 from tests.test_task_contract import LOCAL
 

@@ -13,13 +13,20 @@ MAY_IMPORT = {
     "svft": set(),
     "baselines": {"svft"},
     "tasks": set(),
-    "harness": {"tasks", "svft.acting"},  # which knows tuners of PEFT, whichever they are
+    "harness": {"tasks", "svft.acting", "svft.cache"},  # which know tuners of PEFT, whichever they are
+    "papers": {"harness", "svft"},
     "bench": {"svft", "harness"},
     "cluster": {"tasks", "harness", "run"},
-    "analysis": {"harness.record", "harness.files", "harness.disk"},
+    "hydra_plugins": {"harness", "cluster"},
+    "analysis": {"harness.store.record", "harness.store.files", "harness.store.disk"},
     "assets": {"tasks"},
 }
-ROOMS = {*MAY_IMPORT, "run", "recount", "tests"}
+ROOMS = {*MAY_IMPORT, "run", "tests"}
+HARNESS = (  # each imports from those before it
+    "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
+    "finished", "fusion", "doctor",
+)  # fmt: skip
+OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
 
@@ -39,6 +46,23 @@ def test_a_room_imports_only_from_rooms_to_its_left(room):
         for name in imported(path):
             if name.split(".")[0] in ROOMS - {room}:
                 assert any(f"{name}.".startswith(f"{allowed}.") for allowed in MAY_IMPORT[room]), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("room", HARNESS)
+def test_a_room_of_the_harness_imports_only_from_those_before_it(room):
+    allowed = HARNESS[: HARNESS.index(room) + 1]
+    for path in (ROOT / "harness" / room).rglob("*.py"):
+        for name in imported(path):
+            if name.split(".")[0] == "harness":
+                assert name.split(".")[1] in allowed, f"{path}: {name}"
+
+
+def test_rooms_of_the_harness_are_small_and_beside_them_are_commands_alone():
+    assert {path.name for path in (ROOT / "harness").iterdir() if path.is_dir()} - {"__pycache__"} == set(HARNESS)
+    for room in HARNESS:
+        assert len({path.name for path in (ROOT / "harness" / room).glob("*.py")} - {"__init__.py"}) <= OF_A_ROOM, room
+    for path in (ROOT / "harness").glob("[!_]*.py"):
+        assert '__name__ == "__main__"' in path.read_text(), path
 
 
 def test_svft_needs_nothing_but_torch_and_peft():

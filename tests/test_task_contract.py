@@ -3,8 +3,10 @@
 import pytest
 from omegaconf import open_dict
 
-from harness import config, data_report, evaluator
-from harness.models import AUTO_CLASS
+from harness.models.bases import AUTO_CLASS
+from harness.plan import config
+from harness.run import data_report
+from harness.train import scores
 from tasks.base import Benchmark, ClassExample, ImageExample, Task, TextExample
 from tests.conftest import ROOT
 
@@ -174,10 +176,10 @@ def test_right_answers_score_1_and_wrong_ones_less_by_every_scorer(composed, nam
         golds = [gold(example) for example in examples]
         for scorer in benchmark.scorers.values():
             constant = len(set(golds)) == 1  # a correlation with a constant is 0 by definition
-            best = evaluator.mean_score(scorer, [right(e) for e in examples], golds)
-            worst = evaluator.mean_score(scorer, [wrong(task, e) for e in examples], golds)
-            assert best == pytest.approx(1) or (constant and evaluator.is_corpus(scorer))
-            assert worst < best or (constant and evaluator.is_corpus(scorer))
+            best = scores.mean_score(scorer, [right(e) for e in examples], golds)
+            worst = scores.mean_score(scorer, [wrong(task, e) for e in examples], golds)
+            assert best == pytest.approx(1) or (constant and scores.is_corpus(scorer))
+            assert worst < best or (constant and scores.is_corpus(scorer))
 
 
 NEVER_SOLVED = ("math-2", "math-3")  # golds that the released scoring of MATH cannot read

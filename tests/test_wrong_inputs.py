@@ -16,8 +16,10 @@ from PIL import Image
 
 from baselines import SpectralAdapterConfig, VectorFitConfig
 from cluster import sweep
-from harness import command_line, config, files, plan, tracking
-from harness.settings import SettingError
+from errors import SettingError
+from harness.plan import config, overview
+from harness.run import command_line, tracking
+from harness.store import files
 from svft import SvftConfig
 from tests import processes
 from tests.conftest import ROOT
@@ -281,10 +283,10 @@ def test_a_class_that_is_none_is_refused_with_its_name(target, sentence):
 def test_a_plan_with_a_run_that_cannot_be_ends_as_that_run_would(composed, monkeypatch, tmp_path):
     monkeypatch.setattr(command_line, "failures", [])
     sound, wrong = (composed("method=svft_plain", f"runs_dir={tmp_path}") for _ in range(2))
-    plan.show([sound], 1)
+    overview.show([sound], 1)
     assert command_line.failures == []
     wrong.seed = "x"
-    found = plan.show([wrong, sound], 2)
+    found = overview.show([wrong, sound], 2)
     assert [run.state for run in found] == ["refused", "to do"]
     assert command_line.failures == ["seed=x is not a whole number from 0 to 4294967295"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.files import write_sealed
-from harness.record import FILE, Record
+from harness.store.files import write_sealed
+from harness.store.record import FILE, Record
 
 
 def score(items: str, unparsed: float) -> dict:

@@ -3,8 +3,8 @@
 import pytest
 
 from analysis import comparison, paper, search, tables
-from harness import record
-from harness.record import RecordError
+from errors import RecordError
+from harness.store import record
 
 GOOD, BAD = "1" * 30 + "0" * 10, "1" * 5 + "0" * 35
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis import bench_figure, bench_files, bench_tables, plots
-from harness.record import RecordError
+from errors import RecordError
 from tests.conftest import ROOT
 
 DATA = ROOT / "tests" / "analysis" / "data"  # its folder bench has the made-up files

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from analysis import comparison, comparison_figure, plots
-from harness import experiments, record
+from harness.plan import experiments
+from harness.store import record
 from tests.analysis import paper_cases as cases
 
 PANELS = {"one": cases.column("GSM") | {"panel": "one", "reference": "LoRA (r=8)"},

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from analysis import fusion, paper
-from harness import experiments, record
+from harness.plan import experiments
+from harness.store import record
 from tests.analysis import paper_cases as cases
 
 TASKS = ["SST-2", "CoLA"]

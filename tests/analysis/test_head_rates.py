@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import head_rates, tables
 from analysis.paper_notes import record_notes
-from harness import record
+from harness.store import record
 
 GOOD = "1" * 30 + "0" * 10
 

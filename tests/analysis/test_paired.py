@@ -4,7 +4,7 @@ import pytest
 from scipy import stats as reference
 
 from analysis import paired
-from harness.record import find
+from harness.store.record import find
 from tests.analysis import paper_cases as cases
 
 

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from analysis import paper, paper_figures, patterns_figure, plots
-from harness import record
+from harness.store import record
 from tests.analysis import paper_cases as cases
 
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 from analysis import paper, paper_tables
 from analysis.paper_notes import notes
-from harness import record
+from errors import RecordError
+from harness.store import record
 from tests.analysis import paper_cases as cases
 
 GSM, MATH = cases.column("GSM-8K"), cases.column("MATH")
@@ -157,7 +158,7 @@ def test_a_run_that_is_there_twice_is_refused(add, runs):
     copy = path.parents[1] / "copy" / path.name
     copy.parent.mkdir()
     copy.write_text(path.read_text())
-    with pytest.raises(record.RecordError, match="seed 0, is there twice"):
+    with pytest.raises(RecordError, match="seed 0, is there twice"):
         only(runs)
 
 

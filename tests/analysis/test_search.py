@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from analysis import search, tables
-from harness import record
+from harness.store import record
 from tests.analysis.conftest import entry
 
 

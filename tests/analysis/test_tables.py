@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis import markup, readme, tables
-from harness.record import RecordError
+from errors import RecordError
 from tests.analysis.conftest import entry
 
 GOOD, BAD = "1" * 30 + "0" * 10, "1" * 5 + "0" * 35
@@ -219,7 +219,12 @@ def test_analysis_imports_the_record_schema_and_nothing_else_of_the_project():
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rooms = {"svft", "baselines", "tasks", "harness", "torch"}
     ours = [name for name in io.StringIO(loaded).read().split() if name.split(".")[0] in rooms]
-    assert ours == ["harness", "harness.disk", "harness.files", "harness.record"]  # the record, and what reads it
+    assert ours == [
+        "harness",
+        "harness.store.disk",
+        "harness.store.files",
+        "harness.store.record",
+    ]  # the record, and what reads it
 
 
 def test_the_readme_is_filled_between_its_marks_and_checked(tmp_path, capsys):

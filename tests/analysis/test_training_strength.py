@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis import paper, plots, strength_figure, training_strength
-from harness import record
+from errors import RecordError
 from tests.analysis import paper_cases as cases
 
 LAYERS = {"Q": "attention.self.query_proj", "O": "attention.output.dense", "D": "output.dense"}
@@ -144,7 +144,7 @@ def test_the_papers_figure_is_drawn_always_and_the_runs_where_there_are_any(add,
 
 def test_a_record_without_strengths_is_refused(add, runs):
     cases.ran(add, ROWS[0], 0, {"sst2": cases.entry("1")})
-    with pytest.raises(record.RecordError, match="VectorFit, seed 0, has no training strength"):
+    with pytest.raises(RecordError, match="VectorFit, seed 0, has no training strength"):
         read(runs)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis import tables
-from harness import files
+from harness.store import files
 
 DAMAGES = {
     "no label": ('"label"', '"lcbel"'),

@@ -20,7 +20,7 @@ from assets.make_micro_gemma import make_tokenizer
 from assets.make_micro_vit import GLYPHS, preprocess
 from assets.manifest import MANIFEST, file_hashes
 from assets.pretraining_text import document
-from harness import models, pretrained
+from harness.models import bases, pretrained
 from tasks.micro_commonsense import KINDS
 from tests.conftest import task_of_yaml
 
@@ -127,11 +127,11 @@ def test_micro_pythia_has_no_other_folders_and_is_small() -> None:
 
 def test_the_step_picks_the_checkpoint_and_the_harness_loads_it(composed, step: int) -> None:
     cfg = composed("model=micro_pythia", f"model.step={step}").model
-    model = models.load(cfg, "generation")  # checks the role letters
+    model = bases.load(cfg, "generation")  # checks the role letters
     assert isinstance(model, GPTNeoXForCausalLM)
     assert model.config.use_parallel_residual
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), pythia(step).parameters(), strict=True))
-    assert model.config.vocab_size == len(models.load_tokenizer(cfg))
+    assert model.config.vocab_size == len(bases.load_tokenizer(cfg))
     assert json.loads((PYTHIA[step] / MANIFEST).read_text())["step"] == step
 
 

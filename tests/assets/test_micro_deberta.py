@@ -11,7 +11,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2Model
 from assets.glue_text import document
 from assets.make_micro_deberta import MASKED, MAX_LENGTH, SPECIAL_TOKENS, make_tokenizer, mask
 from assets.manifest import MANIFEST, file_hashes
-from harness import models
+from harness.models import bases
 from tasks.micro_glue import DRAWS, MicroRows
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +56,10 @@ def test_every_weight_of_the_backbone_comes_from_the_checkpoint() -> None:
 
 def test_the_harness_loads_it_with_the_roles_of_its_yaml() -> None:
     cfg = OmegaConf.load(ROOT / "conf" / "model" / "micro_deberta.yaml")
-    model = models.load(cfg, "text_classification", num_labels=2)
+    model = bases.load(cfg, "text_classification", num_labels=2)
     assert model.classifier.out_features == 2
     assert all(weight.dtype == torch.float32 and weight.isfinite().all() for weight in model.parameters())
-    assert models.load_tokenizer(cfg).pad_token_id == model.config.pad_token_id
+    assert bases.load_tokenizer(cfg).pad_token_id == model.config.pad_token_id
 
 
 def test_it_differs_from_deberta_v3_base_in_sizes_alone() -> None:

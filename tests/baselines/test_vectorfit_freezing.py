@@ -14,8 +14,8 @@ from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainingArguments
 
 from baselines.vectorfit import VectorFitConfig, VectorFreezing
-from harness.checkpoints import MarkComplete
-from harness.trainer import BenchTrainer, Meter
+from harness.train.checkpoints import MarkComplete
+from harness.train.trainer import BenchTrainer, Meter
 
 OPTIONS = {
     "start": 3, "every": 4, "count": 2, "times": None, "beta": 0.9, "score": "l1_mean", "average": "every_step",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench import generation
-from harness import engines
+from harness.generate import engines
 
 FEW = ["--examples", "5", "--batch-size", "2", "--steps", "1", "--rows", "2", "--repeats", "1", "--threads", "1"]
 

@@ -15,7 +15,7 @@ class Hold(TrainerCallback):
         self.step = step
 
     def on_step_begin(self, args, state, control, **kwargs):
-        stop = signal.getsignal(signal.SIGTERM)  # harness.interruption's, bound
+        stop = signal.getsignal(signal.SIGTERM)  # harness.train.interruption's, bound
         while state.global_step >= self.step and _holds() and stop.__self__.asked is None:
             time.sleep(0.01)
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from cluster import slurm, states, submission, sweep
 from cluster.__main__ import LAUNCHER, main
-from harness import record
+from harness.store import record
 from tests import processes
 from tests.cluster import node
 from tests.conftest import ROOT, TINY

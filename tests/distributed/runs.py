@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from harness import record
+from harness.store import record
 from tests.distributed.ranks import Ranks
 from tests.harness.test_interruption import without_clocks
 

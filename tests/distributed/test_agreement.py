@@ -11,10 +11,10 @@ from peft import get_peft_model
 from torch import distributed as dist
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from harness import disk, distributed, sharding
-from harness.files import Damaged
-from harness.settings import SettingError
-from harness.shares import Shares
+from errors import Damaged, SettingError
+from harness.ranks import distributed, sharding
+from harness.ranks.shares import Shares
+from harness.store import disk
 from svft import SvftConfig
 from svft.basis_layer import BasisLayer
 from tests import processes
@@ -54,19 +54,24 @@ def _raise_on_rank_1() -> None:
         raise Particular(7)
 
 
-def _heard(kind: type[Exception], function, asked=distributed.agreed) -> tuple[Exception, bool] | object:
+def _heard(kind: type[Exception], function, asked=distributed.call_together) -> tuple[Exception, bool] | object:
     try:
         return asked(function)
     except kind as error:
-        return error, distributed.is_agreed(error)
+        return error, distributed.is_on_all_ranks(error)
 
 
 def _messages() -> list:
-    asked = (distributed.agreed, distributed.from_main)
+    asked = (distributed.call_together, distributed.broadcast_from_main)
     heard = [_heard(Particular, _raise_on_rank_1, a) for a in asked]
-    return [str(heard[0]), heard[1], distributed.from_main(distributed.rank), distributed.gather(distributed.rank()),
-            distributed.total([1, distributed.rank()], torch.device("cpu")),
-            distributed.first(distributed.rank() or None)]  # fmt: skip
+    return [
+        str(heard[0]),
+        heard[1],
+        distributed.broadcast_from_main(distributed.rank),
+        distributed.gather(distributed.rank()),
+        distributed.total([1, distributed.rank()], torch.device("cpu")),
+        distributed.first(distributed.rank() or None),
+    ]
 
 
 def _raise(error: Exception) -> None:
@@ -113,9 +118,9 @@ def _failures() -> list:
         compare_set = get = set = check
 
     distributed._store, store = Gone(), distributed._store
-    gone = distributed.tell_failure("x"), distributed.told_failure(), distributed.speaks_last()
+    gone = distributed.tell_failure("x"), distributed.told_failure(), distributed.tells_last()
     distributed._store = store
-    return [heard, waits.total_seconds(), gone, distributed.speaks_last()]
+    return [heard, waits.total_seconds(), gone, distributed.tells_last()]
 
 
 def _all() -> dict[str, list]:
@@ -192,7 +197,7 @@ def test_shares_put_together_are_the_whole_in_its_order(count, monkeypatch):
     for rank in range(3):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         parts.append(list(distributed.shares(range(count))))
-    assert distributed.whole(parts) == list(range(count))
+    assert distributed.interleaved(parts) == list(range(count))
 
 
 @pytest.mark.parametrize("examples", [1, 12, 13, 25])

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import checkpoints, evaluator, pretrained, provenance, trainer
-from harness.interruption import Stop, Stopped
-from harness.settings import SettingError
-from tasks.base import DataError
+from errors import DataError, ModelError, SettingError
+from harness.models import pretrained
+from harness.run import evaluator
+from harness.store import provenance
+from harness.train import checkpoints, trainer
+from harness.train.interruption import Stop, Stopped
 from tests.distributed.ranks import Ranks, on_rank
 from tests.distributed.runs import BANDED, STSB, comparable, losses, one_process, read, two_ranks
 
@@ -83,7 +85,7 @@ def test_an_error_of_one_rank_is_told_once_and_is_in_the_record(rank, tmp_path):
 
 def no_model() -> None:
     def fail(cfg):
-        raise pretrained.ModelError("the checkpoint is not on this machine")
+        raise ModelError("the checkpoint is not on this machine")
 
     pretrained.fingerprint = fail
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import models
-from harness.record import Record
+from harness.models import bases
+from harness.store.record import Record
 from tests.conftest import ROOT
 from tests.distributed.runs import (
     BANDED,
@@ -33,7 +33,7 @@ FREEZING = (*GSM, "method=vectorfit", "method.callbacks.freezing.every=2", "meth
 
 def in_float64() -> None:
     """transformers takes logits to float32 for the loss; here they stay as they are."""
-    models.DTYPES = (*models.DTYPES, "float64")
+    bases.DTYPES = (*bases.DTYPES, "float64")
     torch.Tensor.float = torch.Tensor.double
 
 

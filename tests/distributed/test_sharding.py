@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness.record import Record
-from harness.settings import SettingError
-from harness.sharding import _block_names, check
+from errors import SettingError
+from harness.ranks.sharding import _block_names, check
+from harness.store.record import Record
 from run import run
 from tests.distributed.ranks import Ranks, on_rank
 from tests.distributed.runs import DIGITS, GSM, STSB, losses, one_process, predictions, read, trained, two_ranks

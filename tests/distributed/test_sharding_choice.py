@@ -6,8 +6,8 @@ from peft import LoraConfig, VeraConfig
 
 from baselines import FullFineTuning
 from baselines.spectral import SpectralAdapterConfig
-from harness import distributed, sharding
-from harness.settings import SettingError
+from errors import SettingError
+from harness.ranks import distributed, sharding
 from svft import SvftConfig
 
 ASKED = OmegaConf.create({"train": {"sharding": "fsdp2"}, "method": {"name": "m"}})

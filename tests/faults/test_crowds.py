@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import files, record
-from harness.lock import Lock
-from harness.run_folder import RunFolder
+from harness.store import files, record
+from harness.store.lock import Lock
+from harness.store.run_folder import RunFolder
 from svft import cache
 from svft.cache import cached, content_key
 from svft.decomposition import Basis, decompose

@@ -14,11 +14,13 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 import run
-from harness import checkpoints, command_line, files, record, trained
-from harness.files import Damaged
-from harness.record import Record, RecordError
-from harness.run_folder import RunFolder
-from harness.stored import Stored
+from errors import Damaged, RecordError
+from harness.run import command_line
+from harness.store import files, record, trained
+from harness.store.record import Record
+from harness.store.run_folder import RunFolder
+from harness.store.stored import Stored
+from harness.train import checkpoints
 from tests import processes
 from tests.harness.test_interruption import COMMAND, kill_when_there_is, read, without_clocks
 

@@ -22,9 +22,10 @@ import torch
 from safetensors.torch import save_file
 
 from analysis import tables
-from harness import checkpoints, disk, files, record
-from harness.disk import DiskError
-from harness.run_folder import RunFolder
+from errors import DiskError
+from harness.store import disk, files, record
+from harness.store.run_folder import RunFolder
+from harness.train import checkpoints
 from svft import cache
 from svft.cache import cached
 from svft.decomposition import decompose

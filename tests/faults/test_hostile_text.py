@@ -15,7 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from analysis import markup, tables
-from harness import files
+from harness.store import files
 from tasks import commonsense
 from tasks.base import ItemScore
 from tasks.gsm8k_few_shot import flexible_extract, strict_match

@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 import run
-from harness import command_line
+from harness.run import command_line
 from tests.conftest import ROOT, _composition
 
 DATA = ROOT / "tests" / "tasks" / "data"

@@ -8,9 +8,11 @@ from transformers.models.gemma.modeling_gemma import GemmaMLP
 
 import run
 from baselines import HeadOnly
-from harness import command_line, record
-from harness.acting import Acting, DoesNotAct
-from harness.adapt import adapt
+from errors import DoesNotAct
+from harness.adapters.adapt import adapt
+from harness.run import command_line
+from harness.store import record
+from harness.train.acting import Acting
 from tests.conftest import TINY
 from tests.test_method_contract import fresh, vision_batch
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from harness import models
+from errors import ModelError
+from harness.models import bases
 from tests.conftest import ROOT
 
 MICRO = ROOT / "assets" / "micro_gemma"
@@ -33,8 +34,8 @@ def adapter(tmp_path_factory):
 @pytest.mark.parametrize("model", ["+model=micro_gemma", "+model=decoder"])
 def test_an_adapter_is_refused_with_the_model_that_it_is_of(adapter, model):
     cfg = chosen(model, f"model.checkpoint={adapter}")
-    with pytest.raises(models.ModelError, match=rf"is an adapter of {MICRO}, not a model: name the model, or merge"):
-        models.complete(cfg) if model == "+model=decoder" else models.load(cfg.model, "generation")
+    with pytest.raises(ModelError, match=rf"is an adapter of {MICRO}, not a model: name the model, or merge"):
+        bases.complete(cfg) if model == "+model=decoder" else bases.load(cfg.model, "generation")
 
 
 def test_an_adapter_beside_the_model_is_not_loaded_on_top_of_it(adapter, tmp_path):
@@ -46,15 +47,13 @@ def test_an_adapter_beside_the_model_is_not_loaded_on_top_of_it(adapter, tmp_pat
     plain, both = (AutoModelForCausalLM.from_pretrained(path)(ids).logits for path in (MICRO, folder))
     assert (plain - both).abs().max() > 0.01
     cfg = chosen("+model=micro_gemma", f"model.checkpoint={folder}")
-    with pytest.raises(
-        models.ModelError, match="has an adapter beside the model .*; if the model is the merged one, mo"
-    ):
-        models.load(cfg.model, "generation")
+    with pytest.raises(ModelError, match="has an adapter beside the model .*; if the model is the merged one, mo"):
+        bases.load(cfg.model, "generation")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"peft_type": "LORA"})])
 def test_an_adapter_that_names_no_model_is_refused_all_the_same(tmp_path, content):
     (tmp_path / "adapter_config.json").write_text(content)
     cfg = chosen("+model=decoder", f"model.checkpoint={tmp_path}")
-    with pytest.raises(models.ModelError, match="is an adapter, not a model"):
-        models.complete(cfg)
+    with pytest.raises(ModelError, match="is an adapter, not a model"):
+        bases.complete(cfg)

@@ -13,19 +13,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 import run
-from harness import (
-    adapt,
-    command_line,
-    config,
-    counting,
-    doctor_needs,
-    models,
-    pretrained,
-    provenance,
-    record,
-    roles,
-    weights,
-)
+from errors import ModelError, RoleError
+from harness.adapters import adapt
+from harness.doctor import needs
+from harness.models import bases, pretrained, roles, weights
+from harness.plan import config, counting
+from harness.run import command_line
+from harness.store import provenance, record
 from tests.conftest import ROOT, TINY
 
 ASSETS = ROOT / "assets"
@@ -41,13 +35,13 @@ def chosen(*overrides: str) -> DictConfig:
     """The model section that a run has."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose(overrides=["+seed=0", "+method=lora", *overrides])
-    models.complete(cfg)
+    bases.complete(cfg)
     return cfg.model
 
 
 def loaded(model: DictConfig) -> torch.nn.Module:
-    kind = models.TASK_KIND[model.family]
-    return models.load(model, kind, None if kind == "generation" else 2)
+    kind = bases.TASK_KIND[model.family]
+    return bases.load(model, kind, None if kind == "generation" else 2)
 
 
 @pytest.fixture
@@ -79,7 +73,7 @@ def without(*names: str):
 def test_a_decoder_without_one_of_its_tensors_is_refused(copied, choice, lost, said):
     folder = copied("micro_gemma", without(lost))
     model = chosen(f"+model={choice}", f"model.checkpoint={folder}")
-    with pytest.raises(models.ModelError, match=f"has no {said} of the shape .* or the weights are not whole$"):
+    with pytest.raises(ModelError, match=f"has no {said} of the shape .* or the weights are not whole$"):
         loaded(model)
 
 
@@ -98,7 +92,7 @@ def test_an_encoder_without_its_embeddings_is_refused_and_they_are_not_taken_for
     folder = copied("micro_deberta", without("embeddings.word_embeddings.weight"))
     model = chosen("+model=encoder", f"model.checkpoint={folder}")
     assert model.head == ["pooler", "classifier"]
-    with pytest.raises(models.ModelError, match=r"has no deberta\.embeddings\.word_embeddings\.weight of the shape"):
+    with pytest.raises(ModelError, match=r"has no deberta\.embeddings\.word_embeddings\.weight of the shape"):
         loaded(model)
 
 
@@ -106,7 +100,7 @@ def test_half_a_pooler_is_damage_and_no_new_pooler(copied):
     folder = copied("micro_deberta", lambda tensors: tensors | {"pooler.dense.bias": torch.zeros(96)})
     model = chosen("+model=encoder", f"model.checkpoint={folder}")
     assert model.head == "classifier"
-    with pytest.raises(models.ModelError, match=r"has no pooler\.dense\.weight .*; what is new .* by model\.head$"):
+    with pytest.raises(ModelError, match=r"has no pooler\.dense\.weight .*; what is new .* by model\.head$"):
         loaded(model)
 
 
@@ -170,11 +164,11 @@ def test_a_head_is_all_that_the_checkpoint_does_not_hold_and_all_of_it_is_traine
 @pytest.mark.parametrize(
     ("head", "error", "said"),
     [
-        ("nope", roles.RoleError, "no module of encoder is named 'nope'; it has classifier, deberta, pooler$"),
-        ("[pooler,classifier,dropout]", roles.RoleError, "no module of encoder is named 'dropout'; it has"),
-        ("3", roles.RoleError, r"model\.head=3 of encoder is no name of a module, nor a list of names$"),
-        ("null", models.ModelError, r"has no classifier\.bias .* named by model\.head$"),
-        ("pooler", models.ModelError, r"has no classifier\.bias .* named by model\.head$"),
+        ("nope", RoleError, "no module of encoder is named 'nope'; it has classifier, deberta, pooler$"),
+        ("[pooler,classifier,dropout]", RoleError, "no module of encoder is named 'dropout'; it has"),
+        ("3", RoleError, r"model\.head=3 of encoder is no name of a module, nor a list of names$"),
+        ("null", ModelError, r"has no classifier\.bias .* named by model\.head$"),
+        ("pooler", ModelError, r"has no classifier\.bias .* named by model\.head$"),
     ],
 )
 def test_a_head_that_would_stay_random_is_refused(head, error, said):
@@ -193,14 +187,14 @@ def test_a_head_of_timms_model_that_would_stay_random_is_refused(tmp_path, head,
     architecture = {"library": "timm", "name": "vit_tiny_patch16_224", **sizes}
     changes = {"checkpoint": str(tmp_path), "blocks": 2, "architecture": architecture, "head": head}
     model = OmegaConf.merge(OmegaConf.load(ROOT / "conf" / "model" / "vit_b16_timm.yaml"), changes)
-    with pytest.raises((models.ModelError, roles.RoleError), match=said):
+    with pytest.raises((ModelError, RoleError), match=said):
         loaded(model)
 
 
 def test_a_plan_refuses_a_head_that_names_nothing():
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=["model=micro_deberta", "task=micro_sst2", "model.head=nope"])
-    with pytest.raises(roles.RoleError, match="is named 'nope'"):
+    with pytest.raises(RoleError, match="is named 'nope'"):
         counting.trained_and_memory(cfg)
 
 
@@ -229,7 +223,7 @@ INDICES = {
 def test_a_configuration_that_is_none_is_answered_by_a_sentence(copied, content, choice):
     folder = copied("micro_gemma")
     (folder / "config.json").write_text(content)
-    with pytest.raises(models.ModelError, match=rf"could not be loaded \(.*{CONFIGS[content]}.*\); name another"):
+    with pytest.raises(ModelError, match=rf"could not be loaded \(.*{CONFIGS[content]}.*\); name another"):
         loaded(chosen(f"+model={choice}", f"model.checkpoint={folder}"))
 
 
@@ -238,7 +232,7 @@ def test_an_index_that_is_none_is_answered_by_a_sentence(copied, content):
     folder = copied("micro_gemma")
     (folder / weights.SINGLE).unlink()
     (folder / weights.INDEX).write_text(content)
-    with pytest.raises(models.ModelError, match=rf"could not be loaded \({INDICES[content]}.*\); name another"):
+    with pytest.raises(ModelError, match=rf"could not be loaded \({INDICES[content]}.*\); name another"):
         loaded(chosen("+model=micro_gemma", f"model.checkpoint={folder}"))
 
 
@@ -253,7 +247,7 @@ def test_damaged_weights_are_told_of_where_a_head_is_looked_for_in_them(copied, 
     folder = copied("micro_deberta")
     (folder / weights.SINGLE).unlink()
     change(folder / file)
-    with pytest.raises(models.ModelError, match=said):
+    with pytest.raises(ModelError, match=said):
         chosen("+model=encoder", f"model.checkpoint={folder}")
 
 
@@ -261,7 +255,7 @@ def test_a_folder_in_the_place_of_a_file_is_answered_by_a_sentence(copied):
     folder = copied("micro_gemma")
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
-    with pytest.raises(models.ModelError, match="could not be loaded .*Is a directory.*; name another folder"):
+    with pytest.raises(ModelError, match="could not be loaded .*Is a directory.*; name another folder"):
         pretrained.fingerprint(OmegaConf.create({"checkpoint": str(folder), "name": "mine"}))
 
 
@@ -274,7 +268,7 @@ def test_the_fingerprint_of_a_model_is_that_of_committed_records(model):
 def test_a_plan_for_a_checkpoint_that_is_not_there_says_so():
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=["model=micro_pythia", "model.step=7"])
-    with pytest.raises(models.ModelError, match="^there is no folder 'assets/micro_pythia/step7'; model.checkpoint of"):
+    with pytest.raises(ModelError, match="^there is no folder 'assets/micro_pythia/step7'; model.checkpoint of"):
         counting.trained_and_memory(cfg)
 
 
@@ -317,8 +311,8 @@ def test_the_tokenizer_of_another_model_is_refused_before_there_is_a_record(
 def test_a_tokenizer_that_is_none_is_answered_by_a_sentence(copied, name, content):
     folder = copied("micro_gemma")
     (folder / name).write_text(content)
-    with pytest.raises(models.ModelError, match=r"could not be loaded \(.*Error: .*\); name another folder"):
-        models.load_tokenizer(chosen("+model=micro_gemma", f"model.checkpoint={folder}"))
+    with pytest.raises(ModelError, match=r"could not be loaded \(.*Error: .*\); name another folder"):
+        bases.load_tokenizer(chosen("+model=micro_gemma", f"model.checkpoint={folder}"))
 
 
 # --- doctor ---
@@ -326,7 +320,7 @@ def test_a_tokenizer_that_is_none_is_answered_by_a_sentence(copied, name, conten
 
 def findings(folder: Path, choice: str = "micro_gemma") -> list[tuple[str, str, str]]:
     cfg = OmegaConf.create({"model": chosen(f"+model={choice}", f"model.checkpoint={folder}")})
-    return [(found.verdict, found.what, found.remedy) for found in doctor_needs.checkpoint(cfg)]
+    return [(found.verdict, found.what, found.remedy) for found in needs.checkpoint(cfg)]
 
 
 @pytest.mark.parametrize(
@@ -368,11 +362,11 @@ def test_the_page_of_a_machine_asks_no_tokenizer_of_a_model_of_images():
 def test_a_model_in_the_hubs_cache_without_its_tokenizer_is_a_problem(tmp_path, monkeypatch, composed):
     there = {"config.json", "model.safetensors"}
     monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda _, name, revision: name if name in there else None)
-    [found] = doctor_needs.checkpoint(composed("model=deberta_v3_base", "task=glue_sst2"))
+    [found] = needs.checkpoint(composed("model=deberta_v3_base", "task=glue_sst2"))
     assert found.verdict == "problem" and found.what.endswith("is cached without tokenizer")
     assert found.remedy.startswith("hf download microsoft/deberta-v3-base")
     there.add("spm.model")
-    assert [f.verdict for f in doctor_needs.checkpoint(composed("model=deberta_v3_base", "task=glue_sst2"))] == ["ok"]
+    assert [f.verdict for f in needs.checkpoint(composed("model=deberta_v3_base", "task=glue_sst2"))] == ["ok"]
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
@@ -382,6 +376,6 @@ def test_git_is_the_remedy_for_files_of_this_checkout_alone(copied, monkeypatch)
     [(_, what, remedy)] = findings(folder)
     assert "training_log.jsonl in" in what and "git" not in remedy
     assert provenance.is_tracked(ASSETS / "micro_gemma" / "MANIFEST.json")
-    monkeypatch.setattr(doctor_needs, "_sha256", lambda path: "")
+    monkeypatch.setattr(needs, "_sha256", lambda path: "")
     [(_, _, remedy)] = findings(ASSETS / "micro_gemma")
     assert remedy == f"git checkout -- {ASSETS / 'micro_gemma'}"

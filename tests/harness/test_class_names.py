@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoConfig
 
-from harness import record
+from harness.store import record
 from tests.conftest import task_of_yaml
 from tests.harness.finished_runs import CLASSES
 
@@ -62,7 +62,7 @@ def test_the_bytes_saved_are_those_of_the_adapter_without_that_configuration(fin
     ],
 )
 def test_tasks_of_classes_name_them_as_their_data_sets_do(composed, name, names):
-    from harness import config
+    from harness.plan import config
 
     task = config.instantiate(composed(f"task={name}").task.source)
     assert task.class_names == names

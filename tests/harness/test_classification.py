@@ -10,8 +10,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast, set_seed
 
-from harness import modalities
-from harness.classification import TextClassification
+from harness.modality import modalities
+from harness.modality.classification import TextClassification
 from tasks.base import ClassExample
 from tasks.glue import Glue
 from tests.conftest import ROOT

@@ -7,7 +7,8 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from harness import command_line, record, several
+from harness.run import command_line, several
+from harness.store import record
 from tests import processes
 from tests.conftest import ROOT, TINY
 

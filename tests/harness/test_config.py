@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError, MissingMandatoryValue
 
-from harness import config, roles
-from harness.models import build
+from errors import RoleError
+from harness.models.bases import build
+from harness.plan import config
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = (
@@ -109,5 +110,5 @@ def test_role_letters_become_exact_paths(composed):
 
 def test_a_role_that_names_too_few_layers_lists_the_linear_layers(composed):
     cfg = composed("model=vit_b16", "task=digits", "model.blocks=13")
-    with pytest.raises(roles.RoleError, match=r"names 12 layers .* not 13; its linear layers are .*classifier"):
+    with pytest.raises(RoleError, match=r"names 12 layers .* not 13; its linear layers are .*classifier"):
         build(cfg.model, num_labels=10)

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from harness import convert, models
+from errors import ModelError
+from harness import convert
 
 WEIGHT = torch.ones(2)
 
@@ -29,7 +30,7 @@ def source(tmp_path):
 )
 def test_a_pickle_of_anything_but_tensors_by_their_names_is_refused(tmp_path, source, content, sentence):
     torch.save(content, source / "pytorch_model.bin")
-    with pytest.raises(models.ModelError, match=f"pytorch_model.bin .*{sentence}"):
+    with pytest.raises(ModelError, match=f"pytorch_model.bin .*{sentence}"):
         convert.convert(str(source), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
@@ -43,7 +44,7 @@ def test_a_damaged_pickle_is_refused_whatever_its_bytes_lead_to(source):
         path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
         try:
             convert._tensors(path)  # the values may differ, and the name
-        except models.ModelError:
+        except ModelError:
             refused += 1
     assert refused > len(whole) / 2
 
@@ -75,6 +76,6 @@ def test_a_new_folder_below_a_file_is_refused(tmp_path, source):
 def test_an_index_that_names_other_files_than_are_there_is_refused(tmp_path, source, index, sentence):
     torch.save({"a": WEIGHT}, source / "pytorch_model-1.bin")
     (source / convert.INDEX).write_text(json.dumps(index))
-    with pytest.raises(models.ModelError, match=sentence):
+    with pytest.raises(ModelError, match=sentence):
         convert.convert(str(source), tmp_path / "out")
     assert not (tmp_path / "out").exists()

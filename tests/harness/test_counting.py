@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
-from harness import counting
-from harness.adapt import adapt
+from harness.adapters.adapt import adapt
+from harness.plan import counting
 from svft import SvftConfig
 
 

@@ -8,9 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, data_report, record
-from harness import splits as asked_for
-from tasks.base import DataError, MissingData
+from errors import DataError, MissingData
+from harness.plan import splits as asked_for
+from harness.run import command_line, data_report
+from harness.store import record
 from tests.conftest import ROOT, task_of_yaml
 from tests.tasks.test_own_text import make as own_task
 from tests.test_task_contract import splits

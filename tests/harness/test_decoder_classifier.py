@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast, set_seed
 
-from harness.classification import TextClassification
+from harness.modality.classification import TextClassification
 from tasks.base import ClassExample
 
 WORDS = {word: number for number, word in enumerate("<pad> <eos> <unk> a b c d e".split())}

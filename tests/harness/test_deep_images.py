@@ -11,9 +11,10 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from harness.images import ImageClassification
+from errors import DataError
+from harness.modality.images import ImageClassification
 from tasks import pictures
-from tasks.base import DataError, ImageExample
+from tasks.base import ImageExample
 from tests.conftest import task_of_yaml
 
 SIDE = 8

@@ -12,8 +12,10 @@ import pytest
 from huggingface_hub import constants
 from packaging.requirements import Requirement
 
-from harness import data_files, doctor, doctor_machine, doctor_needs, doctor_services, doctor_software, pretrained
-from harness.doctor import Finding, Section
+from harness.doctor import checks, machine, needs, services, software
+from harness.doctor.checks import Finding, Section
+from harness.models import pretrained
+from harness.plan import data_files
 from tests.conftest import ROOT
 from tests.processes import PATIENCE
 
@@ -55,7 +57,7 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_are_still_there():
         time.sleep(PATIENCE)
         yield Finding("ok", "never")
 
-    found = doctor.examine(Section("", (broken, slow, lambda: [Finding("ok", "after")])), seconds=2)
+    found = checks.examine(Section("", (broken, slow, lambda: [Finding("ok", "after")])), seconds=2)
     assert [f.what for f in found] == [
         "before",
         "the check 'broken' failed (RuntimeError: out of order)",
@@ -72,23 +74,23 @@ def test_no_secret_reaches_a_finding(monkeypatch, name):
         yield Finding("note", "token hf_planted", "use hf_planted")
         raise RuntimeError("hf_planted is wrong")
 
-    found = doctor.examine(Section("", (careless,)))
-    assert len(found) == 2 and "planted" not in repr(found) and doctor.HIDDEN in found[0].what
+    found = checks.examine(Section("", (careless,)))
+    assert len(found) == 2 and "planted" not in repr(found) and checks.HIDDEN in found[0].what
 
 
 @pytest.fixture
 def locked(monkeypatch) -> dict[str, str]:
     """requirements.lock, with the direct dependencies that are in it."""
-    found, direct = doctor_software._locked(), doctor_software._dependencies()
+    found, direct = software._locked(), software._dependencies()
     kept = [each for each in direct if Requirement(each).name in found]
-    monkeypatch.setattr(doctor_software, "_dependencies", lambda: kept)
+    monkeypatch.setattr(software, "_dependencies", lambda: kept)
     return found
 
 
 def test_a_python_that_is_too_old_is_a_problem(monkeypatch):
-    assert verdicts(doctor_software.python) == ["ok"]
-    monkeypatch.setattr(doctor_software.platform, "python_version", lambda: "3.9.1")
-    [finding] = doctor_software.python()
+    assert verdicts(software.python) == ["ok"]
+    monkeypatch.setattr(software.platform, "python_version", lambda: "3.9.1")
+    [finding] = software.python()
     assert finding.verdict == "problem" and ">=3.11" in finding.what
 
 
@@ -104,48 +106,48 @@ def test_a_python_that_is_too_old_is_a_problem(monkeypatch):
 )
 def test_a_package_of_another_version(monkeypatch, locked, name, found, verdict, said):
     as_locked = lambda other: found if other == name else locked[other]  # noqa: E731
-    monkeypatch.setattr(doctor_software, "_installed", as_locked)
-    [finding] = [f for f in doctor_software.packages() if f.verdict != "ok"]
+    monkeypatch.setattr(software, "_installed", as_locked)
+    [finding] = [f for f in software.packages() if f.verdict != "ok"]
     assert finding.verdict == verdict and said in finding.what and finding.remedy
 
 
 def test_a_build_for_a_gpu_is_the_version_that_is_locked(monkeypatch, locked):
     local = lambda name: locked[name] + ("+cu128" if name == "torch" else "")  # noqa: E731
-    monkeypatch.setattr(doctor_software, "_installed", local)
-    assert verdicts(doctor_software.packages) == ["ok", "ok"]
+    monkeypatch.setattr(software, "_installed", local)
+    assert verdicts(software.packages) == ["ok", "ok"]
 
 
 def test_a_dependency_that_is_not_locked_is_a_note(monkeypatch):
-    monkeypatch.setattr(doctor_software, "_locked", dict)
-    monkeypatch.setattr(doctor_software, "_dependencies", lambda: ["torch>=2"])
-    assert [f.verdict for f in doctor_software.packages()] == ["note", "ok", "ok"]
+    monkeypatch.setattr(software, "_locked", dict)
+    monkeypatch.setattr(software, "_dependencies", lambda: ["torch>=2"])
+    assert [f.verdict for f in software.packages()] == ["note", "ok", "ok"]
 
 
 @pytest.mark.usefixtures("patient")
 def test_gpus_that_torch_does_not_see_are_a_problem_and_no_gpu_is_none(path, monkeypatch):
-    monkeypatch.setattr(doctor_machine.torch.cuda, "is_available", lambda: False)
-    assert verdicts(doctor_machine.gpus) == ["note"]
+    monkeypatch.setattr(machine.torch.cuda, "is_available", lambda: False)
+    assert verdicts(machine.gpus) == ["note"]
     program(path, "nvidia-smi", "echo 570.1")
-    [finding] = doctor_machine.gpus()
+    [finding] = machine.gpus()
     assert finding.verdict == "problem" and "1 GPUs (driver 570.1)" in finding.what
 
 
 def test_boft_without_compiler_or_gpu_names_what_is_missing(path, monkeypatch):
-    monkeypatch.setattr(doctor_machine.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(doctor_machine, "_headers", lambda: True)
+    monkeypatch.setattr(machine.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine, "_headers", lambda: True)
     for name in ("nvcc", "ninja"):
         program(path, name, "")
-    [finding] = doctor_machine.compiler()
+    [finding] = machine.compiler()
     assert finding.verdict == "note" and "(a C++ compiler not found)" in finding.what
     program(path, "g++", "")
-    assert verdicts(doctor_machine.compiler) == ["ok"]
+    assert verdicts(machine.compiler) == ["ok"]
 
 
 @pytest.mark.parametrize(("free", "needed", "verdict"), [(0.5, 0, "problem"), (5, 0, "note"), (50, 0, "ok"),
                                                          (50, 60, "problem")])  # fmt: skip
 def test_a_disk_is_judged_by_what_is_free_and_what_is_still_to_come(tmp_path, monkeypatch, free, needed, verdict):
-    monkeypatch.setattr(doctor_machine.os, "statvfs", lambda _: Usage(int(free * 2**18), 4096, 2**30))
-    [finding] = doctor_machine.disk("records", tmp_path / "not" / "made", needed * 2**30)
+    monkeypatch.setattr(machine.os, "statvfs", lambda _: Usage(int(free * 2**18), 4096, 2**30))
+    [finding] = machine.disk("records", tmp_path / "not" / "made", needed * 2**30)
     assert finding.verdict == verdict
     assert not (tmp_path / "not").exists()
 
@@ -154,79 +156,79 @@ def test_a_disk_that_cannot_be_written_or_locked_is_a_problem(tmp_path, monkeypa
     def refuse(*_):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(doctor_machine.fcntl, "flock", refuse)
-    [finding] = doctor_machine.disk("SVD cache", tmp_path)
+    monkeypatch.setattr(machine.fcntl, "flock", refuse)
+    [finding] = machine.disk("SVD cache", tmp_path)
     assert finding.verdict == "problem" and "No locks available" in finding.what
     assert finding.remedy == "export SVFT_CACHE_DIR=PATH"
 
 
 def test_small_shared_memory_and_few_files_are_notes(monkeypatch):
-    monkeypatch.setattr(doctor_machine.os, "statvfs", lambda _: Usage(1, 4096, 2**14))
-    monkeypatch.setattr(doctor_machine.resource, "getrlimit", lambda _: (256, 256))
-    assert verdicts(doctor_machine.shared_memory) == verdicts(doctor_machine.limits) == ["note"]
+    monkeypatch.setattr(machine.os, "statvfs", lambda _: Usage(1, 4096, 2**14))
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda _: (256, 256))
+    assert verdicts(machine.shared_memory) == verdicts(machine.limits) == ["note"]
 
 
 def test_the_hub_offline_unreachable_and_answering(monkeypatch):
-    assert verdicts(doctor_services.hub) == ["note"]  # HF_HUB_OFFLINE of the tests
+    assert verdicts(services.hub) == ["note"]  # HF_HUB_OFFLINE of the tests
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     for trouble, verdict in (("timed out", "note"), ("", "ok")):
-        monkeypatch.setattr(doctor_services, "unreachable", lambda _, trouble=trouble: trouble)
-        assert verdicts(doctor_services.hub) == [verdict]
+        monkeypatch.setattr(services, "unreachable", lambda _, trouble=trouble: trouble)
+        assert verdicts(services.hub) == [verdict]
 
 
 def test_an_address_that_refuses_answers_and_a_closed_port_does_not(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(doctor_services, "SECONDS", PATIENCE)
+    monkeypatch.setattr(services, "SECONDS", PATIENCE)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        assert "refused" in doctor_services.unreachable(f"http://127.0.0.1:{closed.getsockname()[1]}")
+        assert "refused" in services.unreachable(f"http://127.0.0.1:{closed.getsockname()[1]}")
 
 
 def test_the_token_and_the_key_are_told_of_without_their_value(monkeypatch):
-    monkeypatch.setattr(doctor_services, "get_token", lambda: "hf_planted")
+    monkeypatch.setattr(services, "get_token", lambda: "hf_planted")
     monkeypatch.setenv("WANDB_API_KEY", "planted")
     monkeypatch.delenv("WANDB_MODE")
-    found = [*doctor_services.token(), *doctor_services.wandb()]
+    found = [*services.token(), *services.wandb()]
     assert [f.verdict for f in found] == ["ok", "ok"] and "planted" not in repr(found)
-    monkeypatch.setattr(doctor_services, "get_token", lambda: None)
-    assert verdicts(doctor_services.token) == ["note"]
+    monkeypatch.setattr(services, "get_token", lambda: None)
+    assert verdicts(services.token) == ["note"]
 
 
 @pytest.mark.usefixtures("patient")
 def test_slurm_that_is_absent_incomplete_broken_and_sound(path, monkeypatch):
-    monkeypatch.setattr(doctor_services, "installed", lambda _: True)
-    assert verdicts(doctor_services.slurm) == ["ok"]
+    monkeypatch.setattr(services, "installed", lambda _: True)
+    assert verdicts(services.slurm) == ["ok"]
     program(path, "sbatch", "")
-    [finding] = doctor_services.slurm()
+    [finding] = services.slurm()
     assert finding.verdict == "problem" and "squeue, sinfo not found" in finding.what
     program(path, "squeue", "")
     program(path, "sinfo", "echo no controller >&2; exit 1")
-    [finding] = doctor_services.slurm()
+    [finding] = services.slurm()
     assert finding.verdict == "problem" and "no controller" in finding.what
     program(path, "sinfo", "echo 'gpu* up 4 gpu:h100:8'")
-    assert [f.what for f in doctor_services.slurm()] == ["SLURM: partitions gpu* (4 nodes, up)"]
-    monkeypatch.setattr(doctor_services, "installed", lambda _: False)
-    assert verdicts(doctor_services.slurm) == ["ok", "problem"]
+    assert [f.what for f in services.slurm()] == ["SLURM: partitions gpu* (4 nodes, up)"]
+    monkeypatch.setattr(services, "installed", lambda _: False)
+    assert verdicts(services.slurm) == ["ok", "problem"]
 
 
 def test_a_controller_that_does_not_answer_is_a_problem_and_is_not_waited_for(path, monkeypatch):
-    monkeypatch.setattr(doctor_services, "SECONDS", 0.2)
+    monkeypatch.setattr(services, "SECONDS", 0.2)
     for name in ("sbatch", "squeue"):
         program(path, name, "")
     program(path, "sinfo", f"exec /bin/sleep {PATIENCE}")
-    [finding] = doctor_services.slurm()
+    [finding] = services.slurm()
     assert finding.verdict == "problem" and "does not answer" in finding.what
 
 
 def test_the_runs_of_a_table_load_three_models_and_one_training_set(monkeypatch):
     for room in (pretrained, data_files):
         monkeypatch.setattr(room, "try_to_load_from_cache", lambda *_, **__: None)
-    cfgs = doctor_needs.configurations(["experiment=table1", "seed=0,1"])
+    cfgs = needs.configurations(["experiment=table1", "seed=0,1"])
     assert [cfg.model.name for cfg in cfgs] == ["gemma2b", "gemma7b", "llama3_8b"]
-    found = [*doctor_needs.checkpoints(cfgs), *doctor_needs.data(cfgs)]
+    found = [*needs.checkpoints(cfgs), *needs.data(cfgs)]
     assert [f.verdict for f in found] == ["problem"] * 6  # the tests are offline
     assert found[0].remedy.startswith("hf download google/gemma-2b --revision ")
-    assert doctor_needs.missing_bytes(cfgs[:1]) == 2 * 2_506_172_416
+    assert needs.missing_bytes(cfgs[:1]) == 2 * 2_506_172_416
 
 
 def test_a_checkpoint_in_the_hubs_cache_is_whole_or_missing(tmp_path, monkeypatch, composed):
@@ -238,31 +240,31 @@ def test_a_checkpoint_in_the_hubs_cache_is_whole_or_missing(tmp_path, monkeypatc
     index.write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}))
     look_up = lambda _, name, revision: str(index) if name in there else None  # noqa: E731
     monkeypatch.setattr(pretrained, "try_to_load_from_cache", look_up)
-    assert verdicts(doctor_needs.checkpoint, cfg) == ["problem"]
+    assert verdicts(needs.checkpoint, cfg) == ["problem"]
     there.add("2.safetensors")
-    assert verdicts(doctor_needs.checkpoint, cfg) == ["ok"]
+    assert verdicts(needs.checkpoint, cfg) == ["ok"]
 
 
 def test_a_shipped_checkpoint_is_compared_with_its_hashes(tmp_path, composed):
     cfg = composed()
-    assert "SHA-256 as stated" in next(iter(doctor_needs.checkpoint(cfg))).what
+    assert "SHA-256 as stated" in next(iter(needs.checkpoint(cfg))).what
     shipped = pretrained.local_folder(cfg.model.checkpoint)
     for file in shipped.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_bytes(b"{}")
     cfg.model.checkpoint = str(tmp_path)
-    [finding] = doctor_needs.checkpoint(cfg)
+    [finding] = needs.checkpoint(cfg)
     assert finding.verdict == "problem" and "config.json in" in finding.what
 
 
 def test_local_files_that_are_absent_come_with_the_command_that_fetches_them(composed):
-    found = list(doctor_needs.data([composed("task=commonsense", "model=gemma7b", "task.source.root=/nowhere")]))
+    found = list(needs.data([composed("task=commonsense", "model=gemma7b", "task.source.root=/nowhere")]))
     assert {f.verdict for f in found} == {"problem"} and len(found) == 9
     assert "curl -fL --create-dirs -o /nowhere/commonsense_15k.json" in found[0].remedy
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "doctor.py"), *arguments]
+    command = [sys.executable, "-m", "harness.doctor", *arguments]
     variables = os.environ | environment
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False, env=variables

@@ -5,9 +5,9 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-import doctor
-from harness import doctor_services
-from harness.settings import SettingError
+from errors import SettingError
+from harness.doctor import __main__ as doctor
+from harness.doctor import services
 
 
 def test_the_records_folder_is_the_one_that_was_named():
@@ -39,6 +39,6 @@ def test_the_variable_that_takes_the_hub_offline_is_the_one_that_is_set(monkeypa
     monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
     for name in names:
         monkeypatch.setenv(name, "1")
-    [finding] = doctor_services.hub()
+    [finding] = services.hub()
     assert f"offline by {' and '.join(names)};" in finding.what
     assert finding.remedy == f"unset {' '.join(names)}"

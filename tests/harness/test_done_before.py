@@ -8,7 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, config, done_before, provenance, record
+from harness.plan import config
+from harness.run import command_line, done_before
+from harness.store import provenance, record
 from tests.conftest import ROOT
 
 ROWS = "text,label\n" + "".join(f"word{i % 5} other,{i % 2}\n" for i in range(24))

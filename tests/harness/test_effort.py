@@ -8,8 +8,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from harness import config, counting, devices, effort, plan, work
-from harness.settings import SettingError
+from errors import SettingError
+from harness.plan import config, counting, devices, effort, overview, work
 from tests.processes import call
 
 # A decoder of two blocks whose products can be counted on paper.
@@ -216,15 +216,15 @@ def test_a_device_is_chosen_by_name_and_known_by_the_name_cuda_gives_it(monkeypa
 
 def test_what_fits_depends_on_the_device():
     memory = counting.Memory(60 * 10**9, 15 * 10**9, 10**9)
-    fits = {name: plan.fits(memory, device) for name, device in devices.known().items()}
+    fits = {name: overview.fits(memory, device) for name, device in devices.known().items()}
     assert (fits["h100"], fits["h200"], fits["l40s"]) == ("yes", "yes", "no")
-    assert plan.fits(None, devices.known()["h100"]) == plan.UNKNOWN
+    assert overview.fits(None, devices.known()["h100"]) == overview.UNKNOWN
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(None, "?"), (0, "0"), (47, "0.013"), (3600 * 4.21, "4.2"),
                                                (3600 * 34.4, "34"), (3600 * 1234, "1,234")])  # fmt: skip
 def test_hours_have_two_digits_that_count(seconds, said):
-    assert plan._hours(seconds) == said
+    assert overview._hours(seconds) == said
 
 
 def test_the_plan_of_one_run_on_a_named_device_says_hours_and_where_they_are_from(tmp_path):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.ending import summary
-from harness.record import Record
+from harness.store.ending import summary
+from harness.store.record import Record
 
 
 def record(*benchmarks: str) -> Record:

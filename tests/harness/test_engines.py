@@ -13,14 +13,16 @@ from omegaconf import OmegaConf
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from harness import engines, evaluator, models
-from harness.adapt import adapt
-from harness.batches import longest_first
-from harness.config import instantiate
-from harness.generation import Generation
-from harness.merging import merged
-from harness.refill import refill
-from harness.settings import SettingError
+from errors import SettingError
+from harness.adapters.adapt import adapt
+from harness.adapters.merging import merged
+from harness.generate import engines
+from harness.generate.batches import longest_first
+from harness.generate.refill import refill
+from harness.modality.generation import Generation
+from harness.models import bases
+from harness.plan.config import instantiate
+from harness.run import evaluator
 from tests.conftest import ROOT, task_of_yaml
 from tests.harness.test_generation import settings
 
@@ -40,7 +42,7 @@ def adapted(method: str) -> torch.nn.Module:
     """The shipped model with an adapter of random coefficients that are not zero; a test leaves it as it was."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=[f"method={method}", "task=micro_gsm", "model=micro_gemma"])
-    base = models.load(settings().model, "generation")
+    base = bases.load(settings().model, "generation")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return disturbed(adapt(base, instantiate(cfg.method.adapter), None).model)
@@ -210,7 +212,7 @@ def test_any_number_of_prompts_is_continued_once_each(language, number):
 
 
 def test_what_cannot_be_merged_is_left_as_it_is_and_said(language):
-    bare = models.load(settings().model, "generation").eval()
+    bare = bases.load(settings().model, "generation").eval()
     expected = ask(language, bare)
     with pytest.warns(UserWarning, match="no adapter that could be merged; nothing is merged"):
         assert ask(language, bare, merged=True) == expected
@@ -221,7 +223,7 @@ def test_what_cannot_be_merged_is_left_as_it_is_and_said(language):
 
 def test_an_adapter_that_refuses_to_merge_is_left_as_it_is(language):
     config = LoraConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
-    model = get_peft_model(models.load(settings().model, "generation"), config).eval()
+    model = get_peft_model(bases.load(settings().model, "generation"), config).eval()
     expected, before = ask(language, model), bits(model)
     last = [layer for layer in model.modules() if hasattr(layer, "merged_adapters")][-1]
 
@@ -236,7 +238,7 @@ def test_an_adapter_that_refuses_to_merge_is_left_as_it_is(language):
 
 def test_an_adapter_that_was_merged_before_stays_merged():
     config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
-    model = get_peft_model(models.load(settings().model, "generation"), config)
+    model = get_peft_model(bases.load(settings().model, "generation"), config)
     model.merge_adapter()
     before = bits(model)
     with pytest.warns(UserWarning, match="merged already"), merged(model):
@@ -267,7 +269,7 @@ def test_an_engine_that_is_none_is_refused_before_anything_is_loaded():
 
 
 def test_the_way_of_generating_is_no_part_of_the_run_key(composed):
-    from harness.config import identity
+    from harness.plan.config import identity
 
     assert identity(composed("evaluate.engine=refill", "evaluate.merged=true")) == identity(composed())
 

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from harness import config, experiments, plan
-from harness.settings import SettingError
+from errors import SettingError
+from harness.plan import config, experiments, overview
 from tests.conftest import ROOT
 from tests.processes import call
 
@@ -127,10 +127,10 @@ def test_a_plan_prints_every_run_with_state_and_memory_and_starts_nothing(tmp_pa
 
 def test_a_plan_knows_the_runs_that_are_done(composed):
     """The committed record of the default run is found by its identity."""
-    found = plan.planned(composed("method=svft_plain"))
+    found = overview.planned(composed("method=svft_plain"))
     assert found.state == "done"
     assert found.trained == 2816
-    assert plan.planned(composed("method=svft_plain", "train.lr=0.5")).state == plan.TO_DO
+    assert overview.planned(composed("method=svft_plain", "train.lr=0.5")).state == overview.TO_DO
 
 
 def test_an_unknown_experiment_ends_with_a_sentence_and_not_zero():

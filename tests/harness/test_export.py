@@ -18,9 +18,11 @@ from transformers import (
     pipeline,
 )
 
-from harness import export, model_card, record
-from harness import finished as finished_run
+from harness import export
 from harness.export import main
+from harness.finished import finished_run as finished_run
+from harness.finished import model_card
+from harness.store import record
 from tests.conftest import ROOT
 from tests.harness.finished_runs import CLASSES, DATA
 

@@ -14,11 +14,11 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from harness import fitting, modalities, remarks
-from harness.config import instantiate
-from harness.fitting import Probe, check
-from harness.images import ImageClassification
-from harness.settings import SettingError
+from errors import SettingError
+from harness.modality import fitting, modalities, remarks
+from harness.modality.fitting import Probe, check
+from harness.modality.images import ImageClassification
+from harness.plan.config import instantiate
 from tasks.base import ImageExample
 from tests.conftest import task_of_yaml
 from tests.harness.test_generation import Generation, settings
@@ -246,7 +246,7 @@ def test_what_was_said_before_training_is_in_the_record_and_below_the_table(comp
     import run
     from analysis.footnotes import _warning_notes
     from analysis.frames import runs_frame
-    from harness import record
+    from harness.store import record
 
     tiny = ("task.source.train_size=16", "task.source.validation_size=2", "task.source.test_size=1")
     run.main(

@@ -9,8 +9,12 @@ from omegaconf import OmegaConf
 from peft import PeftModel
 
 import run
-from harness import adapt, command_line, config, models, record
-from harness.settings import SettingError
+from errors import SettingError
+from harness.adapters import adapt
+from harness.models import bases
+from harness.plan import config
+from harness.run import command_line
+from harness.store import record
 from tests import processes
 
 BLOCKS = {"micro_sst2": 0, "micro_cola": 4}
@@ -60,12 +64,12 @@ def fusion(composed, runs, *, of="spectral_additive", mode="sum", task="micro_ss
 
 
 def fused(cfg):
-    base = models.load(cfg.model, "text_classification", num_labels=2)
+    base = bases.load(cfg.model, "text_classification", num_labels=2)
     return adapt.adapt(base, config.instantiate(cfg.method.adapter), cfg.model.head)
 
 
 def deltas(folder) -> dict[str, torch.Tensor]:
-    base = models.load(OmegaConf.load(folder / "config.yaml").model, "text_classification", num_labels=2)
+    base = bases.load(OmegaConf.load(folder / "config.yaml").model, "text_classification", num_labels=2)
     model = PeftModel.from_pretrained(base, folder / "adapter")
     return {n: m.get_delta_weight("default") for n, m in model.named_modules() if hasattr(m, "get_delta_weight")}
 
@@ -158,7 +162,7 @@ def test_a_fusion_of_one_pissa_run_is_that_run(composed, trained, combination):
     cfg = fusion(composed, trained, of="pissa", parts={"micro_sst2": "r4-QK"})
     cfg.method.combination = combination
     inputs = {"input_ids": torch.randint(5, 100, (2, 7), generator=torch.Generator().manual_seed(0))}
-    base = models.load(cfg.model, "text_classification", num_labels=2)
+    base = bases.load(cfg.model, "text_classification", num_labels=2)
     expected = PeftModel.from_pretrained(base, folder / "adapter").eval()(**inputs).logits
     found = fused(cfg).model.eval()(**inputs).logits
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from harness import models
-from harness.generation import IGNORED, Generation
+from errors import ModelError
+from harness.modality.generation import IGNORED, Generation
+from harness.models import bases
 from tests.conftest import ROOT, task_of_yaml
 
 PLAIN = SimpleNamespace()  # a benchmark without any of the optional attributes
@@ -165,5 +166,5 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path):
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     cfg.checkpoint = str(tmp_path)
-    with pytest.raises(models.ModelError, match="safetensors"):
-        models.load(cfg, "generation")
+    with pytest.raises(ModelError, match="safetensors"):
+        bases.load(cfg, "generation")

@@ -9,9 +9,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GenerationConfig
 
-from harness import engines
-from harness.batches import until
-from harness.generation import Generation
+from harness.generate import engines
+from harness.generate.batches import until
+from harness.modality.generation import Generation
 from tests.conftest import ROOT, task_of_yaml
 from tests.harness.test_generation import settings
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from harness import config
+from harness.plan import config
 from tests.conftest import ROOT
 from tests.test_method_contract import METHODS, TRAINS_NOTHING
 

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
-from harness.images import ImageClassification
-from tasks.base import DataError, ImageExample
+from errors import DataError
+from harness.modality.images import ImageClassification
+from tasks.base import ImageExample
 
 
 def modality(size=224, channels=3) -> ImageClassification:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import record, trainer
-from harness.interruption import Stopped
-from harness.run_folder import RunFolder
+from harness.store import record
+from harness.store.run_folder import RunFolder
+from harness.train import trainer
+from harness.train.interruption import Stopped
 from tests import processes
 from tests.conftest import TINY
 from tests.processes import killed_once_there_is, signalled, there_is
@@ -22,8 +23,11 @@ COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
 
 BANDED = ("method=svft_banded", "method.adapter.d=2")
 UNSAVED = (*BANDED, "train.checkpoint_every=100", "evaluate.benchmarks=[micro_gsm]", "evaluate.splits=[test]")
-LOADING = ("harness.modalities", "look")  # what a run calls once it holds its folder, before it loads the model
-STEP = ("harness.trainer:Meter", "on_step_begin")
+LOADING = (
+    "harness.modality.modalities",
+    "look",
+)  # what a run calls once it holds its folder, before it loads the model
+STEP = ("harness.train.trainer:Meter", "on_step_begin")
 
 
 def start(runs: Path, *more: str, before: Callable[[], None] = processes.nothing) -> processes.Program:

@@ -8,8 +8,8 @@ from peft import AdaLoraConfig, LoraConfig, VeraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from baselines.spectral import SpectralAdapterConfig
-from harness import low_rank
-from harness.settings import SettingError
+from errors import SettingError
+from harness.adapters import low_rank
 from svft import SvftConfig
 from tests.harness.finished_runs import TINY
 

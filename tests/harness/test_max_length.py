@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness import config, modalities
-from harness.settings import SettingError
+from errors import SettingError
+from harness.modality import modalities
+from harness.plan import config
 
 
 @pytest.mark.parametrize(("length", "fits"), [(1, False), (8, False), (400, True)])

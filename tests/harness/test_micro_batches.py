@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from harness.pretrained import ModelError
+from errors import ModelError
 from tests import small_training as small
 
 EXACT = {"rtol": 0, "atol": 1e-9}

@@ -15,7 +15,11 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from harness import adapt, config, convert, models, roles
+from errors import ModelError, RoleError
+from harness import convert
+from harness.adapters import adapt
+from harness.models import bases
+from harness.plan import config
 from tests.conftest import ROOT
 
 BLOCKS, WIDTH, INNER = 3, 16, 24
@@ -113,14 +117,14 @@ def own(family: str, checkpoint: str, *overrides: str) -> DictConfig:
 def test_letters_blocks_and_head_are_found_and_lora_is_attached_to_all_of_them(checkpoints, model_type):
     family, sizes, letters = KNOWN[model_type]
     cfg = own(family, checkpoints(model_type, family, sizes))
-    models.complete(cfg)
+    bases.complete(cfg)
     assert cfg.model.roles == letters
     assert cfg.model.blocks == BLOCKS
     assert set(cfg.model.linear) == set(letters)
     assert cfg.model.head == (None if family == "decoder" else "classifier")
     assert not OmegaConf.missing_keys(cfg) and config.resolve(cfg)["model"]["label"] == model_type
     classes = 5 if cfg.model.head else None
-    model = models.load(cfg.model, models.TASK_KIND[family], classes)
+    model = bases.load(cfg.model, bases.TASK_KIND[family], classes)
     modules = dict(model.named_modules())
     adapted = adapt.adapt(model, config.instantiate(cfg.method.adapter), cfg.model.head)
     assert len(adapted.layers) == BLOCKS * len(letters)
@@ -132,26 +136,26 @@ def test_letters_blocks_and_head_are_found_and_lora_is_attached_to_all_of_them(c
 
 def test_a_bfloat16_decoder_of_ones_own_is_loaded_in_that_dtype(checkpoints):
     cfg = own("decoder", checkpoints("llama", *KNOWN["llama"][:2]), "model.dtype=bfloat16")
-    models.complete(cfg)
-    assert {p.dtype for p in models.load(cfg.model, "generation").parameters()} == {torch.bfloat16}
+    bases.complete(cfg)
+    assert {p.dtype for p in bases.load(cfg.model, "generation").parameters()} == {torch.bfloat16}
     cfg.model.dtype = "bf16"
-    with pytest.raises(models.ModelError, match="model.dtype='bf16' is none of float32, bfloat16, float16"):
-        models.load(cfg.model, "generation")
+    with pytest.raises(ModelError, match="model.dtype='bf16' is none of float32, bfloat16, float16"):
+        bases.load(cfg.model, "generation")
 
 
 def test_letters_given_by_hand_are_kept_and_their_blocks_counted(checkpoints):
     checkpoint = checkpoints("llama", *KNOWN["llama"][:2])
     cfg = own("decoder", checkpoint, "model.roles={Q: model.layers.*.self_attn.q_proj, X: model.layers.*.mlp.up_proj}")
-    models.complete(cfg)
+    bases.complete(cfg)
     assert (cfg.model.linear, cfg.model.blocks) == ("QX", BLOCKS)
-    adapted = adapt.adapt(models.load(cfg.model, "generation"), config.instantiate(cfg.method.adapter), None)
+    adapted = adapt.adapt(bases.load(cfg.model, "generation"), config.instantiate(cfg.method.adapter), None)
     assert len(adapted.layers) == 2 * BLOCKS
 
 
 def test_values_given_on_the_command_line_are_kept(checkpoints):
     checkpoint = checkpoints("dinov2", *KNOWN["dinov2"][:2])
     cfg = own("vision", checkpoint, "model.linear=QV", "model.image.size=12", "model.image.mean=[0.4, 0.5, 0.6]")
-    models.complete(cfg)
+    bases.complete(cfg)
     assert cfg.model.linear == "QV"
     assert cfg.model.image == {"size": 12, "channels": 3, "mean": [0.4, 0.5, 0.6], "std": 0.5}
 
@@ -177,7 +181,7 @@ def test_images_are_normalised_as_the_checkpoint_says(checkpoints, tmp_path, pre
     if preprocessor is not None:
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     cfg = own("vision", str(folder))
-    models.complete(cfg)  # no weights are there, and none are needed
+    bases.complete(cfg)  # no weights are there, and none are needed
     assert cfg.model.image == {"size": 8, "channels": 3, "mean": mean, "std": std}
 
 
@@ -190,43 +194,43 @@ def test_an_image_size_is_found_where_all_else_is_given(checkpoints):
         "model.image.std=1",
     ]
     cfg = own("vision", checkpoints("vit", *KNOWN["vit"][:2]), "model.roles={Q: vit.layers.*.attention.q_proj}", *given)
-    models.complete(cfg)
+    bases.complete(cfg)
     assert cfg.model.image == {"size": 8, "channels": 3, "mean": 0, "std": 1}
 
 
 def test_a_stated_model_is_left_as_it_is():
     cfg = composed("+model=gemma2b", "+method=lora")
     before = OmegaConf.to_container(cfg)
-    models.complete(cfg)
+    bases.complete(cfg)
     assert OmegaConf.to_container(cfg) == before
 
 
 def test_a_checkpoint_that_is_nowhere_names_the_remedy():
     with pytest.raises(
-        models.ModelError, match="'nobody/nothing' of model decoder could not be loaded .* model.checkpoint=PATH"
+        ModelError, match="'nobody/nothing' of model decoder could not be loaded .* model.checkpoint=PATH"
     ):
-        models.complete(own("decoder", "nobody/nothing"))
+        bases.complete(own("decoder", "nobody/nothing"))
 
 
 def test_gpt2_is_refused_since_its_layers_are_no_linear_layers(checkpoints):
     cfg = own("decoder", checkpoints("gpt2", "decoder", {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 40}))
-    with pytest.raises(roles.RoleError, match=r"transformer\.h\.\*\.attn\.c_attn of decoder is a Conv1D"):
-        models.complete(cfg)
+    with pytest.raises(RoleError, match=r"transformer\.h\.\*\.attn\.c_attn of decoder is a Conv1D"):
+        bases.complete(cfg)
 
 
 def test_a_mixture_of_experts_is_refused_unless_letters_are_given(checkpoints):
     sizes = {**GROUPED, "num_local_experts": 2, "num_experts_per_tok": 1}
     checkpoint = checkpoints("mixtral", "decoder", sizes)
-    with pytest.raises(roles.RoleError, match=r"mlp\.experts of decoder is a MixtralExperts"):
-        models.complete(own("decoder", checkpoint))
+    with pytest.raises(RoleError, match=r"mlp\.experts of decoder is a MixtralExperts"):
+        bases.complete(own("decoder", checkpoint))
     cfg = own("decoder", checkpoint, "model.roles={Q: model.layers.*.self_attn.q_proj}")
-    models.complete(cfg)
+    bases.complete(cfg)
     assert cfg.model.blocks == BLOCKS
 
 
 def test_an_architecture_of_another_family_is_refused(checkpoints):
-    with pytest.raises(models.ModelError, match="is no model of family decoder"):
-        models.complete(own("decoder", checkpoints("vit", *KNOWN["vit"][:2])))
+    with pytest.raises(ModelError, match="is no model of family decoder"):
+        bases.complete(own("decoder", checkpoints("vit", *KNOWN["vit"][:2])))
 
 
 # --- pickles ---
@@ -251,12 +255,12 @@ def tensors(checkpoints):
 def test_a_checkpoint_of_pickles_is_refused_with_the_command_that_converts_it(tensors, tmp_path):
     folder = pickled(tmp_path / "pickles", tensors[0], {"pytorch_model.bin": list(tensors[1])})
     cfg = own("encoder", folder)
-    models.complete(cfg)
+    bases.complete(cfg)
     with pytest.raises(
-        models.ModelError,
+        ModelError,
         match=r"`python -m harness\.convert .*/pickles OUT` converts it \(then model\.checkpoint=OUT\)$",
     ):
-        models.load(cfg.model, "text_classification", 2)
+        bases.load(cfg.model, "text_classification", 2)
 
 
 @pytest.mark.parametrize("shards", [1, 2])
@@ -272,8 +276,8 @@ def test_what_was_converted_loads_with_the_same_weights(tensors, tmp_path, shard
         (tmp_path / "pickles" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     assert convert.main([folder, str(tmp_path / "out" / "model")]) == 0
     cfg = own("encoder", str(tmp_path / "out" / "model"))
-    models.complete(cfg)
-    states = models.load(cfg.model, "text_classification", 2).state_dict()
+    bases.complete(cfg)
+    states = bases.load(cfg.model, "text_classification", 2).state_dict()
     assert states.keys() == expected.keys()
     assert all(torch.equal(states[name], expected[name]) for name in expected)
 
@@ -305,5 +309,5 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
 def test_nothing_is_overwritten_and_an_empty_folder_is_refused(tmp_path, present, message):
     (tmp_path / present).mkdir()
     (tmp_path / "in").mkdir(exist_ok=True)
-    with pytest.raises(models.ModelError, match=message):
+    with pytest.raises(ModelError, match=message):
         convert.convert(str(tmp_path / "in"), tmp_path / "out")

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from harness import fitting, modalities
-from harness.config import instantiate
-from harness.padding import require_alone, require_alone_in_class, require_causal
-from harness.settings import SettingError
+from errors import SettingError
+from harness.modality import fitting, modalities
+from harness.modality.padding import require_alone, require_alone_in_class, require_causal
+from harness.plan.config import instantiate
 from tests.conftest import task_of_yaml
 from tests.harness.test_fitting import GPT, OPT
 from tests.harness.test_generation import Generation, settings

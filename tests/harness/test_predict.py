@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from harness import predict, record
+from harness import predict
 from harness.predict import main
+from harness.store import record
 from tests.harness.finished_runs import CLASSES, DATA
 
 SVFT = "method=svft_plain"

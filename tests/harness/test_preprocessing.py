@@ -8,11 +8,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor
 
-from harness import config as configuration
-from harness import models
-from harness.images import ImageClassification
-from harness.preprocessing import differences
-from harness.roles import RoleError
+from errors import RoleError
+from harness.modality.images import ImageClassification
+from harness.models import bases
+from harness.models.preprocessing import differences
+from harness.plan import config as configuration
 from tasks.base import ImageExample
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -34,7 +34,7 @@ def auto(tmp_path, composed):
         cfg = composed(
             "task=digits", "model=vision", f"model.checkpoint={tmp_path}", "model.head=classifier", *overrides
         )
-        models.complete(cfg)
+        bases.complete(cfg)
         return cfg
 
     return completed

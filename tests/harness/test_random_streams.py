@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from harness import probes, randomness
-from harness.train_settings import training_arguments
+from harness.train import probes
+from harness.train.train_settings import training_arguments
 from tests import small_training as small
 
 TRAINING = {"family": "classification", "dropout": 0.1, "micro_batch_size": 4}
@@ -81,7 +81,7 @@ def test_what_is_drawn_inside_leaves_every_generator_as_it_was():
             seed(11)
 
     def drawing_and_failing() -> None:
-        with randomness.kept(CPU):
+        with probes.random_numbers_kept(CPU):
             draw()
             raise KeyError
 

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from harness.generation import Generation
+from harness.modality.generation import Generation
 from tests.conftest import task_of_yaml
 from tests.harness.test_generation import settings
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from harness import files, record
-from harness.disk import DiskError
+from errors import DiskError, RecordError
+from harness.store import files, record
 
 
 def test_the_standard_error_is_binomial():
@@ -23,7 +23,7 @@ def test_unparsed_answers_are_counted():
 def test_a_damaged_record_is_named_and_not_used(tmp_path, text):
     path = tmp_path / "record.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(record.RecordError, match=r"record\.json"):
+    with pytest.raises(RecordError, match=r"record\.json"):
         record.read(path)
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.generation import Generation
+from harness.modality.generation import Generation
 from tests.test_task_contract import make
 
 FEW = ("task.source.train_size=64", "task.source.validation_size=16", "task.source.test_size=16")

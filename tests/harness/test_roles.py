@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from harness import architectures, roles
+from errors import RoleError
+from harness.models import architectures, roles
 
 
 def tower(blocks: int = 2, **layers: nn.Module) -> nn.Module:
@@ -77,14 +78,14 @@ def test_each_letter_names_one_layer_in_each_block_and_layers_outside_have_none(
     ],
 )
 def test_what_no_letter_can_name_is_refused_with_the_remedy(model, message):
-    with pytest.raises(roles.RoleError, match=re.escape(message) + ".*model.roles='{Q: "):
+    with pytest.raises(RoleError, match=re.escape(message) + ".*model.roles='{Q: "):
         architectures.find_roles(model, "mine")
 
 
 def test_stacked_experts_are_refused():
     experts = nn.Module()
     experts.gate_up_proj = nn.Parameter(torch.zeros(4, 2, 2))
-    with pytest.raises(roles.RoleError, match=r"layers\.\*\.experts of mine is a Module, not a torch.nn.Linear"):
+    with pytest.raises(RoleError, match=r"layers\.\*\.experts of mine is a Module, not a torch.nn.Linear"):
         architectures.find_roles(tower(attn__q_proj=linear(), experts=experts), "mine")
 
 
@@ -92,7 +93,7 @@ def test_letters_given_by_hand_that_name_nothing_are_refused():
     model = tower(attn__q_proj=linear())
     by_hand = {"Q": "layers.*.attn.q"}
     blocks = architectures.count_blocks(model, by_hand, "mine")
-    with pytest.raises(roles.RoleError, match=r"names 0 layers .*its linear layers are layers\.\*\.attn\.q_proj"):
+    with pytest.raises(RoleError, match=r"names 0 layers .*its linear layers are layers\.\*\.attn\.q_proj"):
         roles.check(model, by_hand, blocks, "mine")
 
 
@@ -100,7 +101,7 @@ def test_a_letter_in_some_blocks_only_is_refused():
     model = tower(attn__q_proj=linear(), fc1=linear())
     del model.layers[1].attn
     found = architectures.find_roles(model, "mine")
-    with pytest.raises(roles.RoleError, match="'Q' of mine names 1 layers .* not 2"):
+    with pytest.raises(RoleError, match="'Q' of mine names 1 layers .* not 2"):
         roles.check(model, found, architectures.count_blocks(model, found, "mine"), "mine")
 
 
@@ -112,5 +113,5 @@ def test_the_head_is_the_module_that_grows_with_the_classes():
 
 
 def test_a_model_whose_head_cannot_be_told_asks_for_its_name():
-    with pytest.raises(roles.RoleError, match="not one module .found: none.; name it: model.head=NAME"):
+    with pytest.raises(RoleError, match="not one module .found: none.; name it: model.head=NAME"):
         architectures.find_head(lambda labels: linear(), "mine")

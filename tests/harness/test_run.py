@@ -9,7 +9,9 @@ import torch
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, config, record
+from harness.plan import config
+from harness.run import command_line
+from harness.store import record
 from tests.conftest import TINY
 
 TINY_DIGITS = ("task=digits", "model=micro_vit", "train.epochs=1", "task.source.train_per_class=2")
@@ -88,7 +90,7 @@ def test_a_finished_run_without_its_adapter_is_not_trained_again_into_its_old_sc
 def test_a_run_of_vision_trains_its_head_at_a_rate_of_its_own(go, composed):
     from torch import nn
 
-    from harness.train_settings import optimizer
+    from harness.train.train_settings import optimizer
 
     done = go(*TINY_DIGITS, "method=lora", "train.head_lr=0.125", "train.lr=0.25")
     assert done.parameters["head"] == 96 * 10 + 10
@@ -120,7 +122,7 @@ def test_a_choice_of_the_best_that_cannot_be_made_is_refused(go, capsys):
 
 def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
     """Linear decay over n steps leaves lr/n' for the last one; a schedule that is too short leaves 0."""
-    from harness import trainer
+    from harness.train import trainer
 
     rates = []
     original = trainer.BenchTrainer.training_step
@@ -136,7 +138,7 @@ def test_the_schedule_ends_at_the_last_step_and_not_before(go, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_is_recorded_as_failed_with_the_step(go, monkeypatch):
-    from harness import trainer
+    from harness.train import trainer
 
     original = trainer.SharedTraining.training_step
 
@@ -152,7 +154,7 @@ def test_a_loss_that_is_not_finite_is_recorded_as_failed_with_the_step(go, monke
 
 
 def test_a_failed_run_begins_anew(go, monkeypatch):
-    from harness import trainer
+    from harness.train import trainer
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.SharedTraining, "training_step", lambda self, *a, **k: torch.tensor(float("inf")))

@@ -9,7 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from harness import config, counting, experiments, models
+from harness.models import bases
+from harness.plan import config, counting, experiments
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "analysis" / "reference"
@@ -147,6 +148,6 @@ def test_the_preset_trains_the_classifier_and_leaves_the_pooler_as_drawn():
 def test_mistral_7b_without_weights_has_the_parameters_of_the_real_one(composed):
     """7,241,732,096: the sum of the sizes in the checkpoint's index (14,483,464,192 bytes of bf16)."""
     cfg = composed("model=mistral_7b").model
-    model = models.build(cfg)
+    model = bases.build(cfg)
     assert sum(p.numel() for p in model.parameters()) == 14_483_464_192 // 2
     assert set(cfg.linear) == set(cfg.roles)

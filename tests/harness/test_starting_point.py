@@ -7,9 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
-from harness import starting_point
-from harness.adapt import adapt
-from harness.settings import SettingError
+from errors import SettingError
+from harness.adapters import starting_point
+from harness.adapters.adapt import adapt
 
 
 def model() -> nn.Module:

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import checkpoints, files, train_settings, trainer
-from harness.files import Damaged
-from harness.interruption import Stop
-from harness.run_folder import RunFolder
+from errors import Damaged, Diverged
+from harness.store import files
+from harness.store.run_folder import RunFolder
+from harness.train import checkpoints, train_settings, trainer
+from harness.train.interruption import Stop
 from run import run
 from tests.faults.test_damage import a_checkpoint, a_run
 from tests.harness.test_interruption import SELECTING, adapter, read, stop, without_clocks
@@ -133,10 +134,10 @@ def test_an_error_in_training_begins_a_line_of_its_own(composed, tmp_path, monke
     """And not that of the progress bar."""
 
     def fail(self, *_, **__):
-        raise trainer.Diverged(1)
+        raise Diverged(1)
 
     monkeypatch.setattr(trainer.BenchTrainer, "training_step", fail)
-    with pytest.raises(trainer.Diverged) as raised:  # what it refers to, the bar too, is not collected meanwhile
+    with pytest.raises(Diverged) as raised:  # what it refers to, the bar too, is not collected meanwhile
         run(composed(*WITHIN, f"runs_dir={tmp_path}"))
     print("error: it diverged", file=sys.stderr)
     assert raised.value.step == 1

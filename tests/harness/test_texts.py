@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerFast
 
-from harness.texts import Texts
-from tasks.base import DataError, TextExample
+from errors import DataError
+from harness.modality.texts import Texts
+from tasks.base import TextExample
 from tests.conftest import task_of_yaml
 from tests.harness.small_tokenizers import KINDS, small
 from tests.harness.test_generation import IGNORED, Generation, settings
@@ -177,7 +178,7 @@ def test_what_is_generated_is_read_without_the_blanks_that_were_moved(modality, 
     """A stop text that is a blank does not end it before it has begun."""
     examples = modality.task.examples("train")
     learnt = [target[:-1] for _, target in modality._taught(examples)]
-    monkeypatch.setattr("harness.engines.continued", lambda *_, **__: enumerate(learnt))
+    monkeypatch.setattr("harness.generate.engines.continued", lambda *_, **__: enumerate(learnt))
     found, _ = modality.generate(torch.nn.Module(), SimpleNamespace(stop=(" ", "\n")), examples, 2, "")
     assert found == [e.target for e in examples]
 

@@ -7,7 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from harness import adapt, config, models, timm_vit
+from errors import ModelError
+from harness.adapters import adapt
+from harness.models import bases, timm_vit
+from harness.plan import config
 from tests.conftest import ROOT
 
 SMALL = {"library": "timm", "name": "vit_tiny_patch16_224", "img_size": 8, "patch_size": 4, "depth": 2, "embed_dim": 12}
@@ -36,7 +39,7 @@ def small(checkpoint, **changes):
 
 
 def loaded(checkpoint, num_labels: int = 5, **changes) -> torch.nn.Module:
-    return models.load(small(checkpoint, **changes), "image_classification", num_labels).eval()
+    return bases.load(small(checkpoint, **changes), "image_classification", num_labels).eval()
 
 
 def test_splitting_q_k_and_v_leaves_the_function_of_timms_model_as_it_was(checkpoint):
@@ -63,7 +66,7 @@ def test_the_counts_are_those_of_the_paper(name, total, plain, width):
     """Table 4: SVFT^P on Q and V, 0.018M and 0.049M. In all: google/vit-*-patch16-224-in21k without pooler and head."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose(overrides=[f"+model={name}", "+method=svft_plain", "method.targets=QV", "+seed=0"])
-    model = models.build(cfg.model, num_labels=10)
+    model = bases.build(cfg.model, num_labels=10)
     assert sum(p.numel() for n, p in model.named_parameters() if not n.startswith("head.")) == total
     adapted = adapt.adapt(model, config.instantiate(cfg.method.adapter), cfg.model.head)
     assert adapted.parameters["adapter"] == plain
@@ -71,17 +74,17 @@ def test_the_counts_are_those_of_the_paper(name, total, plain, width):
 
 
 def test_a_checkpoint_of_another_size_is_refused(checkpoint):
-    with pytest.raises(models.ModelError, match="model.safetensors does not hold a vit_tiny_patch16_224"):
+    with pytest.raises(ModelError, match="model.safetensors does not hold a vit_tiny_patch16_224"):
         loaded(checkpoint, architecture={"depth": 3}, blocks=3)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(models.ModelError, match="has no safetensors"):
+    with pytest.raises(ModelError, match="has no safetensors"):
         loaded(tmp_path)
 
 
 def test_an_unknown_library_is_refused(checkpoint):
-    with pytest.raises(models.ModelError, match="architecture.library='jax' .* none of timm"):
+    with pytest.raises(ModelError, match="architecture.library='jax' .* none of timm"):
         loaded(checkpoint, architecture={"library": "jax"})
 
 
@@ -100,10 +103,10 @@ def test_attention_that_reads_the_weights_of_qkv_itself_is_refused():
     """timm's BEiT with Q, K and V apart: adapters of theirs would do nothing."""
     beit = {**SMALL, "name": "beit_base_patch16_224", "num_heads": 2, "embed_dim": 16}
     model = timm_vit.build(beit, 3, "cpu")
-    with pytest.raises(models.ModelError, match="reads qkv.weight and never calls qkv"):
+    with pytest.raises(ModelError, match="reads qkv.weight and never calls qkv"):
         model(pixel_values=torch.randn(1, 3, 8, 8))
 
 
 def test_a_model_of_timm_without_a_fused_qkv_is_refused():
-    with pytest.raises(models.ModelError, match="name=resnet18 is no ViT whose blocks have Q, K and V in one qkv"):
+    with pytest.raises(ModelError, match="name=resnet18 is no ViT whose blocks have Q, K and V in one qkv"):
         timm_vit.build({"library": "timm", "name": "resnet18"}, 3, "meta")

@@ -8,10 +8,13 @@ import pytest
 from omegaconf import OmegaConf
 
 import run
-from harness import command_line, config, pretrained, record
-from harness.record import Record
-from harness.run_folder import RunFolder
-from harness.settings import SettingError
+from errors import SettingError
+from harness.models import pretrained
+from harness.plan import config
+from harness.run import command_line
+from harness.store import record
+from harness.store.record import Record
+from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT
 
 QUICK = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import tracking
+from harness.run import tracking
 
 
 @pytest.fixture

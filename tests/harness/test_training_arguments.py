@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.train_settings import training_arguments
+from harness.train.train_settings import training_arguments
 
 
 @pytest.mark.parametrize(("said", "limit"), [("null", 0), ("0", 0), ("0.5", 0.5)])

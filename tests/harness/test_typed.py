@@ -10,9 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from harness import config, limits
-from harness.settings import SettingError
-from harness.typed import arguments, quoted
+from errors import SettingError
+from harness.plan import config
+from harness.settings import limits
+from harness.settings.typed import arguments, quoted
 from tests.conftest import ROOT
 
 OWN = ("task=generation", "model=decoder")

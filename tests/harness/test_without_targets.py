@@ -9,10 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import Trainer
 
-from harness import trainer
-from harness.classification import classes_of
-from harness.settings import SettingError
-from harness.trainer import Diverged
+from errors import Diverged, SettingError
+from harness.modality.classification import classes_of
+from harness.train import trainer
 from tests import small_training as small
 
 ROWS = small.rows_of("decoder")

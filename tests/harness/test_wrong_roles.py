@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import config, models
-from harness.roles import RoleError
-from harness.settings import SettingError
+from errors import RoleError, SettingError
+from harness.models import bases
+from harness.plan import config
 
 
 @pytest.mark.parametrize("roles", ["Q", "3", "{Q: 3}"])
@@ -16,5 +16,5 @@ def test_roles_that_name_no_modules_are_refused_with_an_example(composed, model,
 
 
 def complete_and_resolve(cfg) -> None:
-    models.complete(cfg)
+    bases.complete(cfg)
     config.resolve(cfg)

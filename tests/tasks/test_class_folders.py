@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from tasks.base import DataError
+from errors import DataError
 from tests.conftest import task_of_yaml
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.base import Benchmark, DataError, ItemScore, Task
+from errors import DataError
+from tasks.base import Benchmark, ItemScore, Task
 from tasks.commonsense import FOLDERS, LABELS, Commonsense, legacy, questions, strict
 
 DATA = Path(__file__).parent / "data" / "commonsense"

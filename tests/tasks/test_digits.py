@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tasks.base import Benchmark, DataError, Task
+from errors import DataError
+from tasks.base import Benchmark, Task
 from tasks.digits import Digits
 from tests.conftest import task_of_yaml
 

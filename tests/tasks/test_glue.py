@@ -9,7 +9,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from tasks.base import Benchmark, ClassExample, CorpusScorer, DataError, Task
+from errors import DataError
+from tasks.base import Benchmark, ClassExample, CorpusScorer, Task
 from tasks.glue import SUBSETS, Glue, halves, hub_file
 from tasks.sources import HubFile
 from tests.conftest import task_of_yaml

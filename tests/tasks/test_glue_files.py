@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.base import DataError
+from errors import DataError
 from tests.tasks.test_glue import glue, path
 
 ENTAILMENT = ("entailment", "not_entailment")

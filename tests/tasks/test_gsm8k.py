@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tasks.base import Benchmark, DataError, Task
+from errors import DataError
+from tasks.base import Benchmark, Task
 from tasks.math_word import GSM8K_TEST, METAMATHQA_40K, RELEASED_STOP, MetaMath
 from tasks.sources import HubFile
 

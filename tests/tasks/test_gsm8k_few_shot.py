@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas
 import pytest
 
-from harness import config
-from tasks.base import Benchmark, DataError, Task
+from errors import DataError
+from harness.plan import config
+from tasks.base import Benchmark, Task
 from tasks.gsm8k_few_shot import GSM8K_TRAIN, Gsm8kDirect, demonstrations, flexible_extract, strict_match
 
 DATA = Path(__file__).parent / "data"

@@ -7,8 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from harness.images import ImageClassification
-from tasks.base import Benchmark, DataError, Task
+from errors import DataError
+from harness.modality.images import ImageClassification
+from tasks.base import Benchmark, Task
 from tasks.image_folder import ImageFolder
 from tests.conftest import task_of_yaml
 

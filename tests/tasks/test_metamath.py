@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tasks.base import Benchmark, DataError
+from errors import DataError
+from tasks.base import Benchmark
 from tasks.math_word import MATH_TEST, RELEASED_STOP, MetaMath
 
 DATA = Path(__file__).parent / "data"

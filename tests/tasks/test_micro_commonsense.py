@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from assets.commonsense_text import DOCUMENTS, document
-from tasks.base import Benchmark, DataError, ItemScore, Task, TextExample
+from errors import DataError
+from tasks.base import Benchmark, ItemScore, Task, TextExample
 from tasks.commonsense import COLUMNS
 from tasks.micro_commonsense import KINDS, MicroBenchmark, MicroCommonsense, split_subjects
 from tasks.micro_facts import OPPOSITES, PEOPLE, RELATIONS, THINGS, TOOLS

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tasks.base import Benchmark, DataError, Task, TextExample
+from errors import DataError
+from tasks.base import Benchmark, Task, TextExample
 from tasks.micro_gsm import LARGEST, MicroGsm
 from tests.conftest import ROOT, task_of_yaml
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import open_dict
 
-from harness import config
-from harness.settings import SettingError
-from tasks.base import DataError, ItemScore
+from errors import DataError, SettingError
+from harness.plan import config
+from tasks.base import ItemScore
 from tests.tasks.test_own_text import DATA, all_of, classification, generation
 
 RIGHT, WRONG = ItemScore(correct=True), ItemScore(correct=False)

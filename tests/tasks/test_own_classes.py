@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from harness.settings import SettingError
-from tasks.base import DataError
+from errors import DataError, SettingError
 from tests.tasks.test_own_text import all_of, make
 
 

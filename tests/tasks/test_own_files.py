@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.base import DataError
+from errors import DataError
 from tasks.tables import TableFile
 
 

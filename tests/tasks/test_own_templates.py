@@ -5,7 +5,7 @@ import json
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from harness.settings import SettingError
+from errors import SettingError
 from tests.tasks.test_own_text import all_of, generation
 
 

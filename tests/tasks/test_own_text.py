@@ -10,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 from scipy import stats
 
-from harness import config
-from harness.settings import SettingError
+from errors import DataError, SettingError
+from harness.plan import config
 from tasks import metrics, own_text
-from tasks.base import Benchmark, ClassExample, DataError, ItemScore, Task, TextExample
+from tasks.base import Benchmark, ClassExample, ItemScore, Task, TextExample
 from tests.conftest import ROOT
 
 DATA = ROOT / "tests" / "tasks" / "data"

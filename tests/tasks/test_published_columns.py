@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.base import DataError
+from errors import DataError
 from tests.tasks.test_glue import glue
 from tests.tasks.test_gsm8k import gsm8k
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from harness import config
-from tasks.base import DataError
+from errors import DataError
+from harness.plan import config
 from tasks.tables import TableFile
 from tests.test_task_contract import LOCAL
 

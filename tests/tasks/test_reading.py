@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from errors import DataError
 from tasks import formats
-from tasks.base import DataError
 from tests.tasks.test_own_text import all_of, generation
 
 ROWS = [(f"text {number}", f"label {number % 2}") for number in range(1, 21)]

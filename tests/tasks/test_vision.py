@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from tasks.base import Benchmark, DataError, Task
+from errors import DataError
+from tasks.base import Benchmark, Task
 from tasks.vision import FewShotImages
 from tests.conftest import task_of_yaml
 

@@ -1,0 +1,130 @@
+"""Attach a method to a base model, and count what it trains."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from torch import nn
+
+from errors import SettingError
+from harness.adapters import starting_point
+
+
+@dataclass
+class Adapted:
+    """A model ready to train, and what the record says of it."""
+
+    model: nn.Module
+    parameters: dict[str, int]  # adapter, head, frozen
+    layers: list[str]  # adapted layers, by module path in the base model
+    trained_tensors: dict[str, list[int]]  # first tensor of each kind: what is really trained, whatever was asked for
+    warnings: list[str] = field(default_factory=list)
+    decomposition_seconds: float = 0.0
+    classes: list[str] = field(default_factory=list)  # their names by index, of a task that names them
+
+    def section(self) -> dict[str, Any]:
+        """The record's section `adapter`."""
+        return {
+            "layers": self.layers,
+            "trained_tensors": self.trained_tensors,
+            "warnings": self.warnings,
+            "decomposition_seconds": self.decomposition_seconds,
+            **({"classes": self.classes} if self.classes else {}),
+        }
+
+
+def head_modules(head: str | Sequence[str] | None) -> list[str]:
+    """The modules that are new with the task and trained by every method: a model yaml's `head`, as a list."""
+    return [head] if isinstance(head, str) else list(head or ())
+
+
+def fingerprint(adapter: Any, base: str) -> dict[str, str]:
+    """What the adapter is made of besides its configuration, for the run key; nothing for most methods.
+
+    base: the fingerprint of the model that it is to be attached to. Raises SettingError where it is of another one.
+    """
+    return {"adapter": adapter.fingerprint(base)} if hasattr(adapter, "fingerprint") else {}
+
+
+def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> Adapted:
+    """Attach `adapter`: a PEFT config, or an object with `attach(model, head)`. The head, if any, is trained too.
+
+    Trained parameters are fp32 for every method, whatever the dtype of the base (one precision policy).
+
+    Raises SettingError where the method cannot be attached to this model.
+    """
+    try:
+        return _adapt(model, adapter, head_modules(head))
+    except ValueError as error:  # PEFT's and our own refusals
+        raise SettingError(" ".join(str(error).split())) from error
+
+
+def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        if isinstance(adapter, PeftConfig):
+            adapter.modules_to_save = head or None
+            starting_point.check(adapter)
+            adapted = get_peft_model(model, adapter)
+            starting_point.check_patterns(adapter, getattr(adapted, "targeted_module_names", []))
+            _freeze_state(adapted)
+        else:
+            adapted = adapter.attach(model, head)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
+    return Adapted(
+        model=adapted,
+        parameters=count(adapted, head),
+        layers=list(getattr(adapted, "targeted_module_names", [])),
+        trained_tensors=_trained_tensors(adapted),
+        warnings=sorted({_sentence(w) for w in caught if issubclass(w.category, UserWarning)}),
+        decomposition_seconds=getattr(getattr(adapted, "base_model", None), "svd_seconds", 0.0),
+    )
+
+
+def _freeze_state(model: nn.Module) -> None:
+    """Freeze what PEFT's layers keep in parameters without training it.
+
+    PEFT (0.21) unfreezes AdaLoRA's `ranknum` when it moves it to a base that is not in fp32 on the CPU.
+    """
+    for layer in model.modules():
+        for name in getattr(layer, "other_param_names", ()):
+            held = getattr(layer, name, None)
+            if isinstance(held, nn.ParameterDict):
+                held.requires_grad_(False)
+
+
+def _sentence(warning: warnings.WarningMessage) -> str:
+    """Its first line, with file names for paths: a record says nothing of the machine's folders."""
+    return re.sub(r"(?<![\w.])/[\w.~/-]*/", "", str(warning.message).split("\n")[0])
+
+
+def count(model: nn.Module, head: Sequence[str]) -> dict[str, int]:
+    """Scalars in the adapter, in the head, and frozen, freed weights too; a head's frozen original counts once."""
+    totals = {"adapter": 0, "head": 0, "frozen": 0}
+    within = "base_model.model." if isinstance(model, PeftModel) else ""
+    prefixes = tuple(f"{within}{module}." for module in head)
+    for name, parameter in model.named_parameters():
+        in_head = name.startswith(prefixes)
+        if parameter.requires_grad:
+            totals["head" if in_head else "adapter"] += parameter.numel()
+        elif not (in_head and ".original_module." in name):
+            totals["frozen"] += parameter.numel()
+    totals["frozen"] += sum(getattr(module, "freed_parameters", 0) for module in model.modules())
+    return totals
+
+
+def _trained_tensors(model: nn.Module) -> dict[str, list[int]]:
+    shapes: dict[str, list[int]] = {}
+    seen = set()
+    for name, parameter in model.named_parameters():
+        kind = re.sub(r"\.\d+\.", ".*.", name)
+        if parameter.requires_grad and kind not in seen:
+            seen.add(kind)
+            shapes[name] = list(parameter.shape)
+    return shapes

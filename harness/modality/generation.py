@@ -1,0 +1,281 @@
+"""Language: examples to token ids, text that is generated, and answers that are ranked by their likelihood.
+
+Shapes: B batch, T tokens of the longest row in the batch, V vocabulary, K tokens of the longest choice in the batch and
+the one before it.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch.nn.functional import cross_entropy
+from transformers import GenerationConfig, PreTrainedModel
+
+from errors import DataError, SettingError
+from harness.console.progress import bar
+from harness.generate import engines
+from harness.generate.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
+from harness.modality import padding, remarks
+from harness.modality.fitting import Probe
+from harness.modality.texts import Texts
+from harness.models import bases, pretrained
+from tasks.base import Benchmark, Task, TextExample
+from tasks.scoring import cut_at_stop
+
+IGNORED = -100  # label that the loss leaves out
+FEW = 64  # examples
+SET = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")  # and nothing else
+
+Prediction = str | dict[str, str] | float  # the last: NaN
+
+
+class Generation:
+    """Causal language modelling of `prompt + target`, with the loss on the target and the end-of-sequence token.
+
+    A task that `trains_on_prompt` has the loss on the prompt as well.
+    """
+
+    def __init__(self, cfg: DictConfig, task: Task):
+        """Raises SettingError for an engine that is none."""
+        if cfg.evaluate.engine not in engines.ENGINES:
+            raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {', '.join(engines.ENGINES)}")
+        self.cfg, self.task = cfg, task
+        self.tokenizer = bases.load_tokenizer(cfg.model)
+        as_released = getattr(task, "tokenised_as_released", False)
+        self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=as_released)
+        self._last: tuple[Sequence[TextExample], list[tuple[Tokens, Tokens]]] | None = None
+        self.num_labels = None
+
+    @property
+    def trains_on_prompt(self) -> bool:
+        return getattr(self.task, "trains_on_prompt", False)
+
+    def load_model(self) -> PreTrainedModel:
+        self._require_targets()
+        return bases.load(self.cfg.model, self.task.kind)
+
+    def _require_targets(self) -> None:
+        """Raise SettingError where cutting at `train.max_length` leaves no training example a token to learn."""
+        examples, longest = self.task.examples("train"), self.cfg.train.max_length
+        for start in range(0, len(examples), FEW):  # as a rule the first few have one; nothing predicts the first token
+            if any(label != IGNORED for row in self.rows(examples[start : start + FEW]) for label in row["labels"][1:]):
+                return
+        prompt = len(self.texts.prompts([examples[0].prompt])[0])
+        raise SettingError(
+            f"train.max_length={longest} leaves no token of any target to learn: the prompt of the first training "
+            f"example alone has {prompt}; raise it"
+        )
+
+    def rows(self, examples: Sequence[TextExample]) -> list[dict[str, list[int]]]:
+        """Token ids and labels: harness/modality/texts.py says which are the prompt's. Raises DataError."""
+        rows = []
+        for prompt, target in self._taught(examples):
+            ids = [*prompt, *target][: self.cfg.train.max_length]
+            hidden = 0 if self.trains_on_prompt else min(len(prompt), len(ids))
+            rows.append({"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]})
+        return rows
+
+    def _taught(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        """Prompts and targets with the end token, uncut; kept until others are asked for."""
+        if self._last is None or self._last[0] != examples:
+            self._last = examples, self._made(examples)
+        return self._last[1]
+
+    def _made(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        pairs = self.texts.pairs([e.prompt for e in examples], [e.target for e in examples])
+        end = self.tokenizer.eos_token_id
+        return [(prompt, target if target[-1:] == [end] else [*target, end]) for prompt, target in pairs]
+
+    def collate(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        pad = self.tokenizer.pad_token_id
+
+        def padded(values: list[int], filler: int) -> list[int]:
+            return values + [filler] * (longest - len(values))
+
+        return {
+            "input_ids": torch.tensor([padded(row["input_ids"], pad) for row in rows]),  # (B, T)
+            "attention_mask": torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in rows]),  # (B, T)
+            "labels": torch.tensor([padded(row["labels"], IGNORED) for row in rows]),  # (B, T)
+        }
+
+    @staticmethod
+    def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Tokens in a batch, padding left out."""
+        return batch["attention_mask"].sum()
+
+    @staticmethod
+    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B,): how many tokens of each row are learnt; nothing predicts the first of a row."""
+        return (batch["labels"][:, 1:] != IGNORED).sum(-1)
+
+    def predict(
+        self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
+    ) -> tuple[list[Prediction], int]:
+        """What the model answers, in the order of `examples`, and the number of generated tokens.
+
+        An answer is the generated text; {"text": that, "likeliest": the choice that the model finds likeliest, the
+        first among equals} where the example has choices; NaN, which is no choice, where a likelihood is none.
+        """
+        predictions: list[Prediction]
+        predictions, generated = self.generate(model, benchmark, examples, batch_size, label)
+        ranked = [index for index, example in enumerate(examples) if example.choices]
+        if ranked:
+            likelihoods = self.log_likelihoods(model, [examples[i] for i in ranked], batch_size, label)
+            for index, values in zip(ranked, likelihoods, strict=True):
+                if any(map(math.isnan, values)):
+                    predictions[index] = math.nan
+                else:
+                    likeliest = examples[index].choices[values.index(max(values))]
+                    predictions[index] = {"text": predictions[index], "likeliest": likeliest}
+        return predictions, generated
+
+    @torch.inference_mode()
+    def generate(
+        self, model: torch.nn.Module, benchmark: Benchmark, examples: Sequence[TextExample], batch_size: int, label: str
+    ) -> tuple[list[str], int]:
+        """Continuations of `eval_prompt`, greedy or by the benchmark's beams, and the number of generated tokens."""
+        prompts = self.texts.prompts([e.eval_prompt for e in examples])
+        settings = self.settings(benchmark)
+        texts, generated = [""] * len(prompts), 0
+        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
+        model.eval()
+        with bar(len(prompts), f"generating {label}") as progress, engines.without_router_losses(model):
+            for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
+                text = self._read(ids).removeprefix(self.texts.moved(examples[index].eval_prompt))
+                texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
+                generated += len(ids)
+                progress.update()
+        return texts, generated
+
+    def settings(self, benchmark: Benchmark) -> GenerationConfig:
+        """Greedy search or the benchmark's beams, and nothing else."""
+        own = hasattr(benchmark, "max_new_tokens")
+        return GenerationConfig(
+            max_new_tokens=benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens,
+            do_sample=False,
+            num_beams=getattr(benchmark, "beams", 1),
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.ends,
+        )
+
+    def used(self, benchmark: Benchmark) -> dict[str, Any]:
+        """How text is generated, for the record."""
+        settings = self.settings(benchmark)
+        return {name: getattr(settings, name) for name in SET} | {
+            "engine": self.cfg.evaluate.engine,
+            "merged": self.cfg.evaluate.merged,
+        }
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """The tokens that end a text: the tokenizer's end token, which is taught, and those that the checkpoint's
+        generation settings name beside it, such as the end of a turn. Nothing else of those settings is used, nor a
+        token that is text: a configuration that nobody wrote names one that is another tokenizer's end.
+        """
+        named = pretrained.generation_settings(self.cfg.model).get("eos_token_id")
+        special = {token for token, about in self.tokenizer.added_tokens_decoder.items() if about.special}
+        others = [token for token in (named if isinstance(named, list) else [named]) if token in special]
+        return [*dict.fromkeys([self.tokenizer.eos_token_id, *others])]
+
+    def _read(self, ids: Tokens) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    @torch.inference_mode()
+    def log_likelihoods(
+        self, model: torch.nn.Module, examples: Sequence[TextExample], batch_size: int, label: str
+    ) -> list[list[float]]:
+        """For each choice of each example log p(choice | eval_prompt), summed over the choice's tokens.
+
+        A choice's tokens are those that it has as a target. Rows are padded on the left, so the choices lie in the
+        last columns and only their logits are made. Raises DataError for a choice that has none.
+        """
+        pairs = self._ranked(examples)
+        rows, lengths = [prompt + choice for prompt, choice in pairs], [len(prompt) for prompt, _ in pairs]
+        sums = [0.0] * len(rows)
+        model.eval()
+        with bar(len(rows), f"ranking {label}") as progress:
+            for batch in longest_first(rows, batch_size):
+                values = self._choice_sums(model, [rows[i] for i in batch], [lengths[i] for i in batch])
+                for index, value in zip(batch, values, strict=True):
+                    sums[index] = value
+                progress.update(len(batch))
+        remaining = iter(sums)
+        return [[next(remaining) for _ in e.choices] for e in examples]
+
+    def _choice_sums(self, model, rows: list[list[int]], prompt_lengths: list[int]) -> list[float]:
+        choices = [row[length:] for row, length in zip(rows, prompt_lengths, strict=True)]
+        ids, mask = padded_left(rows, self.tokenizer.pad_token_id, device_of(model))  # (B, T)
+        keep = max(map(len, choices)) + 1  # K: the token before a choice predicts its first
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+        if can_keep_the_last_logits(model):
+            inputs["logits_to_keep"] = keep
+        logits = model(**inputs, use_cache=False).logits[:, -keep:]  # (B, K, V)
+        # Row by row, since a copy of all the logits in fp32 can be larger than the model.
+        sums = [
+            -cross_entropy(row[-len(choice) - 1 : -1].float(), ids.new_tensor(choice), reduction="sum")
+            for row, choice in zip(logits, choices, strict=True)
+        ]
+        return torch.stack(sums).tolist()
+
+    def _ranked(self, examples: Sequence[TextExample]) -> list[tuple[Tokens, Tokens]]:
+        """Prompt and choice, for each choice of each example."""
+        asked = [(e, choice) for e in examples for choice in e.choices]
+        pairs = self.texts.pairs([e.eval_prompt for e, _ in asked], [choice for _, choice in asked])
+        for (example, choice), (_, ids) in zip(asked, pairs, strict=True):
+            if not ids:
+                raise DataError(f"the tokenizer leaves nothing of the choice {choice!r} of example {example.id}")
+        return pairs
+
+    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+        """The longest text to learn, and the longest that is generated and that is ranked."""
+        learnt = [row["input_ids"] for split in ("validation", "train") for row in self.rows(self.task.examples(split))]
+        probes = [self._probe(max(learnt, key=len), "the longest text to learn", "train.max_length={limit} cuts it")]
+        for benchmark, split in wanted:
+            of, examples = f"of {benchmark.name} {split}", benchmark.examples(split)
+            prompt = max(self.texts.prompts([e.eval_prompt for e in examples]), key=len)
+            new = self.settings(benchmark).max_new_tokens - 1  # all but the last are read again; any will do
+            what = f"the longest prompt {of} ({len(prompt)} tokens) with all that may be generated but one token"
+            probes.append(
+                self._probe(prompt + prompt[-1:] * new, what, "max_new_tokens or the prompts have to be shorter")
+            )
+            if ranked := [prompt + choice for prompt, choice in self._ranked(examples)]:
+                what = f"the longest prompt {of} with a choice"
+                probes.append(self._probe(max(ranked, key=len), what, "the prompts have to be shorter"))
+        return probes
+
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+        """Raises SettingError where a text depends on what follows it, or on others in its batch."""
+        row = max((row["input_ids"] for row in self.rows(self.task.examples("train"))), key=len)
+        padding.require_causal(model, row)
+        prompts = self.texts.prompts([e.eval_prompt for benchmark, split in wanted for e in benchmark.examples(split)])
+        if self.cfg.evaluate.batch_size > 1 and len(set(map(len, prompts))) > 1:
+            padding.require_alone(model, row, self.tokenizer.pad_token_id)
+
+    @staticmethod
+    def _probe(ids: Tokens, what: str, remedy: str) -> Probe:
+        row = torch.tensor([ids])  # (1, T)
+        return Probe({"input_ids": row, "attention_mask": torch.ones_like(row)}, what, remedy)
+
+    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+        """What is to be known of the texts before training, a sentence each."""
+        examples = self.task.examples("train")
+        prompts, targets = [e.prompt for e in examples], [e.target for e in examples]
+        taught = self._taught(examples)
+        crossed = self.texts.crossed(prompts, targets) if self.texts.as_released else 0
+        return [
+            *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.trains_on_prompt),
+            *remarks.of_crossed(crossed, len(examples)),
+            *remarks.of_spelling(examples, [self._read(until(target, self.ends)) for _, target in taught]),
+            *(said for benchmark, split in wanted for said in self._room(benchmark, split)),
+        ]
+
+    def _room(self, benchmark: Benchmark, split: str) -> list[str]:
+        lengths = [self.texts.length(e.eval_prompt, e.target) for e in benchmark.examples(split)]
+        return remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, f"{benchmark.name} {split}")
+
+    def gold(self, example: TextExample) -> Any:
+        return example.gold

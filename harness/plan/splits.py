@@ -1,0 +1,73 @@
+"""Which benchmarks and splits a run is to score, and whether a record has them already."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from errors import MissingData, SettingError
+from tasks.base import Benchmark, Task
+
+Wanted = Sequence[tuple[Benchmark, str]]  # with the split
+
+
+def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
+    """Each benchmark and split that `cfg.evaluate` asks for and that the task has. Raises SettingError."""
+    there = dict.fromkeys(split for benchmark in task.benchmarks.values() for split in benchmark.splits)
+    for split in cfg.evaluate.splits:
+        if split not in there:
+            raise SettingError(f"evaluate.splits: task {task.name} has {', '.join(there)}, not {split!r}")
+    names = list(task.benchmarks) if cfg.evaluate.benchmarks is None else list(cfg.evaluate.benchmarks)
+    for name in names:
+        if name not in task.benchmarks:
+            raise SettingError(f"evaluate.benchmarks: task {task.name} has {', '.join(task.benchmarks)}, not {name!r}")
+        benchmark = task.benchmarks[name]
+        yield from ((benchmark, split) for split in cfg.evaluate.splits if split in benchmark.splits)
+
+
+def at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> tuple[Wanted, dict[str, str]]:
+    """Those of `asked` that are in `scores` or can be put there, and of each other benchmark why not, by name.
+
+    Raises MissingData where `cfg.evaluate.benchmarks` names one whose files are missing, or nothing is left of a split.
+    """
+    from harness.ranks import distributed
+
+    wanted, missing = distributed.call_together(lambda: _at_hand(cfg, asked, scores))
+    distributed.refuse_differing({"absent benchmarks": ", ".join(missing) or "none"})
+    return wanted, missing
+
+
+def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> tuple[Wanted, dict[str, str]]:
+    wanted, missing = [], {}
+    for benchmark, split in asked:
+        try:
+            if not is_scored(scores, benchmark, split):
+                getattr(benchmark, "fetch", _nothing)()
+            wanted.append((benchmark, split))
+        except MissingData as error:
+            if cfg.evaluate.benchmarks is not None:
+                raise
+            missing[benchmark.name] = error
+    if {split for _, split in wanted} != {split for _, split in asked}:
+        raise next(iter(missing.values()))
+    return wanted, {name: str(error) for name, error in missing.items()}
+
+
+def _nothing() -> None:
+    return None
+
+
+def tell_missing(missing: Mapping[str, str]) -> None:
+    """At the end of a run that is all there is of it. Raises MissingData where it is not all that was asked for."""
+    if missing:
+        told = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        raise MissingData(
+            f"not evaluated, {told}; the same command evaluates what has come by then, and evaluate.benchmarks=[...] "
+            "asks for the others alone"
+        )
+
+
+def is_scored(scores: dict[str, Any], benchmark: Benchmark, split: str) -> bool:
+    """Whether a record's `scores` have this split, of the data that the benchmark has now."""
+    entry = scores.get(benchmark.name, {}).get(split)
+    return entry is not None and entry["data"] == benchmark.fingerprint()

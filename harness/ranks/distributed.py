@@ -1,0 +1,236 @@
+"""One run on several devices: `torchrun --nproc-per-node=2 run.py ...` starts a process a device, its *rank*.
+
+All ranks do the same; rank 0 alone writes and speaks. Where one of them fails, all end.
+"""
+
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from errors import SettingError
+from harness.console.stderr import is_first
+
+T = TypeVar("T")
+PATIENCE = timedelta(hours=2)  # while rank 0 alone decomposes, hashes or writes, or one rank generates longer texts
+_FAILURE = "failure"  # key of the store
+_store: dist.Store | None = None
+
+
+def asked() -> bool:
+    """Whether this process was started as one of several, by torchrun or in its manner."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this process writes and speaks; also before `join`."""
+    return is_first()
+
+
+def tells_errors() -> bool:
+    """Whether this process tells an error: rank 0 for all of them; before `join` each, which may have it alone."""
+    return is_main() or not dist.is_initialized()
+
+
+def join(device: torch.device) -> torch.device:
+    """This process's own device of that kind, once all ranks are there. A process started alone stays alone."""
+    if not asked():
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        _connect("nccl" if device.type == "cuda" else "gloo")
+    if not is_main():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+    return device
+
+
+def _connect(backend: str) -> None:
+    global _store
+    store, number, count = next(dist.rendezvous("env://"))
+    _store = dist.PrefixStore("svft", store)
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("group", store), rank=number, world_size=count, timeout=PATIENCE
+    )
+
+
+# The store is torchrun's, and outlives all ranks; without torchrun it is rank 0's, and is gone with it.
+
+
+def tell_failure(sentence: str) -> str | None:
+    """Leave the reason for the other ranks, which will find no more than that this one is gone.
+
+    Where another rank was the first to leave one, that is returned, and stays.
+    """
+    own = f"{rank()} {sentence}"
+    try:
+        left = _store.compare_set(_FAILURE, "", own).decode()
+    except dist.DistError:
+        return None
+    return None if left == own else left.partition(" ")[2]
+
+
+def told_failure() -> str | None:
+    """What another rank has left so."""
+    try:
+        return _store.get(_FAILURE).decode().partition(" ")[2] if _store.check([_FAILURE]) else None
+    except dist.DistError:
+        return None
+
+
+def tells_last() -> bool:
+    """Whether this rank is to say that another one is gone: rank 0, or rank 1 where the store is gone with rank 0."""
+    if rank() != 1:
+        return is_main()
+    try:
+        _store.check([_FAILURE])
+    except dist.DistError:
+        return True
+    return False
+
+
+def is_lost_connection(error: Exception) -> bool:
+    """Whether the error says that another rank is gone."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(name in str(error) for name in ("gloo", "NCCL"))
+    )
+
+
+def leave() -> None:
+    """When all ranks are done."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def say(line: str) -> None:
+    """Once for all ranks."""
+    if is_main():
+        print(line)
+
+
+def barrier() -> None:
+    if size() > 1:
+        dist.barrier()
+
+
+def first(value: T | None) -> T | None:
+    """Of the values that are not None, that of the lowest rank; on all ranks."""
+    return next((found for found in gather(value) if found is not None), None)
+
+
+def gather(value: T) -> list[T]:
+    """What each rank gives, by rank, on all of them."""
+    values: list[Any] = [None] * size()
+    if size() == 1:
+        return [value]
+    dist.all_gather_object(values, value)
+    return values
+
+
+def total(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums over the ranks, entry by entry."""
+    if size() == 1:
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return sums.tolist()
+
+
+def call_together(function: Callable[[], T]) -> T:
+    """What `function`, in which no rank waits for another, returns here; an error of any rank is raised on all."""
+    if size() == 1:
+        return function()
+    result, error = None, None
+    try:
+        result = function()
+    except Exception as raised:
+        error = raised
+    found = first(None if error is None else _sent(error))
+    if found is None:
+        return result
+    error = error or _received(*found)
+    error.on_all_ranks = True
+    raise error
+
+
+def refuse_differing(values: Mapping[str, str]) -> None:
+    """Raise SettingError, on all ranks, where these are not the same on all; `values` by what is told of them."""
+    ranks = gather(dict(values))
+    for name in values:
+        for number, found in enumerate(ranks):
+            if found.get(name) != ranks[0].get(name):
+                error = SettingError(
+                    f"the processes of this run are not at the same run: {name} is {ranks[0].get(name)} for process 0 "
+                    f"and {found.get(name)} for process {number}; give all machines the same files and settings"
+                )
+                error.on_all_ranks = True
+                raise error
+
+
+def broadcast_from_main(function: Callable[[], T]) -> T:
+    """What `function` returns on rank 0, which alone calls it; what it raises there is raised on all."""
+    if size() == 1:
+        return function()
+    return gather(call_together(function if is_main() else _nothing))[0]
+
+
+def is_on_all_ranks(error: BaseException) -> bool:
+    """Whether all ranks raise this error, each of its own."""
+    return getattr(error, "on_all_ranks", False)
+
+
+def _nothing() -> None:
+    return None
+
+
+# An error as it is sent: class, arguments (the file name too, where it has one), attributes.
+Sent = tuple[type[Exception], tuple[Any, ...], dict[str, Any]]
+
+
+def _sent(error: Exception) -> Sent:
+    try:
+        sent = type(error), error.__reduce__()[1], vars(error)
+        if str(_received(*pickle.loads(pickle.dumps(sent)))) == str(error):
+            return sent
+    except Exception:  # of a class within a function, or whatever a class does that is unlike an exception's
+        pass
+    return RuntimeError, (f"{type(error).__name__}: {error}",), {}
+
+
+def _received(kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    """Not by its own constructor, which may take something else than the arguments that are kept."""
+    error = kind.__new__(kind, *arguments)
+    builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    builtin.__init__(error, *arguments)
+    error.__dict__.update(attributes)
+    return error
+
+
+def shares(items: Sequence[T]) -> Sequence[T]:
+    """This rank's items: every size()-th."""
+    return items[rank() :: size()]
+
+
+def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:
+    """The items of all ranks, by rank as `shares` gave them out, in their order."""
+    items: list[Any] = [None] * sum(map(len, parts))
+    for index, part in enumerate(parts):
+        items[index :: len(parts)] = part
+    return items

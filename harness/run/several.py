@@ -1,0 +1,112 @@
+"""Several runs after each other in one process: which one is going, and at the end what became of each of them."""
+
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.console.stderr import is_first
+from harness.models.pretrained import AUTO
+from harness.run.command_line import fail, failures
+from harness.store.ending import Ending, parameters, scores
+
+LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
+
+
+@dataclass
+class Outcome:
+    """Of one run, in words."""
+
+    name: str
+    seed: str = ""
+    trained: str = ""
+    score: str = ""
+    status: str = "not begun"
+    said: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}, seed {self.seed}" if self.seed else self.name
+
+
+class Several:
+    """Use as a context: its end prints the table, also where something ends the program between two runs.
+
+    jobs: the overrides of each run.
+    """
+
+    def __init__(self, jobs: Sequence[Sequence[str]]):
+        self.jobs = [dict(override.split("=", 1) for override in job) for job in jobs]
+        first = self.jobs[0] if self.jobs else {}
+        differing = {key for job in self.jobs for key in job if job[key] != first.get(key)}
+        self.shown = [key for key in first if key in differing and key.lstrip("+") not in LABELLED]
+        self.outcomes = [Outcome(" ".join(f"{k}={v}" for k, v in job.items() if k in differing)) for job in self.jobs]
+
+    def do(self, index: int, compose: Callable[[], DictConfig], start: Callable[[DictConfig], Ending | None]) -> None:
+        """Run number `index`, from 0, and whatever becomes of it. A bug is told with its traceback, and not raised."""
+        outcome, told = self.outcomes[index], len(failures)
+        outcome.status = "stopped"
+        ended = None
+        try:
+            try:
+                cfg = compose()
+                self._name(index, cfg)
+            finally:  # a run that cannot be composed is told of too
+                if len(self.jobs) > 1 and is_first():
+                    print(f"[{index + 1} of {len(self.jobs)}] {outcome}", flush=True)
+            ended = start(cfg)
+        except Exception as error:
+            try:
+                fail(error)
+            except Exception:
+                failures.append(f"{type(error).__name__}: {error}")
+                traceback.print_exception(error)
+        outcome.said = failures[told:]
+        outcome.status = "failed" if outcome.said else "done before" if ended and ended.before else "done"
+        if ended:
+            outcome.score, outcome.trained = scores(ended.record), parameters(ended.record)
+
+    def _name(self, index: int, cfg: DictConfig) -> None:
+        outcome = self.outcomes[index]
+        try:
+            labels = [_with_targets(cfg.method), cfg.task.label, cfg.model.label]
+        except OmegaConfBaseException:  # of a value that is still to be given: the overrides are its name
+            return
+        shown = [f"{key.lstrip('+')}={self.jobs[index].get(key, '')}" for key in self.shown]
+        outcome.name, outcome.seed = ", ".join([*map(str, labels), *shown]), str(OmegaConf.select(cfg, "seed"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if len(self.jobs) > 1 and is_first():
+            self._show()
+
+    def _show(self) -> None:
+        from rich import box
+        from rich.table import Table
+
+        from harness.console import terminal
+
+        table = Table(header_style="bold", box=box.SIMPLE)
+        for name in ("", "Run", "Seed", "Trained", "Score", "Status"):
+            table.add_column(name, overflow="fold", justify="left" if name in ("Run", "Score", "Status") else "right")
+        for number, each in enumerate(self.outcomes, 1):
+            table.add_row(str(number), each.name.replace("[", r"\["), each.seed, each.trained, each.score, each.status)
+        sys.stdout.flush()
+        terminal.console().print(table)
+        counts = Counter(each.status for each in self.outcomes)
+        print(f"{len(self.outcomes)} runs: {', '.join(f'{n} {status}' for status, n in counts.items())}", flush=True)
+        for each in self.outcomes:
+            for sentence in each.said:
+                print(f"failed: {each}: {sentence}", file=sys.stderr, flush=True)
+
+
+def _with_targets(method: DictConfig) -> str:
+    """Its label, and the letters of the layers that it adapts where they are known."""
+    targets = method.get("targets")
+    return f"{method.label} on {targets}" if targets and targets != AUTO else str(method.label)

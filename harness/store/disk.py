@@ -1,0 +1,114 @@
+"""A disk that refuses: full, over quota, read-only, forbidden, failing. The user mends it, so one sentence tells of it.
+
+Libraries report it in errors of their own: it is known by its number where there is one, and else by their words.
+"""
+
+import errno
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from errors import DiskError
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+ANOTHER = "name another folder, or give yourself the permission to write there"
+READ = "give yourself the permission to read it, or name another"
+REMEDIES = {
+    errno.ENOSPC: "make space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EROFS: "name a folder on a disk that can be written",
+    errno.EACCES: ANOTHER,
+    errno.EPERM: ANOTHER,
+    errno.EIO: "the disk, or the network to it, fails; name a folder on another one",
+    errno.ESTALE: "the network disk was mounted anew; start again",
+    errno.EPIPE: "who read the output has gone",
+}
+IN_THE_WAY = {  # reasons of the disk only where something is written
+    errno.EISDIR: "move away the folder that is in the place of a file",
+    errno.EEXIST: "move away the file that is in the place of a folder",
+    errno.ENOTDIR: "move away the file that is in the place of a folder",
+}
+EITHER = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}  # of reading too
+_NUMBER = re.compile(r"\(os error (\d+)\)")  # safetensors and other libraries written in Rust
+_TORCH = re.compile(r"inline_container\.cc.*(unexpected pos|PytorchStreamWriter|open file failed)|basic_ios::clear")
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether the disk (or a pipe) is the reason of `error`, whatever was being done."""
+    return isinstance(error, DiskError) or _number(error) in REMEDIES or _is_torchs(error)
+
+
+def sentence(error: BaseException, place: Path | None = None) -> str:
+    """What to tell of an error that `refuses`; `place` is what was written to, where that is what was being done."""
+    if isinstance(error, DiskError):
+        return str(error)
+    number = _number(error)
+    if number is None and _is_torchs(error) and place is not None and _is_full(place):
+        number = errno.ENOSPC
+    reason = os.strerror(number) if number else str(error)
+    where = place or getattr(error, "filename", None) or "the output"
+    remedy = (REMEDIES | IN_THE_WAY).get(number, ANOTHER)
+    if place is None and number in EITHER and getattr(error, "filename", None):
+        return f"{where} cannot be used: {reason}; {READ if remedy == ANOTHER else remedy}, then start again"
+    return f"{where} cannot be written: {reason}; {remedy}, then start the same command again"
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Around what writes into folder `place`. Raises DiskError in the place of whatever reports that it failed."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DiskError | BlockingIOError) or not (isinstance(error, OSError) or refuses(error)):
+            raise
+        raise DiskError(sentence(error, place)) from error
+
+
+def writes(function: Callable[P, R]) -> Callable[P, R]:
+    """Of a function whose first argument is the path that it writes: `writing` around every call."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with writing(args[0]):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Around a program: where the disk refuses, or no one reads its output, it ends with a sentence and exit code 1."""
+    try:
+        yield
+        sys.stdout.flush()
+    except Exception as error:
+        if not refuses(error):
+            raise
+        with suppress(OSError, ValueError):  # a stream of no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails again
+        sys.exit(f"error: {sentence(error)}")
+
+
+def _number(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    found = _NUMBER.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _is_torchs(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and bool(_TORCH.search(str(error)))
+
+
+def _is_full(place: Path) -> bool:
+    try:
+        return os.statvfs(place).f_bavail == 0
+    except OSError:
+        return False

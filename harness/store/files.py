@@ -1,0 +1,162 @@
+"""Files that are whole or absent: written to a temporary name, flushed to disk, then renamed.
+
+Sealed files are JSON objects that can tell whether they are as they were written: `schema` is SEALED, and `sha256` is
+the digest of all the rest. Objects of schema 1, or of none, are older than seals. No single flipped bit makes one of
+the other: a sealed file has both fields, and one without a seal has neither a `sha256` nor this schema.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from errors import Damaged
+from harness.store.disk import writes
+
+SEALED, UNSEALED = 2, 1  # values of `schema`
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+@writes
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`. Raises DiskError; that, or a crash, leaves the old file as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half of a surrogate pair has no UTF-8; in JSON it has an escape.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    content = json.loads(json.dumps({**values, "schema": SEALED}, allow_nan=False))  # as it will be read
+    write_json(path, {**content, "sha256": _seal(content)})
+
+
+def read_sealed(path: Path, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The object in file `path` without its `sha256`; one that is older than seals is returned as it is.
+
+    `of`: fields by which a sealed file says what it is of, with the values that they must have. Raises Damaged.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text, object_pairs_hook=_no_name_twice, parse_constant=_no_number)
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+        seal = content.pop("sha256", None)
+        if seal is None and content.get("schema", UNSEALED) == UNSEALED:
+            return content
+        if content.get("schema") != SEALED:
+            raise ValueError(f"its schema is {content.get('schema')!r}, which is not {UNSEALED} or {SEALED}")
+        if seal != _seal(content):
+            raise ValueError("its content is not that which its sha256 is of")
+    except IsADirectoryError as error:
+        raise Damaged(path, "it is a folder") from error
+    except FileNotFoundError as error:
+        raise Damaged(path, "it is not there") from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, str(error)) from error
+    for name, value in (of or {}).items():
+        if content.get(name) != value:
+            raise Damaged(path, f"it is of {name} {content.get(name)!r}, not of {value!r}")
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")).hexdigest()
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is twice in one object")
+    return found
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+@writes
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace folder `path` by what `fill(partial_folder)` writes."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        fill(partial)
+        for file in partial.rglob("*"):
+            if file.is_file():
+                file.chmod(partial.stat().st_mode & 0o666)  # safetensors lets none but the owner read
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+        remove(old)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below `folder`, by its path there."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def checked_sums(folder: Path, expected: Mapping[str, str]) -> dict[str, str]:
+    """The `sums` of a folder that has the `expected` files. Raises Damaged for one that is missing or is another."""
+    found = sums(folder)
+    for name, digest in expected.items():
+        if name not in found:
+            raise Damaged(folder / name, "it is not there")
+        if found[name] != digest:
+            raise Damaged(folder / name, f"its SHA-256 is {found[name]}, and was {digest}")
+    return found
+
+
+def remove(path: Path) -> None:
+    """Whatever is there: a file, a link, a folder with all that is in it, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Drop the temporary files of processes that were killed in `folder`; only for who holds its lock.
+
+    What was moved aside and not yet replaced goes back to its place.
+    """
+    for path in list(folder.rglob(".*.old")):
+        name = path.name.removeprefix(".").rsplit(".", 2)[0]
+        if not path.with_name(name).exists():
+            os.replace(path, path.with_name(name))
+    for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.old")]:
+        remove(path)
+
+
+def folder_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

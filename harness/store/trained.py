@@ -1,0 +1,60 @@
+"""What training changed, on disk: a PEFT adapter, or the trained weights of a model without one."""
+
+import copy
+from pathlib import Path
+
+import torch
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from errors import Damaged
+
+WEIGHTS = "trained.safetensors"
+PEFT_WEIGHTS = "adapter_model.safetensors"
+
+
+def save(model: nn.Module, folder: Path) -> None:
+    if isinstance(model, PeftModel):
+        # False: no embedding is trained, and PEFT would ask the hub about the vocabulary otherwise.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+        return
+    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    save_file(tensors, str(folder / WEIGHTS))
+
+
+def save_configuration(model: nn.Module, folder: Path) -> None:
+    """config.json of a classifier: with it the base model is loaded with as many classes, and names for them.
+
+    A PEFT adapter has the classifier's weights and says nothing of their number, so that it cannot be loaded alone.
+    """
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    if isinstance(base, PreTrainedModel) and base.config.problem_type is not None:
+        config = copy.deepcopy(base.config)
+        config.architectures = [type(base).__name__]  # a checkpoint may have been another kind of model
+        config.save_pretrained(folder)
+
+
+def load(model: nn.Module, folder: Path) -> None:
+    """Into a model that was adapted in the same way. Raises Damaged where the tensors are not those of this model."""
+    if isinstance(model, PeftModel):
+        result = set_peft_model_state_dict(model, tensors(folder / PEFT_WEIGHTS))
+        if result.unexpected_keys:
+            raise Damaged(folder / PEFT_WEIGHTS, f"this model has no {result.unexpected_keys[0]}")
+        return
+    found = tensors(folder / WEIGHTS)
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for name, parameter in wanted.items():
+        if name not in found or found[name].shape != parameter.shape:
+            raise Damaged(folder / WEIGHTS, f"{name} is not in it, or has another shape than in this model")
+        parameter.data.copy_(found[name])
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Of a safetensors file. Raises Damaged where it is truncated, or its header is not one."""
+    try:
+        return load_file(str(path))
+    except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
+        raise Damaged(path, str(error)) from error

@@ -1,0 +1,129 @@
+"""What HF's Trainer does otherwise where one training is on several ranks: their losses are those of one process."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.distributed.tensor import DTensor
+from transformers import EvalPrediction, Trainer
+from transformers.trainer_utils import EvalLoopOutput
+
+from harness.ranks import distributed, sharding, shares
+from harness.train import probes
+
+
+class SharedTraining(Trainer):
+    """Ranks share out the micro-batches of each step and of each evaluation; the model may be sharded (FSDP2).
+
+    The loss of an optimiser step is the mean over its targets on all ranks: tokens to learn, or rows of a classifier. A
+    model gives the mean over a micro-batch, which then weighs as much as it has of the step's targets. So an auxiliary
+    loss that a model or method adds counts once a step, whatever the micro-batches.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args, modality, **kwargs):
+        super().__init__(*args, **kwargs)
+        # No model is told the number of targets. HF's Trainer goes by the signature of `forward` and would leave the
+        # loss of all who take further arguments undivided, though many ignore them (BERT-like classifiers).
+        self.model_accepts_loss_kwargs = False
+        self.modality = modality
+        self.step_targets: float | None = None  # of the optimiser step, on all ranks; None: a micro-batch is a step
+        self.weight = 1.0  # of this rank's micro-batch in the loss
+        self.sharded = sharding.is_sharded(self.model)
+        self.is_distributed_loading_by_transformers = self.sharded  # what they call a model that is sharded already
+
+    def get_train_dataloader(self):
+        if distributed.size() == 1:
+            return super().get_train_dataloader()
+        return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self.args.data_seed)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.step_targets = distributed.total([sum(map(self._targets, batches))], device)[0]
+        return batches, None
+
+    def _targets(self, batch: dict[str, Any]) -> int:
+        return 0 if shares.FILLER in batch else int(self.modality.targets(batch).sum())
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        probes.keep_statistics(model)
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if not model.training:
+            return loss
+        probes.require_gradient(loss)
+        return loss * self.weight
+
+    def weighed(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A micro-batch as the model takes it, whose weight in the loss is set; ranks' gradients are averaged."""
+        targets = self._targets(inputs)
+        inputs = {name: value for name, value in inputs.items() if name != shares.FILLER}
+        if targets:
+            self.weight = distributed.size() * targets / (self.step_targets or targets)
+        else:  # the mean over nothing is no number, and no weight makes it one: let the model learn anything, with none
+            self.weight = 0.0
+            inputs["labels"] = inputs["labels"].clamp(min=0)
+        return inputs
+
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ):
+        """Each rank takes every size-th batch; losses and logits do not depend on the number of ranks.
+
+        The loss is the mean of the batches' means, each counted once for every row that has a target. (For a decoder
+        that is not the mean over all tokens: batches of few tokens weigh as much as others.) Where no row has one there
+        is no loss.
+
+        A sharded model needs all ranks in each forward pass: there each of them takes every batch.
+        """
+        rows, size = dataloader.dataset, self.args.eval_batch_size
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        self.model.eval()
+        mine = [
+            self._evaluated(self.data_collator(batch), prediction_loss_only)
+            for batch in (batches if self.sharded else distributed.shares(batches))
+        ]
+        all_ranks = mine if self.sharded else distributed.interleaved(distributed.gather(mine))
+        counts, losses, logits, labels = zip(*all_ranks, strict=True)
+        metrics = {}
+        if self.compute_metrics is not None:
+            logits, labels = np.concatenate(logits), np.concatenate(labels)
+            metrics = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
+        if any(counts):
+            metrics["loss"] = np.repeat(losses, counts).mean().item()
+        named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=named, num_samples=len(rows))
+
+    @torch.no_grad()
+    def _evaluated(self, inputs: dict[str, Any], loss_only: bool | None) -> tuple[int, np.ndarray, Any, Any]:
+        """Rows with a target, the loss, and, unless the loss alone is asked for, logits and labels of a batch."""
+        count = int((self.modality.targets(inputs) > 0).sum())
+        loss, outputs = self.compute_loss(self.model, self._prepare_inputs(inputs), return_outputs=True)
+        if loss_only:
+            return count, _on_cpu(loss), None, None
+        return count, _on_cpu(loss), _on_cpu(outputs["logits"]), _on_cpu(inputs["labels"])
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.sharded:
+            sharding.save_optimizer(self.optimizer, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.sharded:
+            sharding.shard_optimizer(self.optimizer)
+
+    def _defer_fsdp_gradient_reduction(self):
+        """Not deferred: gradients that wait for the last micro-batch would be whole on every rank."""
+        return nullcontext()
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        norm = super()._get_grad_norm(model, grad_norm)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+
+def _on_cpu(tensor: torch.Tensor) -> np.ndarray:
+    """NumPy knows no bf16."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
