@@ -18,6 +18,7 @@ import pandas as pd
 from analysis import stats
 from analysis.grounds import refuse_mixed
 from errors import RecordError
+from harness.store import identity
 from harness.store.record import Record
 
 REFERENCE = Path(__file__).with_name("reference")
@@ -100,14 +101,12 @@ def identified(records: Iterable[Record]) -> dict[str, dict[int, Record]]:
     """
     found: dict[str, dict[int, Record]] = {}
     for record in records:
-        identity, seed = record.run.get("identity"), record.run["seed"]
-        if identity is None:
-            continue
-        other = found.setdefault(identity, {}).get(seed)
+        cell, seed = identity.cell(record), record.run["seed"]
+        other = found.setdefault(cell, {}).get(seed)
         if other is not None and record.status == other.status == "done":
             raise RecordError(f"{record.run['label']}, seed {seed}, is there twice: {other.key[:8]}, {record.key[:8]}")
         if other is None or record.status == "done":
-            found[identity][seed] = record
+            found[cell][seed] = record
     for runs in found.values():
         refuse_mixed([run for _, run in sorted(runs.items()) if run.status == "done"])
     return found
