@@ -46,15 +46,15 @@ PLACES = (
     "task.source.repo_id", "task.source.revision", "task.source.files",  # published images on the hub
 )  # fmt: skip
 
-# These say how a number is computed, and move it by the rounding of a sum alone. They are part of the key, so that a run
-# is not taken for finished where it would round differently; a table has one cell for all of their values.
+# These say how a number is computed, and move it by the rounding of a sum alone. They are part of the key, so that a
+# finished run is not taken for one that rounds differently; a table has one cell for all of their values.
 MEMORY = (
     "train.micro_batch_size",  # the loss of a step is one mean, however the batch is cut up
     "train.sharding",  # which rank holds which weight
     "method.adapter.form",  # SVFT: in which order one product of three matrices is computed
 )
-# Not among them: model.dtype and train.precision, which round every weight or product; method.adapter.keep_weight, which
-# in 16 bits moves the model that training starts from by as much as storing its weights does.
+# Not among them: model.dtype and train.precision, which round every weight or product; and method.adapter.keep_weight,
+# which in 16 bits moves the model that training starts from by as much as storing its weights does.
 
 # Options that came after the first records, by the value at which a run is what it was without them. A key leaves an
 # option out at that value, so that a new option takes no finished run out of sight.
@@ -123,7 +123,7 @@ def items(record: Record, split: str) -> str:
 
 
 def once(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
-    """The records without second ones of the same row and seed, in their order; a sentence for each finished one left out."""
+    """The records in their order, without second ones of a row and seed; a sentence for each finished one left out."""
     records = list(records)
     known = contents_of(records)
     runs: dict[tuple[str, int], list[Record]] = {}
@@ -140,8 +140,8 @@ def once(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
 def _left_out(first: Record, other: Record) -> str:
     run = other.run
     return (
-        f"{run['label']}, {run['task']}, {run['model']}, seed {run['seed']}, is there twice, of the same data and base: "
-        f"{first.key[:8]} is counted, {other.key[:8]} is not"
+        f"{run['label']}, {run['task']}, {run['model']}, seed {run['seed']}, is there twice, of the same data and base "
+        f"from two places: {first.key[:8]} is counted, {other.key[:8]} is not"
     )
 
 
