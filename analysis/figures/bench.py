@@ -85,7 +85,8 @@ def look(method: str) -> dict:
     name = method if method in methods().index else method.rpartition("_r")[0]  # lora_r32 is LoRA
     own = shown_as(pd.Series([name])).iloc[0]
     return {"color": own["colour"], "marker": own["marker"] or MARKERS.get(own["family"]), "linestyle": "-",
-            "linewidth": 1.1, "markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.5, "zorder": 2}  # fmt: skip
+            "linewidth": 1.1, "markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.5,
+            "zorder": 2}  # fmt: skip
 
 
 def _pattern(method: str) -> str | None:

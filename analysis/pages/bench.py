@@ -1,4 +1,4 @@
-"""What a training step costs: for each device the pages `bench_<device>_<table>`, and `bench_<device>` with all of them.
+"""What a training step costs: the pages `bench_<device>_<table>` of each device, and `bench_<device>` with all of them.
 
 `block` and `model` files of runs/bench have steps and linear layers of methods, the others a table of their own. A
 block in float32 on a CPU is held against analysis/bench_targets.csv. What was not measured is empty; what failed says
