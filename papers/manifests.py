@@ -22,6 +22,7 @@ from harness.models import bases
 from harness.plan import config, experiments
 from harness.plan.counting import trained_and_memory
 from harness.settings.choices import no_choice
+from harness.store import identity
 from harness.store.disk import one_sentence
 from harness.store.files import write_json
 from svft import patterns
@@ -54,7 +55,7 @@ def manifest(name: str) -> dict[str, Any]:
         cfg = composed(cell.overrides)
         entry = rows.setdefault(id(cell.row), _row(cell.row, cfg))
         entry["cells"][cell.column["metric"]] = {
-            "identity": config.identity(cfg),
+            "identity": identity.of_config(config.resolve(cfg)),
             "overrides": " ".join(cell.overrides),
             "settings": settings(cell.overrides),
         }

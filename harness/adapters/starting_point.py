@@ -51,7 +51,7 @@ def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tenso
     small.target_modules, small.r, small.modules_to_save = ["layer"], 2, None
     small.layers_to_transform = small.layers_pattern = small.exclude_modules = None
     small.rank_pattern, small.alpha_pattern = {}, {}
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # its values are compared, under any default device
         torch.manual_seed(0)
         base = nn.Sequential(OrderedDict(layer=nn.Linear(8, 8)))
         before = base.layer.weight.detach().clone()

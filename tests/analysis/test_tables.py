@@ -221,8 +221,10 @@ def test_analysis_imports_the_record_schema_and_nothing_else_of_the_project():
     ours = [name for name in io.StringIO(loaded).read().split() if name.split(".")[0] in rooms]
     assert ours == [
         "harness",
+        "harness.store",
         "harness.store.disk",
         "harness.store.files",
+        "harness.store.identity",
         "harness.store.record",
     ]  # the record, and what reads it
 
