@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.pytorch_utils import Conv1D
 
-from svft import SvftConfig, cost, coupling
-from svft.cost import FORMS
+from svft import SvftConfig
+from svft.arithmetic import cost, coupling
+from svft.arithmetic.cost import FORMS
 
 pytestmark = pytest.mark.filterwarnings("ignore:pattern='topk'", "ignore:.*use_reentrant", "ignore:.*lru_cache")
 PATTERNS = {

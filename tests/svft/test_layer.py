@@ -131,7 +131,7 @@ def test_a_broken_adapter_is_not_merged_safely(adapt):
 
 def test_two_adapters_share_one_copy_of_the_basis(adapt, monkeypatch):
     model, layer = adapt(9, 14, pattern="random", d=2)
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed twice"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed twice"))
     model.add_adapter("other", SvftConfig(pattern="random", d=1, seed=1, target_modules=["lin"]))
     assert layer.basis("default").U.data_ptr() == layer.basis("other").U.data_ptr()
     large = [name for name, tensor in model.named_buffers() if tensor.numel() >= 81]
