@@ -24,7 +24,7 @@ from bench.tables import wide_console
 from bench.timing import interleaved, quartiles, ratios
 from harness.store.disk import one_sentence
 from svft import SvftConfig, SvftLinear
-from svft.cost import FORMS
+from svft.arithmetic.cost import FORMS
 
 SHAPES = {"U, G": (4096, 512), "D": (512, 4096), "Q, O": (512, 512), "K, V": (256, 512)}
 PATTERNS = {"plain": {}, "banded": {"d": 16}, "random": {"d": 16}}

@@ -25,8 +25,8 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from svft.cache import cached
 from svft.decomposition import decompose
+from svft.decomposition.cache import cached
 
 
 class SparseProduct(torch.autograd.Function):

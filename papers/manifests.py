@@ -26,6 +26,7 @@ from harness.store import identity
 from harness.store.disk import one_sentence
 from harness.store.files import write_json
 from svft import patterns
+from svft.decomposition.streams import stream_of
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path("runs", "experiments")
@@ -92,7 +93,7 @@ def drawn_patterns() -> dict[str, dict[str, Any]]:
     positions = {
         "plain": patterns.banded(K, 0),
         "banded": patterns.banded(K, DRAWN_D),
-        "random": patterns.random(K, N, patterns.stream_of(0, "figure"), replacement=False),
+        "random": patterns.random(K, N, stream_of(0, "figure"), replacement=False),
         "topk": patterns.topk(patterns.alignment(U, Vh), N),
     }
     return {

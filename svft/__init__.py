@@ -10,10 +10,10 @@ KeyError: 'SVFT' otherwise: PEFT 0.21 knows no entry points for methods of other
 """
 
 from .acting import check_adapters
+from .basis.registration import register
 from .config import PRESETS, SvftConfig
 from .layer import SvftLinear
 from .model import SvftModel
-from .registration import register
 
 __all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel", "check_adapters"]
 

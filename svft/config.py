@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from .basis_config import BasisConfig, is_integer
-from .cost import FORMS
-from .documented import described, documented
+from .arithmetic.cost import FORMS
+from .basis.config import BasisConfig, is_integer
+from .basis.documented import described, documented
 from .patterns import PATTERNS
 
 # The only defaults of these fields. `clean` follows the paper's words; `authors_code` the released layer.

@@ -19,9 +19,10 @@ from peft.config import PeftConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from . import arithmetic, cost
-from .basis_layer import BasisLayer
-from .coupling import coupling
+from . import arithmetic
+from .arithmetic import cost
+from .arithmetic.coupling import coupling
+from .basis.layer import BasisLayer
 
 # The least singular value, relative to their root mean square, with which a factor is taken from W0 and the other one:
 # the other's rounding is enlarged by its inverse.

@@ -15,6 +15,7 @@ from torch import nn
 from . import patterns
 from .config import SvftConfig
 from .coupled_layer import CoupledLayer
+from .decomposition.streams import generator, stream_of
 
 
 class SvftLinear(CoupledLayer):
@@ -44,11 +45,11 @@ class SvftLinear(CoupledLayer):
             self.spare = None
         K = self.directions(adapter_name)
         N = patterns.num_coefficients(K, min(config.d or 0, K - 1))
-        stream = patterns.stream_of(config.seed, self.name)
+        stream = stream_of(config.seed, self.name)
 
         m = torch.zeros(N, dtype=self.basis_s.dtype, device=self.basis_s.device)
         if not m.is_meta and (config.init == "kaiming" or not config.init_weights):
-            normal = patterns.generator(stream, "coefficients").standard_normal(N)
+            normal = generator(stream, "coefficients").standard_normal(N)
             m.copy_(torch.from_numpy(normal) * math.sqrt(2 / N))  # kaiming_normal_ of a 1 x N matrix
         self.svft_m[adapter_name] = nn.Parameter(m)
         if config.gate:

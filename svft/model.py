@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from .basis_model import BasisModel
+from .basis.model import BasisModel
 from .config import SvftConfig
 from .layer import SvftLinear
 

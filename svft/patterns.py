@@ -10,6 +10,8 @@ import hashlib
 import numpy as np
 import torch
 
+from .decomposition.streams import generator
+
 PATTERNS = ("plain", "banded", "random", "topk")
 
 
@@ -62,16 +64,6 @@ def released_score(U: torch.Tensor, Vh: torch.Tensor) -> torch.Tensor:
     if U.shape == Vh.shape:
         return U.double() @ Vh.double().T
     return U if U.shape[0] == U.shape[1] else Vh
-
-
-def stream_of(seed: int, layer_name: str) -> int:
-    """The number from which a layer's random choices follow: the same in any process and in any order of layers."""
-    return int.from_bytes(hashlib.sha256(f"{seed}|{layer_name}".encode()).digest()[:7], "little")
-
-
-def generator(stream: int, purpose: str) -> np.random.RandomState:
-    """RandomState, since NumPy promises that its streams never change."""
-    return np.random.RandomState(np.frombuffer(hashlib.sha256(f"{stream}|{purpose}".encode()).digest(), dtype="<u4"))
 
 
 def checksum(index: torch.Tensor) -> int:

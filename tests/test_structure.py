@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "svft": set(),
     "baselines": {"svft"},
     "tasks": set(),
-    "harness": {"tasks", "svft.acting", "svft.cache"},  # which know tuners of PEFT, whichever they are
+    "harness": {"tasks", "svft.acting", "svft.decomposition.cache"},  # which know tuners of PEFT, whichever they are
     "papers": {"harness", "svft"},
     "bench": {"svft", "harness"},
     "cluster": {"tasks", "harness", "run"},

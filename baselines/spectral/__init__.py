@@ -7,7 +7,7 @@ A process that loads one imports this package too, before PeftModel.from_pretrai
 otherwise.
 """
 
-from svft.registration import register
+from svft.basis import register
 
 from .config import SpectralAdapterConfig
 from .export import save_as_lora

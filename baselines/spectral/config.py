@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from svft.basis_config import BasisConfig, is_integer
-from svft.documented import described, documented
+from svft.basis.config import BasisConfig, is_integer
+from svft.basis.documented import described, documented
 
 from .modes import MODES
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from peft.tuners._buffer_dict import BufferDict
 from torch import nn
 
-from svft import patterns
-from svft.basis_layer import BasisLayer
+from svft.basis import BasisLayer
 from svft.decomposition import Basis, wide_dtype
+from svft.decomposition.streams import generator, stream_of
 
 from .config import SpectralAdapterConfig
 from .modes import MODES, Mode, Tensors
@@ -58,7 +58,7 @@ class SpectralAdapterLinear(BasisLayer):
         if config.scale:
             start["spectral_scale"] = torch.ones_like(s)
         if not config.init_weights and not s.is_meta:
-            rng = patterns.generator(patterns.stream_of(0, f"{self.name}|{adapter_name}"), "start")
+            rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "start")
             for tensor in start.values():
                 tensor += torch.from_numpy(rng.standard_normal(tensor.shape) / math.sqrt(len(tensor))).to(tensor)
         return start

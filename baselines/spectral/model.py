@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 
-from svft.basis_model import BasisModel
+from svft.basis import BasisModel
 
 from .config import SpectralAdapterConfig
 from .layer import SpectralAdapterLinear

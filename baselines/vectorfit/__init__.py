@@ -6,7 +6,7 @@
 A process that loads one imports this package too, before PeftModel.from_pretrained: KeyError: 'VECTORFIT' otherwise.
 """
 
-from svft.registration import register
+from svft.basis import register
 
 from .config import VectorFitConfig
 from .freezing import VectorFreezing

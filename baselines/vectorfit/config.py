@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
-from svft.basis_config import BasisConfig
-from svft.documented import described, documented
+from svft.basis.config import BasisConfig
+from svft.basis.documented import described, documented
 
 
 @documented

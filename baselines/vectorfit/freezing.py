@@ -27,7 +27,7 @@ from torch import nn
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from svft.basis_config import is_integer
+from svft.basis.config import is_integer
 
 from .strength import SCORES
 

@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from svft import arithmetic
-from svft.basis_layer import BasisLayer
+from svft.basis import BasisLayer
 from svft.decomposition import wide_dtype
-from svft.patterns import generator, stream_of
+from svft.decomposition.streams import generator, stream_of
 
 from .config import VectorFitConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svft.basis_model import BasisModel
+from svft.basis import BasisModel
 
 from .layer import TrainedVector, VectorFitLinear
 

@@ -31,7 +31,7 @@ from harness.plan import config
 from harness.settings import hints, limits
 from harness.settings.hints import CONF
 from harness.settings.typed import arguments
-from svft import cache
+from svft.decomposition import cache
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 INDENT = 11  # columns before a sentence

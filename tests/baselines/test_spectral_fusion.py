@@ -152,7 +152,7 @@ def test_fused_adapters_fuse_again(kind):
 def test_fusing_decomposes_nothing_and_leaves_the_parts_alone(kind, monkeypatch):
     model, layer, names = three_blocks(**kind)
     before = {name: layer.get_delta_weight(name) for name in names}
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed again"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed again"))
     model.add_weighted_adapter(names, [1, 2, 3], "fused")
     for tensor in layer.trained("fused").values():
         assert not tensor.requires_grad

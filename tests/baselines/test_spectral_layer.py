@@ -295,7 +295,7 @@ def test_the_forward_pass_builds_no_dense_weight(kind):
 
 def test_a_second_adapter_on_the_same_columns_needs_no_second_decomposition(monkeypatch):
     model, layer = adapted(9, 14)
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed twice"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed twice"))
     model.add_adapter("other", SpectralAdapterConfig(mode="rotation", r=2, block=1, target_modules=["lin"]))
     assert torch.equal(layer.basis("other").U, layer.basis("default").U[:, 1:])
 
@@ -303,7 +303,7 @@ def test_a_second_adapter_on_the_same_columns_needs_no_second_decomposition(monk
 def test_adapters_on_other_columns_share_one_decomposition_through_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("SVFT_CACHE_DIR", str(tmp_path))
     model, layer = adapted(9, 14)
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed twice"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed twice"))
     model.add_adapter("other", SpectralAdapterConfig(r=2, block=5, target_modules=["lin"]))
     s = torch.linalg.svdvals(layer.base_layer.weight.detach())
     torch.testing.assert_close(layer.basis("other").s, s[5:7])

@@ -15,7 +15,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import svft
-import svft.basis_layer
+import svft.basis.layer
 from baselines.spectral import SpectralAdapterConfig, save_as_lora
 from svft.decomposition import Basis, canonical_signs
 
@@ -157,7 +157,7 @@ def other_lapack(weight: torch.Tensor) -> Basis:
 def test_another_lapack_gives_the_same_outputs(tmp_path, monkeypatch, config, shape):
     model, _ = adapted(*shape, **config)
     model.save_pretrained(tmp_path)
-    monkeypatch.setattr(svft.basis_layer, "decompose", other_lapack)
+    monkeypatch.setattr(svft.basis.layer, "decompose", other_lapack)
     loaded = peft.PeftModel.from_pretrained(one_linear(*shape), tmp_path)
     here, there = (each.base_model.model.lin.basis("default").U for each in (loaded, model))
     assert not torch.allclose(here, there, atol=0.1)  # the signs do differ
@@ -224,7 +224,7 @@ def test_equal_singular_values_are_refused_unless_the_basis_is_saved(tmp_path, m
     def rotated(weight: torch.Tensor) -> Basis:
         return Basis(torch.eye(9, dtype=weight.dtype), torch.ones(9, dtype=weight.dtype), weight.clone())
 
-    monkeypatch.setattr(svft.basis_layer, "decompose", rotated)
+    monkeypatch.setattr(svft.basis.layer, "decompose", rotated)
     with pytest.raises(
         ValueError, match=r"layer 'base_model\.model\.lin': up to 3 of 3 singular vectors .* save_basis=True"
     ):

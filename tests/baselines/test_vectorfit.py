@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AutoModel, DebertaV2Config, GemmaConfig, GPT2Config
 from transformers.pytorch_utils import Conv1D
 
-import svft.basis_layer
+import svft.basis.layer
 from baselines.vectorfit import VectorFitConfig, VectorFitLinear
 from svft import SvftConfig
 from svft.decomposition import Basis
@@ -386,7 +386,7 @@ def test_another_process_gives_the_same_outputs(tmp_path):
 def test_another_lapack_gives_the_same_outputs(tmp_path, monkeypatch, kind, shape):
     model, layer = moved(linear(*shape), **kind)
     model.save_pretrained(tmp_path)
-    monkeypatch.setattr(svft.basis_layer, "decompose", other_lapack)
+    monkeypatch.setattr(svft.basis.layer, "decompose", other_lapack)
     loaded = peft.PeftModel.from_pretrained(linear(*shape), tmp_path)
     assert not torch.allclose(loaded.base_model.model.lin.basis_U, layer.basis_U, atol=0.1)  # the signs do differ
     x = drawn(5, shape[1], seed=2)
@@ -407,7 +407,7 @@ def test_equal_singular_values_need_a_saved_basis(tmp_path, monkeypatch, kind):
     model.peft_config["default"].save_basis = True
     model.save_pretrained(tmp_path / "with")
     rotated = Basis(torch.eye(9).double(), torch.ones(9).double(), orthogonal().lin.weight.detach().clone())
-    monkeypatch.setattr(svft.basis_layer, "decompose", lambda weight: rotated)
+    monkeypatch.setattr(svft.basis.layer, "decompose", lambda weight: rotated)
     with pytest.raises(ValueError, match="up to 9 of 9 singular vectors .* save_basis=True"):
         peft.PeftModel.from_pretrained(orthogonal(), tmp_path / "without")
     x = drawn(5, 9, seed=2)

@@ -16,7 +16,7 @@ from harness.ranks import distributed, sharding
 from harness.ranks.shares import Shares
 from harness.store import disk
 from svft import SvftConfig
-from svft.basis_layer import BasisLayer
+from svft.basis.layer import BasisLayer
 from tests import processes
 from tests.distributed.ranks import environment, reserved_port
 from tests.test_method_contract import GEMMA

@@ -16,9 +16,8 @@ import torch
 from harness.store import files, record
 from harness.store.lock import Lock
 from harness.store.run_folder import RunFolder
-from svft import cache
-from svft.cache import cached, content_key
-from svft.decomposition import Basis, decompose
+from svft.decomposition import Basis, cache, decompose
+from svft.decomposition.cache import cached, content_key
 from tests import processes
 from tests.conftest import TINY
 

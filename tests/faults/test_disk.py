@@ -26,9 +26,8 @@ from errors import DiskError
 from harness.store import disk, files, record
 from harness.store.run_folder import RunFolder
 from harness.train import checkpoints
-from svft import cache
-from svft.cache import cached
-from svft.decomposition import decompose
+from svft.decomposition import cache, decompose
+from svft.decomposition.cache import cached
 from tests.conftest import ROOT, TINY
 from tests.harness.test_interruption import adapter, predictions, read, without_clocks
 from tests.processes import PATIENCE

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from svft import SvftConfig
+from svft import SvftConfig, reference
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -49,16 +49,12 @@ def adapt():
 
 @pytest.fixture
 def dense_weight():
-    """W0 + U M V^T of a layer's adapter by the book: entry by entry, in float64."""
+    """U (Sigma + M) V^T of a layer's adapter without a gate, by the reference, from the layer's base weight."""
 
     def build(layer, adapter: str = "default"):
-        U, s, Vh = (tensor.double() for tensor in layer.basis(adapter))
-        index, m = layer.index(adapter), layer.svft_m[adapter].detach().double()
-        K = layer.directions(adapter)
-        M = torch.zeros(len(s), len(s), dtype=torch.float64)
-        for n, value in enumerate(m):
-            i, j = (n, n) if index is None else divmod(int(index[n]), K)
-            M[i, j] += value
-        return U @ (torch.diag(s) + M) @ Vh
+        basis = reference.decomposed(layer.base_layer.weight.detach(), like=layer.basis(adapter).U)
+        C, K, m = layer.directions(adapter), len(basis.s), layer.svft_m[adapter].detach().double()
+        index = layer.index(adapter)
+        return reference.weight(basis, reference.matrix(m, torch.arange(C) * (C + 1) if index is None else index, C, K))
 
     return build

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, GemmaConfig
 
 from svft import SvftConfig, SvftLinear
-from svft.cost import FORMS
+from svft.arithmetic.cost import FORMS
 from svft.patterns import num_coefficients
 
 PATTERNS = {

@@ -235,7 +235,7 @@ ABSENT = {
 def test_a_weight_that_is_not_there_is_named_before_anything_is_decomposed(monkeypatch, config, change, sentence):
     model = linears("one", "other")
     change(model)
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed"))
     with pytest.raises(ValueError, match=f"layer 'one': its weight {sentence}"):
         adapted(model, config, "one", "other")
 

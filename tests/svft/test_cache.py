@@ -9,9 +9,8 @@ import time
 import pytest
 import torch
 
-from svft import cache
-from svft.cache import cached, content_key
-from svft.decomposition import Basis, decompose
+from svft.decomposition import Basis, cache, decompose
+from svft.decomposition.cache import cached, content_key
 
 W = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
 
@@ -134,7 +133,7 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_run(tmp_path, m
 def test_an_adapted_layer_comes_from_the_cache(folder, adapt, monkeypatch):
     model, layer = adapt(9, 14)
     assert model.base_model.svd_seconds > 0
-    monkeypatch.setattr("svft.basis_layer.decompose", never)
+    monkeypatch.setattr("svft.basis.layer.decompose", never)
     again, same = adapt(9, 14)
     assert torch.equal(layer.basis_U, same.basis_U)
     assert again.base_model.svd_seconds > 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from svft import cache
+from svft.decomposition import cache
 
 
 @pytest.mark.parametrize("setting", [None, ""])

@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForCausalLM
 
-import svft.basis_layer
+import svft.basis.layer
 import svft.layer
 from svft import PRESETS, SvftConfig
 
@@ -70,7 +70,7 @@ def test_the_gate_counts_as_one_parameter_of_each_layer(adapt):
 @pytest.mark.filterwarnings("ignore:pattern='topk'")
 def test_counts_on_the_meta_device_are_the_papers_and_take_no_svd(monkeypatch, name, modules, config, printed):
     for function in ("cached", "decompose"):
-        monkeypatch.setattr(svft.basis_layer, function, lambda *_: pytest.fail("decomposed a weight on meta"))
+        monkeypatch.setattr(svft.basis.layer, function, lambda *_: pytest.fail("decomposed a weight on meta"))
     for function in ("banded", "random", "topk"):
         monkeypatch.setattr(
             svft.layer.patterns, function, lambda *_: pytest.fail("listed positions on the meta device")

@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.pytorch_utils import Conv1D
 
-from svft import SvftConfig, cost, coupling
-from svft.cost import FORMS
+from svft import SvftConfig, reference
+from svft.arithmetic import cost, coupling
+from svft.arithmetic.cost import FORMS
 
 pytestmark = pytest.mark.filterwarnings("ignore:pattern='topk'", "ignore:.*use_reentrant", "ignore:.*lru_cache")
 PATTERNS = {
@@ -70,17 +71,14 @@ def trained(layer: nn.Module, adapter: str = "default") -> list[torch.Tensor]:
 
 
 def dense(weight: torch.Tensor, layer: nn.Module, leaves: list[torch.Tensor], adapter: str = "default") -> torch.Tensor:
-    """W0 + U M V^T from torch's SVD and the positions of Ω, in float64, differentiable in the leaves; (O, I)."""
-    U, s, Vh = torch.linalg.svd(weight.double(), full_matrices=False)
-    sign = (U * layer.basis(adapter).U.double()).sum(0).sign()  # a pair (u_i, v_i) is fixed up to its sign only
-    U, Vh, C, index = U * sign, sign[:, None] * Vh, layer.directions(adapter), layer.index(adapter)
-    positions = [(n, n) for n in range(C)] if index is None else [divmod(n, C) for n in index.tolist()]
-    rows, columns = torch.tensor(positions).T
+    """U (Sigma + M) V^T by the reference, from torch's SVD and the positions of Ω; differentiable in the leaves."""
+    basis = reference.decomposed(weight, like=layer.basis(adapter).U)
+    C, K, index = layer.directions(adapter), len(basis.s), layer.index(adapter)
     values = leaves[0] if len(leaves) == 1 else leaves[0] / (1 + torch.exp(-leaves[1]))
-    M = torch.zeros(len(s), len(s), dtype=torch.float64).index_put((rows, columns), values, accumulate=True)
+    omega = torch.arange(C) * (C + 1) if index is None else index.long()
     if layer.configs[adapter].truncate_base:
-        s = torch.where(torch.arange(len(s)) < C, s, 0)
-    return U @ (torch.diag(s) + M) @ Vh
+        basis = reference.truncated(basis, C)
+    return reference.weight(basis, reference.matrix(values, omega, C, K))
 
 
 def passes(function, x: torch.Tensor, leaves: list[torch.Tensor], dy: torch.Tensor) -> list[torch.Tensor]:

@@ -209,7 +209,7 @@ def test_a_layer_that_is_not_its_weight_alone_is_not_dropped(base, monkeypatch, 
     elif change == "hook":
         model.lin._hf_hook = object()
     else:
-        monkeypatch.setattr("svft.basis_layer.resolve_quantization_backend", lambda layer: "a backend")
+        monkeypatch.setattr("svft.basis.layer.resolve_quantization_backend", lambda layer: "a backend")
         monkeypatch.setattr(SvftLinear, "get_base_weight", lambda self: self.base_layer.weight, raising=False)
     sentence = "layer 'lin': keep_weight=False needs a plain linear layer, not a "
     with pytest.raises(ValueError, match=sentence + (".* that is quantised" if change == "quantised" else "")):

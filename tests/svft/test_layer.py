@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from svft import SvftConfig
+from svft import SvftConfig, reference
 from svft.decomposition import decompose
 
 PATTERNS = [
@@ -39,11 +39,9 @@ def test_each_coefficient_has_the_gradient_of_its_entry_in_the_dense_formula(ada
     x, g = torch.randn(6, shape[1], dtype=torch.float64), torch.randn(6, shape[0], dtype=torch.float64)
     (model(x) * g).sum().backward()
 
-    U, s, Vh = torch.linalg.svd(layer.base_layer.weight.detach(), full_matrices=False)
-    sign = (U * layer.basis("default").U).sum(0).sign()
-    U, Vh = U * sign, Vh * sign[:, None]
+    basis = reference.decomposed(layer.base_layer.weight.detach(), like=layer.basis("default").U)
     M = torch.zeros(9, 9, dtype=torch.float64, requires_grad=True)
-    ((x @ (U @ (torch.diag(s) + M) @ Vh).T) * g).sum().backward()  # linear in M: its value does not matter
+    ((x @ reference.weight(basis, M).T) * g).sum().backward()  # linear in M: its value does not matter
     index = layer.index("default")
     expected = M.grad.diag() if index is None else M.grad.flatten()[index.long()]
     torch.testing.assert_close(layer.svft_m["default"].grad, expected, atol=1e-10, rtol=0)
@@ -131,7 +129,7 @@ def test_a_broken_adapter_is_not_merged_safely(adapt):
 
 def test_two_adapters_share_one_copy_of_the_basis(adapt, monkeypatch):
     model, layer = adapt(9, 14, pattern="random", d=2)
-    monkeypatch.setattr("svft.basis_layer.decompose", lambda weight: pytest.fail("decomposed twice"))
+    monkeypatch.setattr("svft.basis.layer.decompose", lambda weight: pytest.fail("decomposed twice"))
     model.add_adapter("other", SvftConfig(pattern="random", d=1, seed=1, target_modules=["lin"]))
     assert layer.basis("default").U.data_ptr() == layer.basis("other").U.data_ptr()
     large = [name for name, tensor in model.named_buffers() if tensor.numel() >= 81]

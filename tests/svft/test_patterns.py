@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from svft import SvftConfig, patterns
+from svft.decomposition.streams import stream_of
 
 
 @pytest.mark.parametrize(("K", "d"), [(1, 0), (5, 0), (5, 2), (5, 4)])
@@ -48,7 +49,7 @@ DRAWN_WITH_REPLACEMENT = [4, 25, 33, 36, 41, 46]
 
 def test_random_is_the_same_for_ever():
     """Adapters hold no positions, only the stream: these numbers must never change."""
-    assert patterns.stream_of(0, "model.layers.0.self_attn.q_proj") == STREAM
+    assert stream_of(0, "model.layers.0.self_attn.q_proj") == STREAM
     assert patterns.random(8, 6, STREAM, replacement=False).tolist() == DRAWN
     assert patterns.random(8, 6, STREAM, replacement=True).tolist() == DRAWN_WITH_REPLACEMENT
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GemmaConfig
 
-import svft.basis_layer
+import svft.basis.layer
 from baselines import SpectralAdapterConfig, VectorFitConfig
 from svft import SvftConfig
-from svft.fingerprint import WEIGHT_TOLERANCE, fingerprint, probe
-from svft.patterns import generator, stream_of
-from svft.prints import FullPrint, Print, pack, size
+from svft.decomposition.fingerprint import WEIGHT_TOLERANCE, fingerprint, probe
+from svft.decomposition.prints import FullPrint, Print, pack, size
+from svft.decomposition.streams import generator, stream_of
 from tests.lapack import other_lapack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def test_a_file_with_full_projections_gives_the_same_function_here_and_on_anothe
     model = adapted(config, base())
     state = in_the_old_layout(model)
     torch.testing.assert_close(loaded(config, state, base())(X), model(X), atol=0, rtol=0)
-    monkeypatch.setattr(svft.basis_layer, "decompose", other_lapack)
+    monkeypatch.setattr(svft.basis.layer, "decompose", other_lapack)
     elsewhere = loaded(config, state, base())
     torch.testing.assert_close(elsewhere(X), model(X))
     again = peft.get_peft_model_state_dict(elsewhere)  # in today's layout
@@ -99,7 +99,7 @@ def test_a_file_with_full_projections_refuses_another_weight_and_another_basis(m
         loaded(config, state, base(seed=1))
     with pytest.raises(ValueError, match="lacks basis_print, so its basis cannot be checked"):
         loaded(config, {key: tensor for key, tensor in state.items() if "fingerprint" not in key}, base())
-    monkeypatch.setattr(svft.basis_layer, "decompose", lambda weight: rotated(*other_lapack(weight), 0, 1, 0.3))
+    monkeypatch.setattr(svft.basis.layer, "decompose", lambda weight: rotated(*other_lapack(weight), 0, 1, 0.3))
     if config.save_basis:
         loaded(config, state, base())
     else:
@@ -116,7 +116,7 @@ def rotated(U, s, Vh, i: int, j: int, angle: float):
     U, Vh = U.clone(), Vh.clone()
     U[:, i], U[:, j] = c * U[:, i] + sine * U[:, j], c * U[:, j] - sine * U[:, i]
     Vh[i], Vh[j] = c * Vh[i] + sine * Vh[j], c * Vh[j] - sine * Vh[i]
-    return svft.basis_layer.Basis(U, s, Vh)
+    return svft.basis.layer.Basis(U, s, Vh)
 
 
 def prints(W: torch.Tensor, U: torch.Tensor, Vh: torch.Tensor, with_signs: bool) -> tuple[Print, FullPrint]:

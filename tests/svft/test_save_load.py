@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import svft.basis_layer
+import svft.basis.layer
 from svft import SvftConfig
 from svft.decomposition import Basis, canonical_signs, decompose
 from tests.lapack import other_lapack
@@ -63,7 +63,7 @@ def test_another_process_gives_the_same_outputs(adapt, tmp_path):
 def test_another_lapack_gives_the_same_outputs(adapt, base, tmp_path, monkeypatch, config, shape):
     model, _ = adapt(*shape, **config)
     model.save_pretrained(tmp_path)
-    monkeypatch.setattr(svft.basis_layer, "decompose", other_lapack)
+    monkeypatch.setattr(svft.basis.layer, "decompose", other_lapack)
     loaded = peft.PeftModel.from_pretrained(base(*shape), tmp_path)
     here, there = (m.base_model.model.lin.basis("default").U for m in (loaded, model))
     assert not torch.allclose(here, there, atol=0.1)  # the signs do differ
@@ -160,7 +160,7 @@ def test_equal_singular_values_are_refused_unless_the_basis_is_saved(base, tmp_p
     def rotated(weight: torch.Tensor) -> Basis:
         return Basis(torch.eye(9, dtype=weight.dtype), torch.ones(9, dtype=weight.dtype), weight.clone())
 
-    monkeypatch.setattr(svft.basis_layer, "decompose", rotated)
+    monkeypatch.setattr(svft.basis.layer, "decompose", rotated)
     with pytest.raises(
         ValueError, match=r"layer 'base_model\.model\.lin': up to 9 of 9 singular vectors .* save_basis=True"
     ):

@@ -14,9 +14,9 @@ from torch import nn
 from tqdm import tqdm
 from transformers.pytorch_utils import Conv1D
 
+from ..decomposition.svd import Basis
 from .base_weights import refuse_absent, refuse_merging_into_computed, refuse_merging_into_shared
-from .basis_layer import BasisLayer
-from .decomposition import Basis
+from .layer import BasisLayer
 from .mixed_batch import handed_to_layers
 from .restore import BASIS_KEY, WITHIN_PEFT_MODEL, bare, require_layers, restore
 

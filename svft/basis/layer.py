@@ -21,13 +21,13 @@ from peft.utils import resolve_quantization_backend
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from ..decomposition.cache import cached
+from ..decomposition.fingerprint import fingerprint, probe
+from ..decomposition.prints import pack
+from ..decomposition.svd import Basis, decompose, placeholder
 from .base_weights import compute
-from .cache import cached
-from .decomposition import Basis, decompose, placeholder
-from .fingerprint import fingerprint, probe
 from .mergeable import Mergeable
 from .mixed_batch import row_by_row
-from .prints import pack
 
 
 class BasisLayer(nn.Module, Mergeable):

@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .decomposition import Basis
+from .svd import Basis
 
 # Part of the key: to change whenever `decompose` does, or what an entry holds.
 ALGORITHM = "svd-float64-peeled-largest-entry-of-u-positive-3"

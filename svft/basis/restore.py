@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from .basis_layer import BasisLayer
-from .decomposition import Basis
-from .fingerprint import WEIGHT_TOLERANCE
-from .prints import FullPrint, Print
+from ..decomposition.fingerprint import WEIGHT_TOLERANCE
+from ..decomposition.prints import FullPrint, Print
+from ..decomposition.svd import Basis
+from .layer import BasisLayer
 
 WITHIN_PEFT_MODEL = "base_model.model."
 BASIS_KEY = "basis_stored"

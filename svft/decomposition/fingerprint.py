@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 
-from .patterns import generator, stream_of
+from .streams import generator, stream_of
 
 P_BASIS, P_WEIGHT = 2, 4
 # Relative distances. The same weight in bf16 instead of fp32 is about 1e-3 away, another weight about 1.
