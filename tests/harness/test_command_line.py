@@ -118,7 +118,7 @@ def test_a_sweep_that_is_stopped_says_what_had_not_begun(capsys):
 def test_ctrl_c_before_a_run_has_begun_is_told_in_a_sentence(tmp_path):
     interrupted = """
 import runpy, sys
-from harness import done_before
+from harness.run import done_before
 
 def interrupt(cfg):
     raise KeyboardInterrupt
