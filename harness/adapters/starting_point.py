@@ -27,7 +27,7 @@ def changes_base(adapter: PeftConfig) -> bool:
 
 
 def check(adapter: PeftConfig) -> None:
-    """Raise SettingError for a start that needs data, one that another process would not make again, a wrong pattern."""
+    """Raise SettingError for a start that needs data or that chance decides, and for a pattern that cannot be read."""
     for option, values in _patterns(adapter):
         for pattern in values:
             try:
