@@ -230,7 +230,8 @@ import sys, torch
 from pathlib import Path
 from omegaconf import OmegaConf
 from tests import test_method_contract as contract
-from harness import config, trained
+from harness.plan import config
+from harness.store import trained
 from harness.adapters.adapt import adapt
 
 config.register_resolvers()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from errors import Damaged, Diverged
+from errors import Damaged, Diverged, SettingError
 from harness.store import files
 from harness.store.run_folder import RunFolder
 from harness.train import checkpoints, train_settings, trainer
@@ -155,5 +155,5 @@ def test_a_batch_that_does_not_divide_is_refused_with_a_micro_batch_that_fits(
 ):
     cfg = composed(f"train.batch_size={batch}", f"train.micro_batch_size={micro}")
     monkeypatch.setattr(trainer.distributed, "size", lambda: devices)
-    with pytest.raises(ValueError, match=f"not a multiple of {micro * devices} .*; .*{remedy}"):
+    with pytest.raises(SettingError, match=f"not a multiple of {micro * devices} .*; .*{remedy}"):
         train_settings.check(cfg)
