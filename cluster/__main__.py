@@ -31,13 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _submit(arguments[1:])
     options = _parser().parse_args(arguments)
     from cluster import commands
-    from harness.run.command_line import fail
+    from harness.run import command_line
 
-    try:
-        return getattr(commands, options.command)(options)
-    except Exception as error:
-        fail(error)
-        return 1
+    return command_line.exit_code(lambda: getattr(commands, options.command)(options))
 
 
 def _parser() -> argparse.ArgumentParser:

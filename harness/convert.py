@@ -6,7 +6,6 @@
 The pickles are read with torch.load(weights_only=True): tensors come in, no code is run.
 """
 
-import argparse
 import json
 import pickle
 import shutil
@@ -22,7 +21,7 @@ from safetensors.torch import save_file
 
 from errors import ModelError
 from harness.models.pretrained import local_folder
-from harness.store.disk import one_sentence
+from harness.run import command_line
 from harness.store.files import write_folder
 
 PICKLES = "pytorch_model*.bin"
@@ -114,20 +113,18 @@ def _fetched(checkpoint: str, revision: str) -> Path:
         raise ModelError(f"{checkpoint!r} is no folder and could not be fetched from the hub") from error
 
 
-@one_sentence()
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.convert", description=__doc__.partition("\n")[0])
-    parser.add_argument("checkpoint", help="a folder or a hub id")
-    parser.add_argument("out", type=Path, help="the folder to write; it must not be there")
-    parser.add_argument("--revision", default="main", help="of a hub id")
-    chosen = parser.parse_args(arguments)
-    try:
-        convert(chosen.checkpoint, chosen.out, chosen.revision)
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{chosen.out}: use it with model.checkpoint={chosen.out}")
-    return 0
+    options = command_line.parser("harness.convert", __doc__)
+    options.add_argument("checkpoint", help="a folder or a hub id")
+    options.add_argument("out", type=Path, help="the folder to write; it must not be there")
+    options.add_argument("--revision", default="main", help="of a hub id")
+    chosen = options.parse_args(arguments)
+    return command_line.exit_code(lambda: _run(chosen.checkpoint, chosen.out, chosen.revision))
+
+
+def _run(checkpoint: str, out: Path, revision: str) -> None:
+    convert(checkpoint, out, revision)
+    print(f"{out}: use it with model.checkpoint={out}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ where it has a low rank (LoRA, PiSSA, AdaLoRA, VeRA, Spectral Adapter); refused 
 fine-tuning). Either is loaded again and compared with the run before the folder is put in its place.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +23,8 @@ from harness.finished import finished_run, model_card
 from harness.finished.finished_run import Finished
 from harness.models import bases, pretrained
 from harness.run import command_line
-from harness.store import disk, trained
+from harness.settings import refusals
+from harness.store import trained
 from harness.store.files import write_folder
 
 TOLERANCE = 1e-5  # of logits, relative to the largest of them where that is above 1
@@ -75,12 +75,14 @@ def _merged(run: Finished) -> Fill:
 
 
 def _merge(model: torch.nn.Module) -> torch.nn.Module:
-    """Raises SettingError in PEFT's words where its adapter cannot be merged."""
+    """Raises SettingError where PEFT, or a tuner in its manner, refuses to merge; it says why."""
     if not isinstance(model, PeftModel):
         return model
     try:
         return model.merge_and_unload()
-    except (ValueError, NotImplementedError) as error:
+    except refusals.REFUSALS as error:
+        if not refusals.is_refusal(error, refusals.packages_of(type(model.base_model))):
+            raise
         raise SettingError(f"the adapter cannot be merged: {error}") from error
 
 
@@ -137,26 +139,18 @@ def _off(found: torch.Tensor, wanted: torch.Tensor) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    about, _, examples = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.export", description=about, epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument(
-        "run", type=Path, help="the folder of a finished run: runs/TASK/MODEL/METHOD/VARIANT-KEY/seed=N"
-    )
-    parser.add_argument("out", type=Path, help="the folder to write; it must not be there")
-    parser.add_argument("--as", dest="kind", choices=KINDS, default="merged", help="what to write (merged)")
-    chosen = parser.parse_args(arguments)
-    with disk.one_sentence():
-        try:
-            command_line.quiet()
-            off = export(chosen.run, chosen.out, chosen.kind)
-        except Exception as error:
-            command_line.fail(error)
-            return 1
-        print(f"{chosen.out}: {chosen.kind}; logits are those of the run (off by at most {off:.1e})")
-    return 0
+    options = command_line.parser("harness.export", __doc__)
+    command_line.add_run(options)
+    options.add_argument("out", type=Path, help="the folder to write; it must not be there")
+    options.add_argument("--as", dest="kind", choices=KINDS, default="merged", help="what to write (merged)")
+    chosen = options.parse_args(arguments)
+    return command_line.exit_code(lambda: _run(chosen.run, chosen.out, chosen.kind))
+
+
+def _run(run: Path, out: Path, kind: str) -> None:
+    command_line.quiet()
+    off = export(run, out, kind)
+    print(f"{out}: {kind}; logits are those of the run (off by at most {off:.1e})")
 
 
 if __name__ == "__main__":

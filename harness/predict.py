@@ -7,7 +7,6 @@ A file has the columns that the run was trained on; those of answers may be miss
 run's own: its test rows get the predictions that are stored with it.
 """
 
-import argparse
 import csv
 import io
 import json
@@ -23,7 +22,7 @@ from errors import DataError, NotFinite, SettingError
 from harness.finished import finished_run
 from harness.finished.finished_run import Finished
 from harness.run import command_line
-from harness.store import disk, files, provenance
+from harness.store import files, provenance
 from tasks import class_folders, pictures
 from tasks.base import ImageExample, Task
 from tasks.tables import TableFile
@@ -112,36 +111,24 @@ FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {".csv": as_csv, ".jsonl
 
 
 def main(arguments: list[str] | None = None) -> int:
-    about, _, examples = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.predict", description=about, epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument(
-        "run", type=Path, help="the folder of a finished run: runs/TASK/MODEL/METHOD/VARIANT-KEY/seed=N"
-    )
-    parser.add_argument("input", type=Path, nargs="+", help="a file of rows; or images and folders of them")
-    parser.add_argument("--out", type=Path, help=f"a file ({' or '.join(FORMATS)}); without it, csv is printed")
-    chosen = parser.parse_args(arguments)
-    with disk.one_sentence():
-        try:
-            _run(chosen)
-        except Exception as error:
-            command_line.fail(error)
-            return 1
-    return 0
+    options = command_line.parser("harness.predict", __doc__)
+    command_line.add_run(options)
+    options.add_argument("input", type=Path, nargs="+", help="a file of rows; or images and folders of them")
+    options.add_argument("--out", type=Path, help=f"a file ({' or '.join(FORMATS)}); without it, csv is printed")
+    chosen = options.parse_args(arguments)
+    return command_line.exit_code(lambda: _run(chosen.run, chosen.input, chosen.out))
 
 
-def _run(chosen: argparse.Namespace) -> None:
-    if chosen.out is not None and chosen.out.suffix not in FORMATS:
-        raise SettingError(f"--out {chosen.out} is of no known format; its name ends in {' or '.join(FORMATS)}")
+def _run(run: Path, inputs: Sequence[Path], out: Path | None) -> None:
+    if out is not None and out.suffix not in FORMATS:
+        raise SettingError(f"--out {out} is of no known format; its name ends in {' or '.join(FORMATS)}")
     command_line.quiet()
-    rows = predict(finished_run.opened(chosen.run, provenance.set_up("auto", None)), chosen.input)
-    if chosen.out is None:
+    rows = predict(finished_run.opened(run, provenance.set_up("auto", None)), inputs)
+    if out is None:
         print(as_csv(rows), end="")
         return
-    files.write_text(chosen.out, FORMATS[chosen.out.suffix](rows))
-    print(f"{chosen.out}: {len(rows)} rows", file=sys.stderr)
+    files.write_text(out, FORMATS[out.suffix](rows))
+    print(f"{out}: {len(rows)} rows", file=sys.stderr)
 
 
 if __name__ == "__main__":

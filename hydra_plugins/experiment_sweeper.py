@@ -12,7 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from errors import SettingError
+from harness.console import terminal
 from harness.console.stderr import release_stderr
+from harness.plan import devices
 from harness.plan.config import composed
 from harness.plan.experiments import CHOICE, expand, read
 from harness.settings.choices import no_choice
@@ -49,13 +51,18 @@ class ExperimentSweeper(BasicSweeper):
         plans = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("plan=")]
         if not plans or plans[-1] == "false":
             return super().sweep(arguments)
-        from harness.plan import overview
+        try:
+            devices.refuse_unknown(plans[-1])
+            return self._plan(arguments)
+        except SettingError as error:
+            sys.exit(f"error: {error}")
 
+    def _plan(self, arguments: list[str]) -> Any:
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
         [jobs] = self.split_arguments(parsed, None)
         release_stderr()
-        try:
-            return overview.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))
-        except SettingError as error:  # a device that is none
-            sys.exit(f"error: {error}")
+        terminal.stage("loading torch and transformers")
+        from harness.plan import overview
+
+        return overview.show((composed(self.hydra_context, self.config, job) for job in jobs), len(jobs))

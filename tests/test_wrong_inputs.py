@@ -17,8 +17,9 @@ from PIL import Image
 from baselines import SpectralAdapterConfig, VectorFitConfig
 from cluster import sweep
 from errors import SettingError
+from harness.console import told
 from harness.plan import config, overview
-from harness.run import command_line, tracking
+from harness.run import tracking
 from harness.store import files
 from svft import SvftConfig
 from tests import processes
@@ -281,14 +282,14 @@ def test_a_class_that_is_none_is_refused_with_its_name(target, sentence):
 
 
 def test_a_plan_with_a_run_that_cannot_be_ends_as_that_run_would(composed, monkeypatch, tmp_path):
-    monkeypatch.setattr(command_line, "failures", [])
+    monkeypatch.setattr(told, "failures", [])
     sound, wrong = (composed("method=svft_plain", f"runs_dir={tmp_path}") for _ in range(2))
     overview.show([sound], 1)
-    assert command_line.failures == []
+    assert told.failures == []
     wrong.seed = "x"
     found = overview.show([wrong, sound], 2)
     assert [run.state for run in found] == ["refused", "to do"]
-    assert command_line.failures == ["seed=x is not a whole number from 0 to 4294967295"]
+    assert told.failures == ["seed=x is not a whole number from 0 to 4294967295"]
 
 
 def test_a_mode_of_weights_and_biases_that_is_none_is_refused_with_where_it_is_from(monkeypatch):
@@ -306,9 +307,9 @@ def test_a_folder_of_sweeps_that_is_a_file_has_none_and_is_not_called_damaged(tm
 
 # Other programs, by module, and the sentence.
 PROGRAMS = {
-    "doctor model=gema2b": "error: there is no model 'gema2b'; .*; did you mean 'gemma2b'",
-    "manifests table1 tabel2 --out {out}": "error: there is no table or figure 'tabel2'; .*; did you mean 'table2'",
-    "recount table1": "error: unrecognized arguments: table1$",
+    "harness.doctor.__main__ model=gema2b": "error: there is no model 'gema2b'; .*; did you mean 'gemma2b'",
+    "papers.manifests table1 tabel2 --out {out}": "error: there is no table or figure 'tabel2'; .* mean 'table2'",
+    "papers.recount table1": "error: unrecognized arguments: table1$",
     "analysis.tables --runs {out} --out {out}": "error: there is no folder {out}; --runs names the one with records$",
     "analysis.search --family x --task nope --model nope --out {out}": "no method was run at two learning rates",
     "bench.block --methods nope --out {out}": "error: argument --methods: method 'nope' is not one of svft_plain, ",

@@ -10,8 +10,8 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 
-from errors import SettingError
 from harness.adapters import starting_point
+from harness.settings import refusals
 
 
 @dataclass
@@ -55,12 +55,10 @@ def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> A
 
     Trained parameters are fp32 for every method, whatever the dtype of the base (one precision policy).
 
-    Raises SettingError where the method cannot be attached to this model.
+    Raises SettingError where the method refuses this model or a setting of its own. Its bugs keep their traceback.
     """
-    try:
+    with refusals.told(refusals.packages_of(type(adapter))):
         return _adapt(model, adapter, head_modules(head))
-    except ValueError as error:  # PEFT's and our own refusals
-        raise SettingError(" ".join(str(error).split())) from error
 
 
 def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:

@@ -8,6 +8,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
+from harness.settings import refusals
+
 Weights = list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]]  # owner, name there, parameter, what was in it
 
 
@@ -51,14 +53,16 @@ def _obstacle(model: nn.Module, layers: Sequence[BaseTunerLayer], weights: Weigh
 
 
 def _merge(tuner: BaseTuner, layers: Sequence[BaseTunerLayer], weights: Weights) -> str | None:
-    """Into copies of the weights; PEFT's words where it refuses."""
+    """Into copies of the weights. Returns what PEFT says where it refuses; a bug is raised."""
     with torch.inference_mode(False), torch.no_grad():  # what a layer keeps of this is to be trained with later
         for _, _, parameter, data in weights:
             parameter.data = data.clone()
         try:
             tuner.merge_adapter()
-        except (ValueError, NotImplementedError) as error:
+        except refusals.REFUSALS as error:
             _restore(layers, weights)
+            if not refusals.was_raised(error):
+                raise
             return str(error) or f"{type(tuner).__name__} cannot merge"
     return None
 

@@ -12,12 +12,14 @@ import torch
 from peft import PeftConfig, get_peft_model
 from torch import nn
 
+from errors import SettingError
+
 # Worked out from data in a step before; where that was not done PEFT starts as plain LoRA, without a word.
 FROM_DATA = ("eva", "lora_ga", "corda")
 
 
 def changes_base(adapter: PeftConfig) -> bool:
-    """Whether attaching this adapter changes the base weights. Raises ValueError for a start that there is not."""
+    """Whether attaching this adapter changes the base weights. Raises SettingError for a start that there is not."""
     if not isinstance(getattr(adapter, "init_lora_weights", None), str):
         return False
     original, changed = _attached(adapter, seed=0)
@@ -25,21 +27,21 @@ def changes_base(adapter: PeftConfig) -> bool:
 
 
 def check(adapter: PeftConfig) -> None:
-    """Raise ValueError for a start that needs data, one that another process would not make again, a wrong pattern."""
+    """Raise SettingError for a start that needs data or that chance decides, and for a pattern that cannot be read."""
     for option, values in _patterns(adapter):
         for pattern in values:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{option}: {pattern!r} is no regular expression: {error}") from error
+                raise SettingError(f"{option}: {pattern!r} is no regular expression: {error}") from error
     start = getattr(adapter, "init_lora_weights", True)
     if start in FROM_DATA:
-        raise ValueError(
+        raise SettingError(
             f"init_lora_weights={start} is worked out from data beforehand, which is not done here; true is LoRA's own "
             "start, and pissa and olora need no data"
         )
     if isinstance(start, str) and not torch.equal(_attached(adapter, seed=0)[1], _attached(adapter, seed=1)[1]):
-        raise ValueError(
+        raise SettingError(
             f"init_lora_weights={start} takes out of the base weights what it draws at random, so that the stored "
             "adapter gives another function wherever it is loaded; pissa does the same without chance"
         )
@@ -61,8 +63,9 @@ def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def check_patterns(adapter: PeftConfig, layers: Sequence[str]) -> None:
-    """Raise ValueError where the order of patterns would decide what a layer gets (PEFT takes the first that names it;
-    the run key has no order), and where a pattern names none of the adapted `layers`.
+    """Raise SettingError where a pattern names none of the adapted `layers`, or two that differ name one of them.
+
+    PEFT takes the first pattern that names a layer, and the run key does not know which is first.
     """
     for option, values in _patterns(adapter):
         _check_each(option, values, layers)
@@ -78,12 +81,12 @@ def _patterns(adapter: PeftConfig) -> list[tuple[str, dict[str, Any]]]:
 def _check_each(option: str, values: Mapping[str, Any], layers: Sequence[str]) -> None:
     for pattern in values:
         if not any(_names(pattern, layer) for layer in layers):
-            raise ValueError(f"{option}: {pattern!r} names none of the adapted layers, {_some(layers)}")
+            raise SettingError(f"{option}: {pattern!r} names none of the adapted layers, {_some(layers)}")
     for layer in layers:
         there = [pattern for pattern in values if _names(pattern, layer)]
         if any(values[pattern] != values[there[0]] for pattern in there):
             said = " and ".join(f"{pattern!r} ({values[pattern]})" for pattern in there)
-            raise ValueError(
+            raise SettingError(
                 f"{option}: {said} all name {layer}, and their order would decide; let one pattern name each layer"
             )
 

@@ -1,11 +1,27 @@
-"""How wide tables are: as the terminal, or, where they go to a file, as they need."""
+"""What a person at a terminal sees besides results: how far a command is, and tables as wide as the window."""
 
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from harness.console.stderr import is_first
+
+if TYPE_CHECKING:  # rich is loaded with the first table
+    from rich.console import Console
 
 WIDTH = 140  # of a table that goes to a file
 
 
-def console() -> Console:
+def console() -> "Console":
+    """As wide as the terminal; a table that goes to a file is as wide as WIDTH."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def stage(doing: str) -> None:
+    """Say what begins now and may take more than a few seconds.
+
+    At a terminal alone: a log keeps the lines of progress bars, results and errors.
+    """
+    if sys.stderr.isatty() and is_first():
+        print(f"{doing} ...", file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from errors import ModelError
 from harness.models import architectures, preprocessing, pretrained, roles, timm_vit, weights
 from harness.models.pretrained import AUTO
 from harness.ranks import distributed
-from harness.settings import limits
+from harness.settings import limits, refusals
 
 # What a family is for: the class that transformers builds, by the task's kind.
 AUTO_CLASS = {
@@ -194,6 +194,8 @@ def _from_library(library: ModuleType, cfg: DictConfig, num_labels: int | None, 
             OmegaConf.to_container(cfg.architecture, resolve=True), pretrained.weights_file(cfg), num_labels, dtype
         )
     except ValueError as error:
+        if not refusals.is_refusal(error, {"harness", cfg.architecture.library}):
+            raise
         raise ModelError(
             f"checkpoint {cfg.checkpoint!r} of model {cfg.name}: {pretrained.first_line(error)}"
         ) from error

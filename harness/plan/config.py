@@ -12,9 +12,9 @@ import hydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from errors import DataError, SettingError
+from errors import SettingError
 from harness.models import roles
-from harness.settings import hints, limits
+from harness.settings import hints, limits, refusals
 from harness.settings.choices import meant, no_choice
 
 # Keys that change no number of the record, and the seed, which has a folder of its own. Where published data lie is
@@ -56,24 +56,42 @@ def register_resolvers() -> None:
 
 
 def instantiate(node: DictConfig) -> Any:
-    """The object that `_target_` names. Raises DataError as it is, and SettingError for a value that it refuses."""
+    """The object that `_target_` names.
+
+    Raises UserError as the object's constructor does, SettingError where there is no such object or it refuses a value,
+    and what else goes wrong there as it is, since that is a bug.
+    """
     try:
         return hydra.utils.instantiate(node, _convert_="all")
     except hydra.errors.InstantiationException as error:
-        if isinstance(error.__cause__, DataError):
-            raise error.__cause__ from None
         cause = error.__cause__ or error
-        reason = _unknown_setting(node) or str(cause).partition("\n")[0] or type(cause).__name__
-        raise SettingError(f"{node._target_}: {reason}") from error
+    if (reason := _refusal(node, cause)) is None:
+        raise cause
+    raise SettingError(f"{node._target_}: {reason}") from cause
+
+
+def _refusal(node: DictConfig, cause: Exception) -> str | None:
+    """What is wrong with `_target_` or a setting, in words; None where `cause` says it itself, or is a bug."""
+    own = {"hydra", node._target_.partition(".")[0]}
+    if isinstance(cause, hydra.errors.InstantiationException):
+        return _first_line(cause)
+    if isinstance(cause, ImportError):
+        inner = cause.__cause__ or cause
+        return f"it cannot be imported ({inner})" if isinstance(inner, ModuleNotFoundError | AttributeError) else None
+    if isinstance(cause, TypeError) and refusals.began_in(cause) in own:  # a value of a wrong type, where it is used
+        return _unknown_setting(node) or _first_line(cause)
+    return _first_line(cause) if refusals.is_refusal(cause, own) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _unknown_setting(node: DictConfig) -> str | None:
-    """A sentence for the constructor that is none, or for the first setting that it does not take."""
+    """A sentence for the first setting that the constructor does not take."""
     try:
         takes = inspect.signature(hydra.utils.get_object(node._target_)).parameters
-    except ImportError as error:
-        return f"it cannot be imported ({error.__cause__ or error})"
-    except (TypeError, ValueError):  # a module; or what says itself what it takes
+    except (TypeError, ValueError):  # what says itself what it takes
         return None
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values()):
         return None

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from errors import SettingError
 
 TABLE = Path(__file__).with_name("devices.csv")
@@ -39,14 +37,21 @@ def known() -> dict[str, Device]:
     return {row["name"]: Device(**row) for row in rows}
 
 
+def refuse_unknown(plan: str) -> None:
+    """Raise SettingError where `plan=<this>` is none that `chosen` takes."""
+    if plan.lower() not in ("true", *known()):
+        raise SettingError(f"plan={plan} is neither true, false nor a device: {', '.join(known())}")
+
+
 def chosen(plan: bool | str) -> Device:
     """The device that `plan=<name>` names; with `plan=true` the GPU of this machine, or else REFERENCE.
 
     Raises SettingError.
     """
     if isinstance(plan, str):
-        if plan.lower() not in known():
-            raise SettingError(f"plan={plan} is neither true, false nor a device: {', '.join(known())}")
+        refuse_unknown(plan)
         return known()[plan.lower()]
+    import torch  # an unknown device is told without it
+
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return next((device for device in known().values() if here and device.is_named(here)), known()[REFERENCE])

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich import box
 from rich.table import Table
 
-from errors import DataError, ModelError, RoleError, SettingError
+from errors import UserError
 from harness.console import terminal, told
 from harness.console.progress import bar
 from harness.models import bases
@@ -95,10 +95,17 @@ def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
     return found
 
 
+def show_one(cfg: DictConfig) -> None:
+    """As `show`, once for all ranks. A model that cannot be completed is an error, and no row."""
+    if distributed.is_main():
+        bases.complete(cfg)
+        show([cfg], 1)
+
+
 def _planned_or_problem(cfg: DictConfig, records: Records, device: devices.Device) -> Planned:
     try:
         return planned(cfg, records, device)
-    except (ModelError, RoleError, SettingError, DataError, OmegaConfBaseException) as error:
+    except (UserError, OmegaConfBaseException) as error:
         reason = str(error).split("\n")[0]
         names = (cfg.task.name, cfg.model.name, cfg.method.name)
         return Planned(*names, "", cfg.method.lr, cfg.seed, REFUSED, None, None, None, reason)

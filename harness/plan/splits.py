@@ -1,7 +1,7 @@
 """Which benchmarks and splits a run is to score, and whether a record has them already."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -9,6 +9,13 @@ from errors import MissingData, SettingError
 from tasks.base import Benchmark, Task
 
 Wanted = Sequence[tuple[Benchmark, str]]  # with the split
+
+
+class AtHand(NamedTuple):
+    """missing: by the name of a benchmark that cannot be scored, why not."""
+
+    wanted: Wanted
+    missing: dict[str, str]
 
 
 def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
@@ -25,19 +32,19 @@ def wanted(cfg: DictConfig, task: Task) -> Iterator[tuple[Benchmark, str]]:
         yield from ((benchmark, split) for split in cfg.evaluate.splits if split in benchmark.splits)
 
 
-def at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> tuple[Wanted, dict[str, str]]:
-    """Those of `asked` that are in `scores` or can be put there, and of each other benchmark why not, by name.
+def at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> AtHand:
+    """Those of `asked` that are in `scores` already or whose files are there, and why the others are not.
 
     Raises MissingData where `cfg.evaluate.benchmarks` names one whose files are missing, or nothing is left of a split.
     """
     from harness.ranks import distributed
 
-    wanted, missing = distributed.call_together(lambda: _at_hand(cfg, asked, scores))
-    distributed.refuse_differing({"absent benchmarks": ", ".join(missing) or "none"})
-    return wanted, missing
+    found = distributed.call_together(lambda: _at_hand(cfg, asked, scores))
+    distributed.refuse_differing({"absent benchmarks": ", ".join(found.missing) or "none"})
+    return found
 
 
-def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> tuple[Wanted, dict[str, str]]:
+def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> AtHand:
     wanted, missing = [], {}
     for benchmark, split in asked:
         try:
@@ -50,7 +57,7 @@ def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> tuple[Wa
             missing[benchmark.name] = error
     if {split for _, split in wanted} != {split for _, split in asked}:
         raise next(iter(missing.values()))
-    return wanted, {name: str(error) for name, error in missing.items()}
+    return AtHand(wanted, {name: str(error) for name, error in missing.items()})
 
 
 def _nothing() -> None:
@@ -58,7 +65,7 @@ def _nothing() -> None:
 
 
 def tell_missing(missing: Mapping[str, str]) -> None:
-    """At the end of a run that is all there is of it. Raises MissingData where it is not all that was asked for."""
+    """Called when all that can be scored is. Raises MissingData where that is not all that was asked for."""
     if missing:
         told = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise MissingData(
@@ -71,3 +78,7 @@ def is_scored(scores: dict[str, Any], benchmark: Benchmark, split: str) -> bool:
     """Whether a record's `scores` have this split, of the data that the benchmark has now."""
     entry = scores.get(benchmark.name, {}).get(split)
     return entry is not None and entry["data"] == benchmark.fingerprint()
+
+
+def are_scored(scores: dict[str, Any], wanted: Wanted) -> bool:
+    return all(is_scored(scores, benchmark, split) for benchmark, split in wanted)

@@ -18,6 +18,7 @@ from errors import SettingError
 from harness.console.stderr import is_first
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 PATIENCE = timedelta(hours=2)  # while rank 0 alone decomposes, hashes or writes, or one rank generates longer texts
 _FAILURE = "failure"  # key of the store
 _store: dist.Store | None = None
@@ -165,9 +166,7 @@ def call_together(function: Callable[[], T]) -> T:
     found = first(None if error is None else _sent(error))
     if found is None:
         return result
-    error = error or _received(*found)
-    error.on_all_ranks = True
-    raise error
+    raise of_all_ranks(error or _received(*found))
 
 
 def refuse_differing(values: Mapping[str, str]) -> None:
@@ -176,12 +175,10 @@ def refuse_differing(values: Mapping[str, str]) -> None:
     for name in values:
         for number, found in enumerate(ranks):
             if found.get(name) != ranks[0].get(name):
-                error = SettingError(
+                raise of_all_ranks(SettingError(
                     f"the processes of this run are not at the same run: {name} is {ranks[0].get(name)} for process 0 "
                     f"and {found.get(name)} for process {number}; give all machines the same files and settings"
-                )
-                error.on_all_ranks = True
-                raise error
+                ))  # fmt: skip
 
 
 def broadcast_from_main(function: Callable[[], T]) -> T:
@@ -191,8 +188,17 @@ def broadcast_from_main(function: Callable[[], T]) -> T:
     return gather(call_together(function if is_main() else _nothing))[0]
 
 
-def is_on_all_ranks(error: BaseException) -> bool:
-    """Whether all ranks raise this error, each of its own."""
+# An error is of all ranks where its class says so (errors.OfAllRanks) or where it went through `of_all_ranks`. Then no
+# rank is left behind, and rank 0 tells it for all. Any other error one rank has alone, while the others wait for it.
+
+
+def of_all_ranks(error: E) -> E:
+    """The error, marked: every rank raises it here."""
+    error.on_all_ranks = True
+    return error
+
+
+def is_of_all_ranks(error: BaseException) -> bool:
     return getattr(error, "on_all_ranks", False)
 
 

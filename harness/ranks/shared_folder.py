@@ -41,7 +41,7 @@ class SharedFolder(RunFolder):
         """An error of this rank alone is told here, and ends the process: the others are not where this one is."""
         if distributed.is_main():
             super().__exit__(kind, error, trace)
-        if not isinstance(error, Exception) or distributed.is_on_all_ranks(error):
+        if not isinstance(error, Exception) or distributed.is_of_all_ranks(error):
             return
         if not isinstance(error, Elsewhere):
             _tell(error)
@@ -63,7 +63,7 @@ class SharedFolder(RunFolder):
                 try:
                     yield result
                 except Exception as error:
-                    if distributed.is_on_all_ranks(error):
+                    if distributed.is_of_all_ranks(error):
                         raise
                     self.in_step = False
                     raise _explained(error) from error
@@ -71,8 +71,8 @@ class SharedFolder(RunFolder):
                     self.in_step = False
                     raise
         except Exception as error:
-            if not entered:  # all ranks were told the same by rank 0
-                error.on_all_ranks = True
+            if not entered:  # rank 0 found it, and each rank was told
+                distributed.of_all_ranks(error)
             raise
 
     def begin(

@@ -47,7 +47,7 @@ def find(cfg: DictConfig) -> Ending | None:
 
 def _is_scored(done: Record, wanted: splits.Wanted) -> bool:
     try:
-        return all(splits.is_scored(done.scores, benchmark, split) for benchmark, split in wanted)
+        return splits.are_scored(done.scores, wanted)
     except MissingData:
         return False  # the run says what is missing
 

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.console.stderr import is_first
-from harness.models.pretrained import AUTO
 from harness.run.command_line import fail, failures
 from harness.store.ending import Ending, parameters, scores
 
@@ -108,5 +107,7 @@ class Several:
 
 def _with_targets(method: DictConfig) -> str:
     """Its label, and the letters of the layers that it adapts where they are known."""
+    from harness.models.pretrained import AUTO  # loads the hub's client, which a wrong word does not need
+
     targets = method.get("targets")
     return f"{method.label} on {targets}" if targets and targets != AUTO else str(method.label)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from errors import SettingError
 from harness.settings.choices import meant, no_choice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -37,7 +40,7 @@ def sentences(arguments: Sequence[str], composed: Compose | None = None) -> list
     found = [sentence for group in groups for sentence in _of_choice(*group.split("=", 1))]
     try:
         cfg = (composed or _composed)(groups)
-    except Exception:  # the choice of a group is what is wrong
+    except (HydraException, OmegaConfBaseException, SettingError):  # the choice of a group is what is wrong
         return found
     keys = [key for key in dotted if "/" not in key and not key.startswith("hydra.")]
     return found + [sentence for key in keys for sentence in _of_key(cfg, key)]

@@ -58,7 +58,7 @@ def _heard(kind: type[Exception], function, asked=distributed.call_together) -> 
     try:
         return asked(function)
     except kind as error:
-        return error, distributed.is_on_all_ranks(error)
+        return error, distributed.is_of_all_ranks(error)
 
 
 def _messages() -> list:

@@ -1,0 +1,136 @@
+"""The stages of a run, in their order: identify, load, examine, train, score.
+
+All ranks of a run call each of them together. What one rank refuses is raised on all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from transformers import TrainerCallback, set_seed
+
+from harness.adapters import adapt
+from harness.adapters.adapt import Adapted
+from harness.console import terminal
+from harness.modality import fitting, modalities
+from harness.modality.modalities import Modality
+from harness.models import pretrained
+from harness.plan import config, splits
+from harness.plan.splits import AtHand, Wanted
+from harness.ranks import distributed, sharding
+from harness.run import data_report, evaluator
+from harness.settings import refusals
+from harness.store import trained
+from harness.store.record import Record
+from harness.store.run_folder import RunFolder
+from harness.train import train_settings, trainer
+from tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a run is made of, and the key that its configuration, data and base weights make.
+
+    adapter: a PEFT config, or an object with `attach`.  callbacks: what else the method puts into the trainer.
+    asked: the benchmarks and splits that it is to be scored on.
+    """
+
+    task: Task
+    adapter: Any
+    callbacks: Sequence[TrainerCallback]
+    asked: Wanted
+    fingerprints: dict[str, str]
+    key: str
+
+
+@dataclass
+class Loaded:
+    """What is trained and scored.
+
+    head: names of the modules that are new with the task.  said: sentences on data that the model was not made for.
+    """
+
+    modality: Modality
+    head: list[str]
+    adapted: Adapted
+    device: torch.device
+    said: Sequence[str] = ()
+
+
+def identify(cfg: DictConfig) -> Identified:
+    """Raises UserError for what no run can be made of, and where the ranks are not at the same run."""
+    terminal.stage(f"reading what the run is made of: the data, and the checkpoint {cfg.model.checkpoint}")
+    this = distributed.call_together(lambda: _identified(cfg))
+    distributed.refuse_differing({**this.fingerprints, "configuration": this.key, "seed": str(cfg.seed)})
+    return this
+
+
+def _identified(cfg: DictConfig) -> Identified:
+    train_settings.check(cfg)
+    task = config.instantiate(cfg.task.source)
+    adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
+    sharding.check(cfg, adapter)
+    asked = list(splits.wanted(cfg, task))
+    base = pretrained.fingerprint(cfg.model)
+    fingerprints = {"data": task.fingerprint(), "model": base, **adapt.fingerprint(adapter, base)}
+    key = config.identity(cfg, fingerprints)
+    # Of files that are in no key: a record says what they were.
+    of_files = pretrained.tokenizer_fingerprint(cfg.model) | pretrained.preprocessor_fingerprint(cfg.model)
+    return Identified(task, adapter, callbacks, asked, fingerprints | of_files, key)
+
+
+def load(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.device, *, to_train: bool) -> Loaded:
+    """The adapted model on its device. Raises UserError where data, model and method do not fit each other."""
+    if to_train:
+        sharding.check_devices(cfg)
+    return distributed.call_together(lambda: _loaded(cfg, this, wanted, device))
+
+
+def _loaded(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.device) -> Loaded:
+    modalities.look(this.task, wanted)  # what is wrong with the data shows before the model is loaded
+    set_seed(cfg.seed)  # before the adapter is built
+    modality = modalities.choose(cfg, this.task)
+    terminal.stage(f"loading {cfg.model.label}")
+    base = modality.load_model()
+    head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
+    terminal.stage(f"attaching {cfg.method.label}")
+    adapted = adapt.adapt(base, this.adapter, head)
+    adapted.classes = list(getattr(modality, "class_names", ()))
+    adapted.model.to(device)
+    return Loaded(modality, head, adapted, device)
+
+
+def examine(this: Identified, loaded: Loaded, there: AtHand, *, to_train: bool) -> data_report.Report:
+    """What the data are, told and returned; and whether the longest of them go through the model."""
+    report = data_report.of(this.task, there.wanted, there.missing)
+    distributed.say("\n".join(data_report.sentences(report)))
+    terminal.stage("trying the longest examples on the model")
+    model = loaded.adapted.model
+    loaded.said = distributed.call_together(lambda: fitting.look(loaded.modality, model, there.wanted, to_train))
+    return report
+
+
+def train(
+    cfg: DictConfig, this: Identified, loaded: Loaded, folder: RunFolder, callbacks: Sequence[TrainerCallback]
+) -> None:
+    """Leave the trained model in `loaded`, whole on each rank, and the adapter in the run's folder.
+
+    Raises SettingError where one of the method's callbacks refuses a setting, such as the step at which it begins.
+    """
+    adapted = loaded.adapted
+    with refusals.told({type(callback).__module__.partition(".")[0] for callback in this.callbacks}):
+        section = trainer.fit(cfg, adapted.model, loaded.modality, this.task, loaded.head, folder.checkpoint, callbacks)
+    adapted.model = sharding.unsharded(adapted.model, lambda: _loaded(cfg, this, (), loaded.device).adapted.model)
+    folder.finish_training(adapted.model, section | ({"warnings": loaded.said} if loaded.said else {}))
+
+
+def score(cfg: DictConfig, loaded: Loaded, folder: RunFolder, result: Record, wanted: Wanted) -> None:
+    """Put the adapter that is in the folder into the model, and the score of each benchmark and split into `result`."""
+    model = loaded.adapted.model
+    distributed.call_together(lambda: trained.load(model, folder.adapter))
+    result.train = folder.train_section()
+    for benchmark, split in wanted:
+        entry = evaluator.evaluate(folder, benchmark, loaded.modality, model, split, cfg.evaluate.batch_size)
+        result.scores.setdefault(benchmark.name, {})[split] = entry
