@@ -138,7 +138,7 @@ def load(cfg: DictConfig, task, adapter, wanted, device):
     base = modality.load_model()
     head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
     adapted = adapt.adapt(base, adapter, head)
-    adapted.classes = list(getattr(modality, "class_names", ()))
+    adapted.classes = list(modality.class_names)
     adapted.model.to(device)
     return modality, head, adapted
 

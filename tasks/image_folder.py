@@ -4,9 +4,7 @@ Either `root/train/<class>/*` and `root/test/<class>/*`, and perhaps `root/valid
 or `root/<class>/*`. What is missing of validation and test is split off, class by class, as `data_seed` says.
 """
 
-import hashlib
 import io
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +15,11 @@ from typing import ClassVar
 from PIL import Image, ImageColor
 
 from errors import DataError
-from tasks import class_folders, pictures
-from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
-from tasks.class_folders import Classes
-from tasks.scoring import exact_class
+from tasks import fingerprints
+from tasks.base import DataFile, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.reading import class_folders, pictures
+from tasks.reading.class_folders import Classes
+from tasks.scoring.verdicts import exact_class
 
 OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # formats of which one file may hold several pictures of equal rank
 
@@ -91,6 +90,11 @@ class ImageFolder(OwnBenchmark):
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.classes)
 
+    def files(self) -> list[DataFile]:
+        """The folder."""
+        there = self.root.exists()
+        return [DataFile(str(self.root), there, "" if there else f"there is no {self.root}")]
+
     def fingerprint(self) -> str:
         """Images that are scaled or laid over the background were other images when they were not."""
         contents = self._contents
@@ -101,7 +105,7 @@ class ImageFolder(OwnBenchmark):
         ]  # fmt: skip
         if changed := [self._name(path) for path in self._paths() if not contents[path].plain]:
             facts.append({"made plain": changed})
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return fingerprints.of(*facts)
 
     @property
     def notes(self) -> list[str]:
@@ -134,7 +138,7 @@ class ImageFolder(OwnBenchmark):
             plain = pictures.plain(image, self.background) is image
         except pictures.UNREADABLE as error:
             raise pictures.unreadable(self._name(path), error) from error
-        return Content(hashlib.sha256(content).hexdigest(), plain, several)
+        return Content(fingerprints.of_bytes(content), plain, several)
 
     def _doubled(self) -> Iterator[str]:
         """Sentences on images that are, byte for byte, in two splits, or in two classes of the training images."""

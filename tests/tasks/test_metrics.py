@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from tasks.metrics import f1, matthews, pearson, spearman
+from tasks.scoring.corpus import f1, matthews, pearson, spearman
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from errors import DataError
 from tasks.base import ClassExample, CorpusScorer, Scorer, SplitName
-from tasks.content import several
-from tasks.metrics import pearson, spearman
-from tasks.own_rows import OwnText
-from tasks.scoring import exact_class
-from tasks.tables import Row, text_of
+from tasks.own.rows import OwnText
+from tasks.reading.content import several
+from tasks.reading.tables import Row, text_of
+from tasks.scoring.corpus import pearson, spearman
+from tasks.scoring.verdicts import exact_class
 
 FEWEST_ROWS = 10  # of which it can be said that they have too many classes
 
