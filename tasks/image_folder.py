@@ -6,7 +6,7 @@ or `root/<class>/*`. What is missing of validation and test is split off, class 
 
 import io
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from PIL import Image, ImageColor
 
 from errors import DataError
 from tasks import fingerprints
-from tasks.base import DataFile, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.base import CorpusScorer, DataFile, ImageExample, OwnBenchmark, Scorer, SplitName
 from tasks.reading import class_folders, pictures
 from tasks.reading.class_folders import Classes
+from tasks.scoring import corpus
 from tasks.scoring.verdicts import exact_class
 
 OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # formats of which one file may hold several pictures of equal rank
@@ -41,12 +42,12 @@ class ImageFolder(OwnBenchmark):
     train_per_class: at most so many images of every class, drawn; None: all.
     validation_per_class: so many in place of the share; at most so many where validation has a folder; None: all of it.
     background: what shows through where an image is transparent, a colour by its name or as "#rrggbb".
+    metrics: paths of metrics of the library evaluate, scored besides. They get indices of classes.
     """
 
     name: ClassVar[str] = "image_folder"
     kind: ClassVar[str] = "image_classification"
     metric: ClassVar[str] = "accuracy"
-    scorers: ClassVar[Mapping[str, Scorer]] = {"accuracy": exact_class}
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class ImageFolder(OwnBenchmark):
         validation_per_class: int | None,
         data_seed: int,
         background: str = pictures.BACKGROUND,
+        metrics: Sequence[str] | None = None,
     ) -> None:
         if not all(isinstance(part, float) and 0 < part < 1 for part in (test_fraction, validation_fraction)):
             raise ValueError(
@@ -69,6 +71,8 @@ class ImageFolder(OwnBenchmark):
                 f"not {train_per_class} and {validation_per_class}"
             )
         ImageColor.getrgb(background)  # raises ValueError where it is no colour
+        accuracy: dict[str, Scorer | CorpusScorer] = {"accuracy": exact_class}
+        self.scorers = accuracy | corpus.own(metrics, beside=accuracy)
         self.root = Path(root).expanduser()
         self.background = background
         self.test_fraction = test_fraction

@@ -26,7 +26,7 @@ HARNESS = (  # each imports from those before it
     "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
     "finished", "fusion", "doctor",
 )  # fmt: skip
-TASKS = ("reading", "scoring", "micro", "own")  # each imports from those before it
+TASKS = ("metrics", "reading", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
 OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft

@@ -270,7 +270,7 @@ def test_files_that_a_task_reads_are_told_and_are_there(composed, name):
 def test_files_that_are_absent_are_told_with_the_way_to_get_them(composed, name, monkeypatch):
     monkeypatch.setattr(sources, "try_to_load_from_cache", lambda *_, **__: None)
     cfg = composed(f"task={name}")
-    absent = {key: "/absent" for key in ("train", "root", "folder") if key in cfg.task.source.keys()}
+    absent = {key: "/absent" for key in ("train", "root", "folder") if key in set(cfg.task.source)}
     with open_dict(cfg):
         for key, value in (LOCAL[name] | absent).items():
             if not key.endswith("_source"):  # the hub's own file then

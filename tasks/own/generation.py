@@ -6,7 +6,7 @@ of the training file that are drawn with `data_seed`.
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from errors import DataError
@@ -15,6 +15,7 @@ from tasks.own.classification import OwnClassification
 from tasks.own.rows import OwnText
 from tasks.reading.content import several
 from tasks.reading.tables import Row, TableFile
+from tasks.scoring import corpus
 from tasks.scoring.gsm8k import gsm8k_legacy, gsm8k_strict
 from tasks.scoring.math_scoring import math_legacy, math_strict
 from tasks.scoring.verdicts import UNPARSED, of_bounded_text
@@ -69,6 +70,7 @@ class OwnGeneration(OwnText):
     gold_after: the gold answer is what follows the last such text in that column, and so is the answer that `exact`
         takes from what is generated. Rows without any are left out. None: all of the column.
     scorers: names of GENERATION_SCORERS; tables show the first.
+    metrics: paths of metrics of the library evaluate, scored besides. They get the generated texts and the golds.
     stop: the generated text is cut before the first of these.
     gold_after and stop are written as in `prompt`.
     """
@@ -86,6 +88,7 @@ class OwnGeneration(OwnText):
         stop: Sequence[str],
         name: str,
         gold_after: str | None = None,
+        metrics: Sequence[str] | None = None,
         **files: Any,
     ) -> None:
         super().__init__(name=name, **files)
@@ -99,7 +102,8 @@ class OwnGeneration(OwnText):
         if unknown or not scorers:
             raise ValueError(f"scorers are one or more of {', '.join(GENERATION_SCORERS)}, not {list(scorers)}")
         known = GENERATION_SCORERS | ({"exact": exact_after(gold_after)} if gold_after else {})
-        self.scorers: Mapping[str, Scorer] = {scorer: known[scorer] for scorer in scorers}
+        self._answered: dict[str, Scorer] = {scorer: known[scorer] for scorer in scorers}
+        self.scorers = self._answered | corpus.own(metrics, beside=scorers)
         self.stop = tuple(map(unescaped, stop))
         self._template = template(prompt)
         self._target = target
@@ -144,7 +148,7 @@ class OwnGeneration(OwnText):
         gold = row.filled(self._gold)
         if self._gold_after is not None:
             gold = after(gold, self._gold_after) or ""
-        for name, scorer in self.scorers.items():
+        for name, scorer in self._answered.items():
             try:
                 scorer("", gold)
             except (ValueError, ZeroDivisionError) as error:
