@@ -1,4 +1,4 @@
-"""Procedural text that states the facts of `tasks/micro_facts.py`, but does not ask for them.
+"""Procedural text that states the facts of `tasks/micro/facts.py`, but does not ask for them.
 
 Sentences, groups, comparisons, statements marked as true or false, and numbered lists with remarks on what stands in
 them. Nothing here has an instruction template, and nothing here is a question.
@@ -7,7 +7,7 @@ them. Nothing here has an instruction template, and nothing here is a question.
 import random
 from collections.abc import Callable
 
-from tasks.micro_facts import RELATIONS, Relation, larger
+from tasks.micro.facts import RELATIONS, Relation, larger
 
 Document = Callable[[random.Random], str]
 _BY_SUBJECT: dict[str, list[Relation]] = {}

@@ -9,8 +9,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from tasks.micro_glue import ASKED, ask, generalised, specialised
-from tasks.micro_world import (
+from tasks.micro.entailment import generalised, specialised
+from tasks.micro.sentences import ASKED, ask
+from tasks.micro.world import (
     DISLIKING,
     HERE,
     KIND,

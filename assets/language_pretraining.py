@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
 
 from assets.pretraining_text import OPERATIONS, operands
-from tasks.micro_gsm import LARGEST, calculate
+from tasks.micro.word_problems import LARGEST, calculate
 
 LOG_EVERY = 250
 DOCUMENTS_POOLED = 1024

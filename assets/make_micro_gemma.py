@@ -16,9 +16,9 @@ from transformers import GemmaConfig, GemmaForCausalLM, PreTrainedTokenizerFast
 from assets.language_pretraining import LOG_EVERY, pretrain
 from assets.manifest import write_manifest
 from assets.pretraining_text import document
-from tasks.micro_gsm import draw_problem
+from tasks.micro.word_problems import draw_problem
 from tasks.prompts import ALPACA_NO_INPUT
-from tasks.scoring import MARKER
+from tasks.scoring.gsm8k import MARKER
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>")
 VOCABULARY_SAMPLE = 20_000

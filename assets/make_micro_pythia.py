@@ -21,11 +21,12 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 from assets import commonsense_text, pretraining_text
 from assets.language_pretraining import pretrain
 from assets.manifest import write_manifest
-from tasks.micro_commonsense import KINDS, draw_rows, split_subjects
-from tasks.micro_facts import RELATIONS
-from tasks.micro_gsm import draw_problem
+from tasks.micro.facts import RELATIONS
+from tasks.micro.questions import KINDS, split_subjects
+from tasks.micro.word_problems import draw_problem
+from tasks.micro_commonsense import draw_rows
 from tasks.prompts import ALPACA_NO_INPUT
-from tasks.scoring import MARKER
+from tasks.scoring.gsm8k import MARKER
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>")
 VOCABULARY_SAMPLE = 20_000

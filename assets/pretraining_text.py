@@ -8,7 +8,7 @@ fine-tuning.
 import random
 from collections.abc import Callable
 
-from tasks.micro_gsm import CONTAINERS, GAINS, ITEMS, LARGEST, LOSSES, MULTIPLES, NAMES, calculate
+from tasks.micro.word_problems import CONTAINERS, GAINS, ITEMS, LARGEST, LOSSES, MULTIPLES, NAMES, calculate
 
 OPERATIONS = ("+", "-", "*", "/")
 

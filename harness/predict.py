@@ -23,9 +23,9 @@ from harness.finished import finished_run
 from harness.finished.finished_run import Finished
 from harness.run import command_line
 from harness.store import files, provenance
-from tasks import class_folders, pictures
 from tasks.base import ImageExample, Task
-from tasks.tables import TableFile
+from tasks.reading import class_folders, pictures
+from tasks.reading.tables import TableFile
 
 Row = dict[str, Any]
 DIGITS = 6  # of a probability
@@ -44,8 +44,6 @@ def predict(run: Finished, inputs: Sequence[Path]) -> list[Row]:
 def _texts(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[Any]]:
     if len(inputs) != 1:
         raise SettingError(f"a run on texts takes one file of rows, not {len(inputs)}")
-    if not hasattr(task, "questions"):
-        raise SettingError(f"task {task.name} does not say how rows of a file are asked; tasks of one's own files do")
     file = TableFile(str(inputs[0]))
     rows = file.rows()
     for note in file.notes:  # a blank line is no row, by which rows of the output are counted
@@ -55,7 +53,7 @@ def _texts(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[Any]]:
 
 def _images(task: Task, inputs: Sequence[Path]) -> tuple[list[Row], list[ImageExample]]:
     paths = [path for given in inputs for path in _files(given)]
-    read = partial(pictures.opened, background=getattr(task, "background", pictures.BACKGROUND))
+    read = partial(pictures.opened, background=task.background)
     return [{"file": str(path)} for path in paths], [ImageExample(str(p), partial(read, p), 0) for p in paths]
 
 

@@ -2,11 +2,11 @@ r"""Do the scorers find the gold answers of a file right when they are said as a
 
 python -m tasks.audit FILE_OR_FOLDER... [--near-misses 200] [--listed 5]
 
-Files are those of `tasks/formats.py`. A row is told by its columns: GSM-8K (question and answer, or query and response,
-with "####"), MATH (problem, and solution or answer), LLM-Adapters' commonsense sets (instruction, output, and a label
-as answer), numbers (answer or gold: MAWPS, SVAMP, your own), GLUE and other classes (label). Prints a table of verdicts
-by file, way of saying and scorer, then the rows that a scorer does not find right, with the reason. Exit status 1 where
-`strict` calls a gold answer wrong or a near miss right.
+`tasks/reading/formats.py` says which files it reads. A row's columns tell what it is:
+GSM-8K (question and answer, or query and response, with "####"), MATH (problem, and solution or answer), LLM-Adapters'
+commonsense sets (instruction, output, and a label as answer), numbers (answer or gold: MAWPS, SVAMP, your own), GLUE
+and other classes (label). Prints a table of verdicts by file, way of saying and scorer, then the rows that a scorer
+does not find right, with the reason. Exit status 1 where `strict` calls a gold answer wrong or a near miss right.
 """
 
 import argparse
@@ -21,12 +21,13 @@ from typing import Any
 from errors import DataError
 from tasks import commonsense
 from tasks.base import ItemScore, Scorer
-from tasks.formats import FORMATS, ending
-from tasks.math_scoring import boxed_answer, math_legacy, math_strict
-from tasks.metrics import f1, matthews, pearson, spearman
-from tasks.near_misses import near_misses
-from tasks.scoring import MARKER, exact_class, gsm8k_legacy, gsm8k_strict
-from tasks.tables import TableFile
+from tasks.reading.formats import FORMATS, ending
+from tasks.reading.tables import TableFile
+from tasks.scoring.corpus import f1, matthews, pearson, spearman
+from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
+from tasks.scoring.math_scoring import boxed_answer, math_legacy, math_strict
+from tasks.scoring.near_misses import near_misses
+from tasks.scoring.verdicts import exact_class
 
 ANOTHER = "another gold"  # which may be equal
 SEED = 0  # of the golds that near misses are made of

@@ -5,20 +5,18 @@ correct answer is <label>". The same model is scored on what it writes (`legacy`
 offered answers it finds likeliest (`strict`), which no slip of format can lower.
 """
 
-import hashlib
-import json
 import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from errors import DataError
-from tasks import prompts
-from tasks.base import Benchmark, ItemScore, Scorer, SplitName, TextExample
-from tasks.scoring import UNPARSED, of_bounded_text
-from tasks.sources import Table
+from tasks import fingerprints, prompts
+from tasks.base import Benchmark, DataFile, ItemScore, Scorer, SplitName, Task, TextExample
+from tasks.reading.sources import Table
+from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5")
 # The words that the released evaluation looks for, by benchmark, in the order of SVFT's Tables 2 and 8.
@@ -136,20 +134,15 @@ def _labels_offered(instruction: str) -> tuple[str, ...]:
     return tuple(found[1].split("/")) if found else ()
 
 
-def _sha256(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
 # --- benchmarks and task ---
 
 
-class LabelBenchmark:
+class LabelBenchmark(Benchmark):
     """What the questions of a benchmark have in common: two scorers, the beams, no stop strings."""
 
     metric: ClassVar[str] = "accuracy"
     # The paper's numbers were scored by `legacy`.
     scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": legacy, "strict": strict}
-    splits: ClassVar[Sequence[SplitName]]
 
     def __init__(self, *, name: str, beams: int) -> None:
         self.name, self.beams = name, beams
@@ -164,6 +157,9 @@ class LabelTest(LabelBenchmark):
         super().__init__(name=name, beams=beams)
         self._table, self._limit = table, limit
 
+    def files(self) -> list[DataFile]:
+        return self._table.files()
+
     def fetch(self) -> None:
         self._table.paths()
 
@@ -172,7 +168,7 @@ class LabelTest(LabelBenchmark):
         return self._table.notes
 
     def fingerprint(self) -> str:
-        return _sha256(self._table.fingerprint(), self._limit, prompts.LLM_ADAPTERS_EVALUATION, choice(""))
+        return fingerprints.of(self._table.fingerprint(), self._limit, prompts.LLM_ADAPTERS_EVALUATION, choice(""))
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return self._examples
@@ -197,13 +193,13 @@ class LabelHeldOut(LabelBenchmark):
         self._task = task
 
     def fingerprint(self) -> str:
-        return _sha256(self._task.fingerprint(), prompts.LLM_ADAPTERS_EVALUATION, choice(""))
+        return fingerprints.of(self._task.fingerprint(), prompts.LLM_ADAPTERS_EVALUATION, choice(""))
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return self._task.examples("validation")
 
 
-class Commonsense:
+class Commonsense(Task):
     """Train on Commonsense-15K, with some rows held out; test on the eight sets.
 
     The benchmarks are the eight of LABELS and `<name>_held_out`, which asks what was held out.
@@ -246,12 +242,15 @@ class Commonsense:
         held_out = LabelHeldOut(name=f"{name}_held_out", beams=beams, task=self)
         self.benchmarks[held_out.name] = held_out
 
+    def files(self) -> list[DataFile]:
+        return self._training.files()
+
     @property
     def notes(self) -> list[str]:
         return self._training.notes
 
     def fingerprint(self) -> str:
-        return _sha256(
+        return fingerprints.of(
             self._training.fingerprint(), self.validation_size, self.limit, self.data_seed,
             prompts.LLM_ADAPTERS_TRAINING, prompts.LLM_ADAPTERS_TRAINING_WITH_INPUT,
         )  # fmt: skip

@@ -1,6 +1,5 @@
 """Handwritten digits: the 1797 real 8 x 8 images that scikit-learn ships, with few training examples per class."""
 
-import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from errors import DataError
+from tasks import fingerprints
 from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
-from tasks.scoring import exact_class
+from tasks.scoring.verdicts import exact_class
 
 LARGEST_PIXEL = 16  # of scikit-learn's copy
 
@@ -37,7 +37,7 @@ class Digits(OwnBenchmark):
     def fingerprint(self) -> str:
         images, labels = _load()
         facts = json.dumps([self.train_per_class, self.validation_per_class, self.data_seed])
-        return hashlib.sha256(images.tobytes() + labels.tobytes() + facts.encode()).hexdigest()
+        return fingerprints.of_bytes(images.tobytes() + labels.tobytes() + facts.encode())
 
     def examples(self, split: SplitName) -> Sequence[ImageExample]:
         if not self._splits:

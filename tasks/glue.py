@@ -9,8 +9,6 @@ validation is no stranger to test.
 A local file has the hub's columns, or is one of GLUE's own .tsv files: other names, labels in words, no quoting.
 """
 
-import hashlib
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +16,13 @@ from functools import cached_property, partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from errors import DataError
-from tasks import metrics
-from tasks.base import ClassExample, CorpusScorer, Scorer, SplitName
-from tasks.scoring import exact_class
-from tasks.separated import unquoted_tsv
-from tasks.sources import Columns, HubFile, Table
-from tasks.tables import Row
+from tasks import fingerprints
+from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
+from tasks.reading.separated import unquoted_tsv
+from tasks.reading.sources import Columns, HubFile, Table
+from tasks.reading.tables import Row
+from tasks.scoring import corpus
+from tasks.scoring.verdicts import exact_class
 
 REPOSITORY = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -32,9 +31,9 @@ HIGHEST_SIMILARITY = 5.0  # of STS-B, whose values start at 0
 Scorers = Mapping[str, Scorer | CorpusScorer]
 
 ACCURACY: Scorers = {"accuracy": exact_class}
-ACCURACY_F1: Scorers = {"accuracy": exact_class, "f1": CorpusScorer(metrics.f1)}
-MATTHEWS: Scorers = {"matthews": CorpusScorer(metrics.matthews), "accuracy": exact_class}
-CORRELATIONS: Scorers = {"pearson": CorpusScorer(metrics.pearson), "spearman": CorpusScorer(metrics.spearman)}
+ACCURACY_F1: Scorers = {"accuracy": exact_class, "f1": CorpusScorer(corpus.f1)}
+MATTHEWS: Scorers = {"matthews": CorpusScorer(corpus.matthews), "accuracy": exact_class}
+CORRELATIONS: Scorers = {"pearson": CorpusScorer(corpus.pearson), "spearman": CorpusScorer(corpus.spearman)}
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def hub_file(subset: str, part: str) -> HubFile:
     return HubFile(REPOSITORY, f"{subset}/{part}-00000-of-00001.parquet", REVISION)
 
 
-class Glue:
+class Glue(Task):
     """Train: the official training set. Each benchmark: halves and whole of an official dev set.
 
     subset: a key of SUBSETS; a local file has its columns or is GLUE's own.
@@ -182,13 +181,16 @@ class Glue:
             for ending, part in self.subset.dev.items()
         }
 
+    def files(self) -> Sequence[DataFile]:
+        return self._train.files()
+
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:
         return self._train.notes
 
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
-        return _sha256([self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit])
+        return fingerprints.of(self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit)
 
     def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
         """With the columns of texts that the hub's files have."""
@@ -199,7 +201,7 @@ class Glue:
         return self._train.examples[: self.limit] if split == "train" else self.benchmarks[self.name].examples(split)
 
 
-class GlueBenchmark:
+class GlueBenchmark(Benchmark):
     """One dev set: its two halves, and all of it."""
 
     splits: ClassVar[Sequence[SplitName]] = ("validation", "test", "dev")
@@ -213,13 +215,16 @@ class GlueBenchmark:
         self._part = part
 
     def fingerprint(self) -> str:
-        return _sha256([self._part.fingerprint(), self.data_seed, self.limit])
+        return fingerprints.of(self._part.fingerprint(), self.data_seed, self.limit)
+
+    def files(self) -> Sequence[DataFile]:
+        return self._part.files()
 
     def fetch(self) -> None:
         self._part.fetch()
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:
         return self._part.notes
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
@@ -249,11 +254,14 @@ class _Part:
         return Table(self.source, self.subset.alternatives, published, tsv)
 
     @property
-    def notes(self) -> list[str]:
-        return getattr(self.table, "notes", [])
+    def notes(self) -> Sequence[str]:
+        return self.table.notes if isinstance(self.table, Table) else ()
+
+    def files(self) -> Sequence[DataFile]:
+        return self.table.files() if isinstance(self.table, Table) else ()
 
     def fingerprint(self) -> str:
-        return _sha256([self.table.fingerprint(), *self.subset.columns])
+        return fingerprints.of(self.table.fingerprint(), *self.subset.columns)
 
     def fetch(self) -> None:
         if isinstance(self.table, Table):
@@ -288,7 +296,3 @@ def halves(labels: Sequence[float], rng: random.Random) -> tuple[list[int], list
     order.sort(key=labels.__getitem__)
     first = {rng.choice(order[start : start + 2]) for start in range(0, len(order), 2)}
     return sorted(first), sorted(set(order) - first)
-
-
-def _sha256(facts: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -6,19 +6,18 @@ answer alike; the released text has no end-of-sequence token. Tested as the task
 EleutherAI/lm-evaluation-harness asks and scores: the same prompts, stop strings and filters, byte for byte.
 """
 
-import hashlib
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from errors import DataError
-from tasks.base import Benchmark, ItemScore, Scorer, SplitName, TextExample
+from tasks import fingerprints
+from tasks.base import Benchmark, DataFile, ItemScore, Scorer, SplitName, Task, TextExample
 from tasks.math_word import GSM8K_TEST
-from tasks.scoring import UNPARSED, of_bounded_text
-from tasks.sources import HubFile, Table
+from tasks.reading.sources import HubFile, Table
+from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 GSM8K_TRAIN = HubFile(GSM8K_TEST.repo_id, "main/train-00000-of-00001.parquet", GSM8K_TEST.revision)
 STOP = ("Question:", "</s>", "<|im_end|>")
@@ -85,7 +84,7 @@ def compared(text: str) -> str:
 # --- task and benchmark ---
 
 
-class Gsm8kDirect:
+class Gsm8kDirect(Task):
     """Train and validation: rows of `train_source`. Tested on one benchmark, whose file is opened when asked for.
 
     train_source: a HubFile, a local path or None (GSM8K_TRAIN), columns question, answer. What is shown is drawn from
@@ -126,12 +125,15 @@ class Gsm8kDirect:
         )  # fmt: skip
         self.benchmarks: Mapping[str, Benchmark] = {benchmark.name: benchmark}
 
+    def files(self) -> list[DataFile]:
+        return self._train.files()
+
     @property
     def notes(self) -> list[str]:
         return self._train.notes
 
     def fingerprint(self) -> str:
-        return _sha256(self._train.fingerprint(), self.validation_size, self.limit, self.data_seed, LEARNT)
+        return fingerprints.of(self._train.fingerprint(), self.validation_size, self.limit, self.data_seed, LEARNT)
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         if split == "validation":
@@ -155,12 +157,11 @@ class Gsm8kDirect:
         return learnt, {number: numbered[number] for number in sorted(drawn)}
 
 
-class Gsm8kFewShot:
+class Gsm8kFewShot(Benchmark):
     """The 1,319 test problems and, as validation, what `held_out` returns. Gold: the integer after the last "#### "."""
 
     name: ClassVar[str] = "gsm8k_few_shot"
     metric: ClassVar[str] = "accuracy"
-    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
     # The numbers of Table 2 were scored by strict_match.
     scorers: ClassVar[Mapping[str, Scorer]] = {"strict_match": strict_match, "flexible_extract": flexible_extract}
     stop: ClassVar[tuple[str, ...]] = STOP
@@ -178,6 +179,9 @@ class Gsm8kFewShot:
         self._table, self._shown, self._held_out = table, shown, held_out
         self._shots, self._shots_seed, self._limit = shots, shots_seed, limit
 
+    def files(self) -> list[DataFile]:
+        return self._table.files()
+
     def fetch(self) -> None:
         self._table.paths()
 
@@ -187,7 +191,7 @@ class Gsm8kFewShot:
 
     def fingerprint(self) -> str:
         drawn = [self._shown.fingerprint(), self._shots, self._shots_seed]
-        return _sha256(self._table.fingerprint(), drawn, self._limit, SHOWN, ASKED, STOP)
+        return fingerprints.of(self._table.fingerprint(), drawn, self._limit, SHOWN, ASKED, STOP)
 
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         return {"validation": lambda: self._validation, "test": lambda: self._test}[split]()
@@ -226,7 +230,3 @@ def _gold(answer: str) -> str:
     """The integer that exact_match compares with; empty where there is none."""
     gold = compared(answer)
     return gold if "#### " in answer and _INTEGER.fullmatch(gold) else ""
-
-
-def _sha256(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -4,11 +4,9 @@ Either `root/train/<class>/*` and `root/test/<class>/*`, and perhaps `root/valid
 or `root/<class>/*`. What is missing of validation and test is split off, class by class, as `data_seed` says.
 """
 
-import hashlib
 import io
-import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,10 +15,12 @@ from typing import ClassVar
 from PIL import Image, ImageColor
 
 from errors import DataError
-from tasks import class_folders, pictures
-from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
-from tasks.class_folders import Classes
-from tasks.scoring import exact_class
+from tasks import fingerprints
+from tasks.base import CorpusScorer, DataFile, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.reading import class_folders, pictures
+from tasks.reading.class_folders import Classes
+from tasks.scoring import corpus
+from tasks.scoring.verdicts import exact_class
 
 OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # formats of which one file may hold several pictures of equal rank
 
@@ -42,12 +42,12 @@ class ImageFolder(OwnBenchmark):
     train_per_class: at most so many images of every class, drawn; None: all.
     validation_per_class: so many in place of the share; at most so many where validation has a folder; None: all of it.
     background: what shows through where an image is transparent, a colour by its name or as "#rrggbb".
+    metrics: paths of metrics of the library evaluate, scored besides. They get indices of classes.
     """
 
     name: ClassVar[str] = "image_folder"
     kind: ClassVar[str] = "image_classification"
     metric: ClassVar[str] = "accuracy"
-    scorers: ClassVar[Mapping[str, Scorer]] = {"accuracy": exact_class}
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class ImageFolder(OwnBenchmark):
         validation_per_class: int | None,
         data_seed: int,
         background: str = pictures.BACKGROUND,
+        metrics: Sequence[str] | None = None,
     ) -> None:
         if not all(isinstance(part, float) and 0 < part < 1 for part in (test_fraction, validation_fraction)):
             raise ValueError(
@@ -70,6 +71,8 @@ class ImageFolder(OwnBenchmark):
                 f"not {train_per_class} and {validation_per_class}"
             )
         ImageColor.getrgb(background)  # raises ValueError where it is no colour
+        accuracy: dict[str, Scorer | CorpusScorer] = {"accuracy": exact_class}
+        self.scorers = accuracy | corpus.own(metrics, beside=accuracy)
         self.root = Path(root).expanduser()
         self.background = background
         self.test_fraction = test_fraction
@@ -91,6 +94,11 @@ class ImageFolder(OwnBenchmark):
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.classes)
 
+    def files(self) -> list[DataFile]:
+        """The folder."""
+        there = self.root.exists()
+        return [DataFile(str(self.root), there, "" if there else f"there is no {self.root}")]
+
     def fingerprint(self) -> str:
         """Images that are scaled or laid over the background were other images when they were not."""
         contents = self._contents
@@ -101,7 +109,7 @@ class ImageFolder(OwnBenchmark):
         ]  # fmt: skip
         if changed := [self._name(path) for path in self._paths() if not contents[path].plain]:
             facts.append({"made plain": changed})
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return fingerprints.of(*facts)
 
     @property
     def notes(self) -> list[str]:
@@ -134,7 +142,7 @@ class ImageFolder(OwnBenchmark):
             plain = pictures.plain(image, self.background) is image
         except pictures.UNREADABLE as error:
             raise pictures.unreadable(self._name(path), error) from error
-        return Content(hashlib.sha256(content).hexdigest(), plain, several)
+        return Content(fingerprints.of_bytes(content), plain, several)
 
     def _doubled(self) -> Iterator[str]:
         """Sentences on images that are, byte for byte, in two splits, or in two classes of the training images."""

@@ -5,8 +5,6 @@ Training asks with the released template that separates the lines after the firs
 question into the instruction and appends `eval_suffix`, as the released `eval_gsm8k.py` and `eval_math.py` do.
 """
 
-import hashlib
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +12,13 @@ from functools import cached_property
 from typing import ClassVar
 
 from errors import DataError
-from tasks import prompts
-from tasks.base import Benchmark, Scorer, SplitName, TextExample
-from tasks.content import several
-from tasks.math_scoring import boxed_answer, math_legacy, math_strict
-from tasks.scoring import MARKER, gsm8k_legacy, gsm8k_strict
-from tasks.sources import HubFile, Table
-from tasks.tables import Row
+from tasks import fingerprints, prompts
+from tasks.base import Benchmark, DataFile, Scorer, SplitName, Task, TextExample
+from tasks.reading.content import several
+from tasks.reading.sources import HubFile, Table
+from tasks.reading.tables import Row
+from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
+from tasks.scoring.math_scoring import boxed_answer, math_legacy, math_strict
 
 # A branch: pin the commit from a machine that reaches the hub.
 METAMATHQA_40K = HubFile("meta-math/MetaMathQA-40K", "MetaMathQA-40K.json", "main")
@@ -41,7 +39,7 @@ _GSM8K_COLUMNS = ({"query": str, "response": str}, {"question": str, "answer": s
 _MATH_COLUMNS = ({"instruction": str, "output": str}, {"problem": str, "solution": str})
 
 
-class MetaMath:
+class MetaMath(Task):
     """Train and validation: rows of `train_source`. Tested on two benchmarks, whose files are opened when asked for.
 
     train_source: a HubFile, a local path or None (METAMATHQA_40K), columns type, query, response.
@@ -98,7 +96,10 @@ class MetaMath:
             self._train.fingerprint(), self.validation_size, self.limit, self.data_seed,
             prompts.ALPACA_NO_INPUT, prompts.ALPACA_WITH_INPUT,
         ]  # fmt: skip
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return fingerprints.of(*facts)
+
+    def files(self) -> list[DataFile]:
+        return self._train.files()
 
     @property
     def notes(self) -> list[str]:
@@ -140,7 +141,7 @@ class MetaMath:
         return set(random.Random(f"gsm8k {self.data_seed}").sample(eligible, self.validation_size))
 
 
-class _TestFile:
+class _TestFile(Benchmark):
     """What both benchmarks are: a table of problems and solutions, and how the released scripts ask them."""
 
     metric: ClassVar[str] = "accuracy"
@@ -154,6 +155,9 @@ class _TestFile:
         self._table = table
         self._limit = limit
 
+    def files(self) -> list[DataFile]:
+        return self._table.files()
+
     def fetch(self) -> None:
         self._table.paths()
 
@@ -163,7 +167,7 @@ class _TestFile:
 
     def fingerprint(self) -> str:
         facts = [self._table.fingerprint(), self._limit, self.eval_suffix, self.stop, prompts.ALPACA_NO_INPUT]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return fingerprints.of(*facts)
 
     def _asked(self, id: str, problem: str, target: str, gold: str) -> TextExample:
         prompt = prompts.alpaca(problem)
@@ -174,7 +178,6 @@ class Gsm8k(_TestFile):
     """The 1,319 test problems, and as validation what `held_out` returns. Gold: the integer after the last "#### "."""
 
     name: ClassVar[str] = "gsm8k"
-    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
     # The paper's numbers were scored by `legacy`.
     scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": gsm8k_legacy, "strict": gsm8k_strict}
 

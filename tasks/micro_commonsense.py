@@ -1,129 +1,25 @@
 """Multiple-choice questions about a small world, drawn from a seeded generator: Commonsense-15K in small.
 
 Rows have the columns of the real data, and prompts, labels and scorers are the real ones (`tasks/commonsense.py`), so a
-run takes the same path. The facts are in `tasks/micro_facts.py`. Of each relation, validation and test ask about other
+run takes the same path. The facts are in `tasks/micro/facts.py`. Of each relation, validation and test ask about other
 subjects than the training questions do: who answers must know the facts beforehand.
 """
 
-import hashlib
-import json
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar
 
 from errors import DataError
-from tasks import prompts
-from tasks.base import SplitName, TextExample
+from tasks import fingerprints, prompts
+from tasks.base import SplitName, Task, TextExample
 from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, choice, questions
-from tasks.micro_facts import RELATIONS, Relation, larger
+from tasks.micro.facts import RELATIONS
+from tasks.micro.questions import KINDS, Subjects, split_subjects
 
 GENERATOR_VERSION = 1  # Raise it with every change that alters a question.
-TRAINING_SHARE = 2 / 3  # of the subjects of each relation
 LONGEST_SEARCH = 10_000  # draws in a row without a new question
-
-Subjects = Mapping[str, Sequence[str]]  # by relation: who may be asked about
-
-
-# --- questions: each asks something whose right label is the given one, counted from 0 ---
-
-
-def boolq(rng: random.Random, subjects: Subjects, right: int) -> str:
-    """Whether a fact holds; label 0 is true."""
-    name = rng.choice(tuple(RELATIONS))
-    relation = RELATIONS[name]
-    first, second = _two(rng, relation, subjects[name])
-    told = relation.values[(first, second)[right]]
-    statement, question = (relation.says(text, first, told) for text in (relation.statement, relation.question))
-    if name == "size" and rng.random() < 0.5:
-        big = larger(first, second)
-        big, small = (first, second) if (big == first) == (right == 0) else (second, first)
-        statement, question = f"the {big} is larger than the {small}", f"is the {big} larger than the {small}"
-    return f"{rng.choice((question, f'is it true that {statement}'))}?\n\n"
-
-
-def piqa(rng: random.Random, subjects: Subjects, right: int) -> str:
-    """Which of two tools serves a purpose."""
-    tool, other = _two(rng, RELATIONS["use"], subjects["use"])
-    goal = RELATIONS["use"].values[tool]
-    options = _placed([f"use the {tool}", f"use the {other}"], right)
-    asked = rng.choice((f"How do you {goal}?", f"To {goal}, you can"))
-    return f"{asked}\n\nSolution1: {options[0]}\n\nSolution2: {options[1]}\n\n"
-
-
-def arc(rng: random.Random, subjects: Subjects, right: int) -> str:
-    """Which of four subjects has a value, or which of four values a subject has."""
-    name = rng.choice(tuple(RELATIONS))
-    relation = RELATIONS[name]
-    subject = rng.choice(subjects[name])
-    value = relation.values[subject]
-    others = [other for other in subjects[name] if relation.values[other] != value]
-    if rng.random() < 0.5:
-        question = relation.says(relation.whose, subject, value)
-        options = [relation.names(each) for each in (subject, *rng.sample(others, 3))]
-    else:
-        question = relation.says(relation.which, subject, value)
-        wrong = list(dict.fromkeys(relation.values[other] for other in others))
-        options = [value, *rng.sample(wrong, 3)]
-    listed = " ".join(f"Answer{number}: {option}" for number, option in enumerate(_placed(options, right), 1))
-    return f"{question}\n\n{listed}\n\n"
-
-
-def winogrande(rng: random.Random, subjects: Subjects, right: int) -> str:
-    """Which of two subjects the blank of a sentence speaks of."""
-    name = rng.choice([name for name in RELATIONS if name != "opposite"])
-    relation = RELATIONS[name]
-    meant, other = _two(rng, relation, subjects[name])
-    clause = relation.says(relation.clause, meant, relation.values[meant])
-    if name == "size" and rng.random() < 0.5:
-        clause = "is larger" if larger(meant, other) == meant else "is smaller"
-    first, second = _placed([relation.names(meant), relation.names(other)], right)
-    sentence = rng.choice((f"{first} was next to {second}, and _ {clause}.", f"of {first} and {second}, _ {clause}."))
-    return f"{sentence}\n\nOption1: {first} Option2: {second} "
-
-
-def _two(rng: random.Random, relation: Relation, subjects: Sequence[str]) -> tuple[str, str]:
-    """Two subjects with different values."""
-    first = rng.choice(subjects)
-    return first, rng.choice([other for other in subjects if relation.values[other] != relation.values[first]])
-
-
-def _placed(options: Sequence[str], right: int) -> list[str]:
-    """The first option moved to place `right`."""
-    first, *rest = options
-    return [*rest[:right], first, *rest[right:]]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of question: how its instruction begins, what it asks, and the labels, which end the instruction."""
-
-    opening: str
-    question: Callable[[random.Random, Subjects, int], str]
-    labels: tuple[str, ...]
-
-    @property
-    def ending(self) -> str:
-        return f"Answer format: {'/'.join(self.labels)}"
-
-    def instruction(self, rng: random.Random, subjects: Subjects, right: int) -> str:
-        return f"{self.opening} {self.question(rng, subjects, right)}{self.ending}"
-
-
-KINDS: Mapping[str, Kind] = {
-    "micro_boolq": Kind("Please answer the following question with true or false, question:", boolq, ("true", "false")),
-    "micro_piqa": Kind("Please choose the correct solution to the question:", piqa, ("solution1", "solution2")),
-    "micro_arc": Kind(
-        "Please choose the correct answer to the question:", arc, ("answer1", "answer2", "answer3", "answer4")
-    ),
-    "micro_winogrande": Kind(
-        "Please choose the correct answer to fill in the blank to complete the given sentence:",
-        winogrande,
-        ("option1", "option2"),
-    ),
-}
-
 
 # --- rows ---
 
@@ -151,35 +47,18 @@ def draw_rows(rng: random.Random, benchmark: str, subjects: Subjects, size: int,
     return rows
 
 
-def split_subjects(data_seed: int) -> tuple[Subjects, Subjects]:
-    """Who training questions are about, and who those of validation and test are about."""
-    rng = random.Random(f"micro_commonsense subjects {data_seed}")
-    training, evaluation = {}, {}
-    for name, relation in RELATIONS.items():
-        shuffled = rng.sample(list(relation.values), len(relation.values))
-        cut = round(len(shuffled) * TRAINING_SHARE)
-        training[name], evaluation[name] = shuffled[:cut], shuffled[cut:]
-    return training, evaluation
-
-
-def _sha256(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
 # --- benchmarks and task ---
 
 
 class MicroBenchmark(LabelBenchmark):
     """The validation and test questions of one kind, from the same subjects, none in both."""
 
-    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
-
     def __init__(self, *, name: str, beams: int, sizes: Mapping[SplitName, int], data_seed: int) -> None:
         super().__init__(name=name, beams=beams)
         self.sizes, self.data_seed = dict(sizes), data_seed
 
     def fingerprint(self) -> str:
-        return _sha256(
+        return fingerprints.of(
             GENERATOR_VERSION, _facts(), self.name, self.sizes, self.data_seed, prompts.LLM_ADAPTERS_EVALUATION
         )
 
@@ -198,7 +77,7 @@ class MicroBenchmark(LabelBenchmark):
         return {split: questions(rows, f"{self.name}-{split}", self.name) for split, rows in self.rows().items()}
 
 
-class MicroCommonsense:
+class MicroCommonsense(Task):
     """Train on the questions of all four benchmarks together.
 
     train_size: of all kinds together, as many of each; a remainder goes to the first kinds.
@@ -237,7 +116,7 @@ class MicroCommonsense:
 
     def fingerprint(self) -> str:
         validation_sizes = [benchmark.sizes["validation"] for benchmark in self.benchmarks.values()]
-        return _sha256(
+        return fingerprints.of(
             GENERATOR_VERSION, _facts(), self.train_size, validation_sizes, self.data_seed,
             prompts.LLM_ADAPTERS_TRAINING,
         )  # fmt: skip

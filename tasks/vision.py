@@ -5,7 +5,6 @@ its own, the 2 come from there, else from the training split. All of the test sp
 matter of `data_seed`; the released script draws others with every training seed.
 """
 
-import hashlib
 import json
 import random
 from bisect import bisect_right
@@ -20,10 +19,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from errors import DataError
-from tasks.base import ImageExample, OwnBenchmark, Scorer, SplitName
-from tasks.pictures import opened
-from tasks.scoring import exact_class
-from tasks.sources import HubFile
+from tasks import fingerprints
+from tasks.base import DataFile, ImageExample, OwnBenchmark, Scorer, SplitName
+from tasks.reading.pictures import opened
+from tasks.reading.sources import HubFile
+from tasks.scoring.verdicts import exact_class
 
 
 class Shard(HubFile):
@@ -90,13 +90,21 @@ class FewShotImages(OwnBenchmark):
         names = self._tables["train"].class_names()
         return names if len(names) == self.num_classes else ()
 
+    @property
+    def per_class(self) -> Mapping[SplitName, int]:
+        return {"train": self.train_per_class, "validation": self.validation_per_class}
+
+    def files(self) -> list[DataFile]:
+        return [file for table in self._tables.values() for file in table.files()]
+
     def fingerprint(self) -> str:
+        tables = {split: table.fingerprint() for split, table in self._tables.items()}
         facts = [
-            {split: table.fingerprint() for split, table in self._tables.items()},
+            dict(sorted(tables.items())),
             self.image_column, self.label_column,
             self.train_per_class, self.validation_per_class, self.limit, self.data_seed,
         ]  # fmt: skip
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return fingerprints.of(*facts)
 
     def examples(self, split: SplitName) -> Sequence[ImageExample]:
         return (self._test_examples if split == "test" else self._few_shot[split])[: self.limit]
@@ -164,11 +172,20 @@ class ImageTable:
         first, *others = map(self._name, self.shards)
         return f"{first} and {len(others)} more" if others else first
 
+    def files(self) -> list[DataFile]:
+        if self.folder is None:
+            return [file for shard in self.shards for file in shard.files()]
+        paths = {shard: Path(self.folder, shard.file).expanduser() for shard in self.shards}
+        return [
+            DataFile(str(path), path.exists(), "" if path.exists() else shard.fetch_command(self.folder))
+            for shard, path in paths.items()
+        ]
+
     def fingerprint(self) -> list[str]:
         """SHA-256 of every local file's content, or of every hub file's identity. Raises DataError."""
         if self.folder is None:
             return [shard.fingerprint() for shard in self.shards]
-        return [_sha256(self._path(shard)) for shard in self.shards]
+        return [fingerprints.of_file(self._path(shard)) for shard in self.shards]
 
     def labels(self, num_classes: int) -> list[int]:
         """The class of every row. Raises DataError for a value that is none of 0 to num_classes - 1."""
@@ -255,8 +272,3 @@ class ImageTable:
 
 def _holds_images(type_: pyarrow.DataType) -> bool:
     return pyarrow.types.is_struct(type_) and type_.get_field_index("bytes") >= 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -25,8 +25,8 @@ from harness.modality.generation import IGNORED, Generation
 from harness.modality.images import ImageClassification
 from harness.train import trainer
 from tasks.base import CorpusScorer
-from tasks.metrics import pearson
-from tasks.scoring import exact_class
+from tasks.scoring.corpus import pearson
+from tasks.scoring.verdicts import exact_class
 from tests.conftest import ROOT
 
 ROWS, VOCABULARY = 22, 40

@@ -26,6 +26,8 @@ HARNESS = (  # each imports from those before it
     "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
     "finished", "fusion", "doctor",
 )  # fmt: skip
+TASKS = ("metrics", "reading", "scoring", "micro", "own")  # each imports from those before it
+BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
 OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
@@ -63,6 +65,28 @@ def test_rooms_of_the_harness_are_small_and_beside_them_are_commands_alone():
         assert len({path.name for path in (ROOT / "harness" / room).glob("*.py")} - {"__init__.py"}) <= OF_A_ROOM, room
     for path in (ROOT / "harness").glob("[!_]*.py"):
         assert '__name__ == "__main__"' in path.read_text(), path
+
+
+def targets_of_tasks() -> set[str]:
+    paths = (ROOT / "conf" / "task").glob("*.yaml")
+    found = {target for path in paths for target in targets(OmegaConf.to_container(OmegaConf.load(path)))}
+    return {target.split(".")[1] for target in found}
+
+
+@pytest.mark.parametrize("room", TASKS)
+def test_a_room_of_tasks_imports_only_from_those_before_it_and_no_task(room):
+    allowed = {*TASKS[: TASKS.index(room) + 1], *BESIDE_THEM}
+    for path in (ROOT / "tasks" / room).rglob("*.py"):
+        for name in imported(path):
+            if name.split(".")[0] == "tasks":
+                assert name.split(".")[1] in allowed, f"{path}: {name}"
+
+
+def test_rooms_of_tasks_are_small_and_beside_them_are_what_keys_of_runs_name():
+    assert {path.name for path in (ROOT / "tasks").iterdir() if path.is_dir()} - {"__pycache__"} == set(TASKS)
+    for room in TASKS:
+        assert len({path.name for path in (ROOT / "tasks" / room).glob("*.py")} - {"__init__.py"}) <= OF_A_ROOM, room
+    assert {path.stem for path in (ROOT / "tasks").glob("[!_]*.py")} == targets_of_tasks() | BESIDE_THEM
 
 
 def test_svft_needs_nothing_but_torch_and_peft():

@@ -1,13 +1,19 @@
 """What every task must do, over every conf/task/*.yaml. A new task is held to all of this by having a yaml."""
 
-import pytest
-from omegaconf import open_dict
+import sys
+from types import SimpleNamespace
 
+import pytest
+from omegaconf import OmegaConf, open_dict
+
+from errors import SettingError
+from harness.modality import modalities
 from harness.models.bases import AUTO_CLASS
-from harness.plan import config
+from harness.plan import config, data_files
 from harness.run import data_report
 from harness.train import scores
 from tasks.base import Benchmark, ClassExample, ImageExample, Task, TextExample
+from tasks.reading import sources
 from tests.conftest import ROOT
 
 TASKS = sorted(path.stem for path in (ROOT / "conf" / "task").glob("*.yaml"))
@@ -187,6 +193,87 @@ NEVER_SOLVED = ("math-2", "math-3")  # golds that the released scoring of MATH c
 
 def test_classes_have_a_name_each_or_none(composed, name):
     task = make(composed, name)
-    names = getattr(task, "class_names", ())
-    assert len(names) in (0, getattr(task, "num_classes", 0)) and len(set(names)) == len(names)
+    names = task.class_names
+    assert len(names) in (0, task.num_classes) and len(set(names)) == len(names)
     assert isinstance(names, tuple) and all(isinstance(each, str) and each for each in names)
+
+
+MINE = """
+from tasks.base import OwnBenchmark
+
+class Mine(OwnBenchmark):
+    kind, name, metric, scorers = "generation", "mine", "accuracy", {}
+    BODY
+    def fingerprint(self):
+        return ""
+    def examples(self, split):
+        return []
+"""
+
+
+def mine(tmp_path, monkeypatch, body: str) -> Task:
+    """A user's task, in a module of its own, as a yaml names it."""
+    (tmp_path / "mine.py").write_text(MINE.replace("BODY", body))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return config.instantiate(OmegaConf.create({"_target_": "mine.Mine"}))
+
+
+def test_what_a_task_leaves_out_is_as_the_interface_says(tmp_path, monkeypatch):
+    task = mine(tmp_path, monkeypatch, "trains_on_prompt = True")
+    assert (task.trains_on_prompt, task.tokenised_as_released, task.class_names, task.watched) == (
+        True,
+        False,
+        (),
+        None,
+    )
+    assert (task.stop, task.beams, task.max_new_tokens, list(task.notes), list(task.files())) == ((), 1, None, [], [])
+    assert task.fetch() is None
+    with pytest.raises(SettingError, match="task mine does not say how rows of a file are asked"):
+        task.questions([])
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong", "right"),
+    [
+        ("train_on_prompt = True", "train_on_prompt", "trains_on_prompt"),
+        ("trains_on_promt: bool", "trains_on_promt", "trains_on_prompt"),
+        ("tokenized_as_released = True", "tokenized_as_released", "tokenised_as_released"),
+        ("def __init__(self): self.class_name = ('a', 'b')", "class_name", "class_names"),
+        ("def __init__(self): self.max_new_token = 3", "max_new_token", "max_new_tokens"),
+        ("def question(self, rows): return []", "question", "questions"),
+        ("def __init__(self): self.stops = ('.',)", "stops", "stop"),
+    ],
+)
+def test_a_misspelt_attribute_is_an_error_and_no_other_training(tmp_path, monkeypatch, body, wrong, right):
+    with pytest.raises(SettingError, match=f"Mine has an attribute '{wrong}', and the harness reads '{right}'"):
+        mine(tmp_path, monkeypatch, body)
+
+
+def test_attributes_of_ones_own_are_welcome(tmp_path, monkeypatch):
+    task = mine(tmp_path, monkeypatch, "def __init__(self): self.seed, self.template, self._stops = 3, 'Q:', ('.',)")
+    assert (task.seed, task.stop) == (3, ())
+
+
+def test_what_only_looks_like_a_task_is_refused():
+    with pytest.raises(SettingError, match="SimpleNamespace does not derive from tasks.base.Task"):
+        modalities.look(SimpleNamespace(), [])
+
+
+def test_files_that_a_task_reads_are_told_and_are_there(composed, name):
+    files = data_files.of(make(composed, name))
+    assert all(file.present and not file.remedy for file in files)
+    assert (len(files) > 0) == (name in LOCAL)
+
+
+@pytest.mark.parametrize("name", sorted(LOCAL))
+def test_files_that_are_absent_are_told_with_the_way_to_get_them(composed, name, monkeypatch):
+    monkeypatch.setattr(sources, "try_to_load_from_cache", lambda *_, **__: None)
+    cfg = composed(f"task={name}")
+    absent = {key: "/absent" for key in ("train", "root", "folder") if key in set(cfg.task.source)}
+    with open_dict(cfg):
+        for key, value in (LOCAL[name] | absent).items():
+            if not key.endswith("_source"):  # the hub's own file then
+                cfg.task.source[key] = value
+    files = data_files.of(config.instantiate(cfg.task.source))
+    assert files and all(file.remedy and not file.present for file in files)

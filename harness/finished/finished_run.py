@@ -11,7 +11,7 @@ from transformers import AutoConfig, set_seed
 from errors import ModelError, SettingError
 from harness.adapters import adapt
 from harness.modality import modalities
-from harness.modality.modalities import Modality
+from harness.modality.interface import Modality
 from harness.models import bases, pretrained
 from harness.plan import config
 from harness.store import record, trained
@@ -34,7 +34,7 @@ class Finished:
 
     @property
     def class_names(self) -> list[str]:
-        return list(getattr(self.modality, "class_names", ()))
+        return list(self.modality.class_names)
 
     @property
     def head(self) -> list[str]:

@@ -14,20 +14,21 @@ from transformers import PreTrainedModel
 from harness.console.progress import bar
 from harness.modality import padding, remarks
 from harness.modality.fitting import Probe
+from harness.modality.interface import Batch, Modality, Wanted
 from harness.models import bases
 from tasks.base import Benchmark, ClassExample, Task
 
 Row = dict[str, list[int] | int | float]
 
 
-class TextClassification:
+class TextClassification(Modality):
     """Cross-entropy over the task's classes, or, where it has one "class", the squared error of a value."""
 
     def __init__(self, cfg: DictConfig, task: Task):
         self.cfg, self.task = cfg, task
         self.tokenizer = bases.load_tokenizer(cfg.model)
         self.num_labels = task.num_classes
-        self.class_names = tuple(getattr(task, "class_names", ()))
+        self.class_names = task.class_names
 
     @property
     def is_regression(self) -> bool:
@@ -63,7 +64,7 @@ class TextClassification:
             {name: values[i] for name, values in columns.items()} | {"labels": e.label} for i, e in enumerate(examples)
         ]
 
-    def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    def collate(self, rows: Sequence[Row]) -> Batch:
         longest = max(len(row["input_ids"]) for row in rows)
         fillers = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
         batch = {
@@ -77,7 +78,7 @@ class TextClassification:
         batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)  # (B,)
         return batch
 
-    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+    def probes(self, wanted: Wanted) -> list[Probe]:
         """The longest text of all that are trained on or classified."""
         sources = [(self.task, "validation"), (self.task, "train"), *wanted]
         longest = max((row for source, split in sources for row in self.rows(source.examples(split))), key=_length)
@@ -85,7 +86,7 @@ class TextClassification:
         del inputs["labels"]
         return [Probe(inputs, "the longest text", "train.max_length={limit} cuts it")]
 
-    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Wanted) -> None:
         """Raises SettingError where a text depends on others in its batch."""
         if max(self.cfg.evaluate.batch_size, self.cfg.train.micro_batch_size) == 1:
             return
@@ -96,18 +97,18 @@ class TextClassification:
             del alone["labels"], filled["labels"]
             padding.require_alone_in_class(model, alone, filled)
 
-    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+    def remarks(self, wanted: Wanted) -> list[str]:
         """What is to be known of the texts before training, a sentence each."""
         examples, longest = self.task.examples("train"), self.cfg.train.max_length
         return remarks.of_cut([_length(row) for row in self._encoded(examples, None)], longest)
 
     @staticmethod
-    def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def size(batch: Batch) -> torch.Tensor:
         """Tokens in a batch, padding left out."""
         return batch["attention_mask"].sum()
 
     @staticmethod
-    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def targets(batch: Batch) -> torch.Tensor:
         """(B,): the targets of each row, of which a classifier learns one."""
         return torch.ones(len(batch["labels"]), dtype=torch.int64)
 

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from errors import SettingError
 from harness.generate.batches import can_keep_the_last_logits, device_of
+from harness.modality.interface import Modality, Wanted
 from harness.ranks import distributed
-from tasks.base import Benchmark
 
 aten = torch.ops.aten
 # What a model raises for inputs that are not its size; a shape that fits no weight is a RuntimeError.
@@ -43,7 +43,7 @@ class Probe:
         return self.inputs["input_ids"].shape[1]
 
 
-def look(modality, model: nn.Module, wanted: Sequence[tuple[Benchmark, str]], to_train: bool) -> list[str]:
+def look(modality: Modality, model: nn.Module, wanted: Wanted, to_train: bool) -> list[str]:
     """What is to be known of the data before training, or before an evaluation alone; said on the terminal as well.
 
     Raises SettingError where something does not fit the model, and DataError where texts cannot be told apart.

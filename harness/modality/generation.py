@@ -20,10 +20,11 @@ from harness.generate import engines
 from harness.generate.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
 from harness.modality import padding, remarks
 from harness.modality.fitting import Probe
+from harness.modality.interface import Batch, Modality, Wanted
 from harness.modality.texts import Texts
 from harness.models import bases, pretrained
 from tasks.base import Benchmark, Task, TextExample
-from tasks.scoring import cut_at_stop
+from tasks.scoring.verdicts import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
 FEW = 64  # examples
@@ -32,7 +33,7 @@ SET = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id
 Prediction = str | dict[str, str] | float  # the last: NaN
 
 
-class Generation:
+class Generation(Modality):
     """Causal language modelling of `prompt + target`, with the loss on the target and the end-of-sequence token.
 
     A task that `trains_on_prompt` has the loss on the prompt as well.
@@ -44,14 +45,8 @@ class Generation:
             raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {', '.join(engines.ENGINES)}")
         self.cfg, self.task = cfg, task
         self.tokenizer = bases.load_tokenizer(cfg.model)
-        as_released = getattr(task, "tokenised_as_released", False)
-        self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=as_released)
+        self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=task.tokenised_as_released)
         self._last: tuple[Sequence[TextExample], list[tuple[Tokens, Tokens]]] | None = None
-        self.num_labels = None
-
-    @property
-    def trains_on_prompt(self) -> bool:
-        return getattr(self.task, "trains_on_prompt", False)
 
     def load_model(self) -> PreTrainedModel:
         self._require_targets()
@@ -74,7 +69,7 @@ class Generation:
         rows = []
         for prompt, target in self._taught(examples):
             ids = [*prompt, *target][: self.cfg.train.max_length]
-            hidden = 0 if self.trains_on_prompt else min(len(prompt), len(ids))
+            hidden = 0 if self.task.trains_on_prompt else min(len(prompt), len(ids))
             rows.append({"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]})
         return rows
 
@@ -89,7 +84,7 @@ class Generation:
         end = self.tokenizer.eos_token_id
         return [(prompt, target if target[-1:] == [end] else [*target, end]) for prompt, target in pairs]
 
-    def collate(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    def collate(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
         longest = max(len(row["input_ids"]) for row in rows)
         pad = self.tokenizer.pad_token_id
 
@@ -103,12 +98,12 @@ class Generation:
         }
 
     @staticmethod
-    def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def size(batch: Batch) -> torch.Tensor:
         """Tokens in a batch, padding left out."""
         return batch["attention_mask"].sum()
 
     @staticmethod
-    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def targets(batch: Batch) -> torch.Tensor:
         """(B,): how many tokens of each row are learnt; nothing predicts the first of a row."""
         return (batch["labels"][:, 1:] != IGNORED).sum(-1)
 
@@ -146,18 +141,17 @@ class Generation:
         with bar(len(prompts), f"generating {label}") as progress, engines.without_router_losses(model):
             for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
                 text = self._read(ids).removeprefix(self.texts.moved(examples[index].eval_prompt))
-                texts[index] = cut_at_stop(text, getattr(benchmark, "stop", ()))
+                texts[index] = cut_at_stop(text, benchmark.stop)
                 generated += len(ids)
                 progress.update()
         return texts, generated
 
     def settings(self, benchmark: Benchmark) -> GenerationConfig:
         """Greedy search or the benchmark's beams, and nothing else."""
-        own = hasattr(benchmark, "max_new_tokens")
         return GenerationConfig(
-            max_new_tokens=benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens,
+            max_new_tokens=benchmark.max_new_tokens or self.cfg.task.max_new_tokens,
             do_sample=False,
-            num_beams=getattr(benchmark, "beams", 1),
+            num_beams=benchmark.beams,
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.ends,
         )
@@ -230,7 +224,7 @@ class Generation:
                 raise DataError(f"the tokenizer leaves nothing of the choice {choice!r} of example {example.id}")
         return pairs
 
-    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+    def probes(self, wanted: Wanted) -> list[Probe]:
         """The longest text to learn, and the longest that is generated and that is ranked."""
         learnt = [row["input_ids"] for split in ("validation", "train") for row in self.rows(self.task.examples(split))]
         probes = [self._probe(max(learnt, key=len), "the longest text to learn", "train.max_length={limit} cuts it")]
@@ -247,7 +241,7 @@ class Generation:
                 probes.append(self._probe(max(ranked, key=len), what, "the prompts have to be shorter"))
         return probes
 
-    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Wanted) -> None:
         """Raises SettingError where a text depends on what follows it, or on others in its batch."""
         row = max((row["input_ids"] for row in self.rows(self.task.examples("train"))), key=len)
         padding.require_causal(model, row)
@@ -260,14 +254,14 @@ class Generation:
         row = torch.tensor([ids])  # (1, T)
         return Probe({"input_ids": row, "attention_mask": torch.ones_like(row)}, what, remedy)
 
-    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+    def remarks(self, wanted: Wanted) -> list[str]:
         """What is to be known of the texts before training, a sentence each."""
         examples = self.task.examples("train")
         prompts, targets = [e.prompt for e in examples], [e.target for e in examples]
         taught = self._taught(examples)
         crossed = self.texts.crossed(prompts, targets) if self.texts.as_released else 0
         return [
-            *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.trains_on_prompt),
+            *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.task.trains_on_prompt),
             *remarks.of_crossed(crossed, len(examples)),
             *remarks.of_spelling(examples, [self._read(until(target, self.ends)) for _, target in taught]),
             *(said for benchmark, split in wanted for said in self._room(benchmark, split)),

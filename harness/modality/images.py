@@ -15,18 +15,19 @@ from transformers import PreTrainedModel
 from harness.console.progress import bar
 from harness.modality.classification import classes_of
 from harness.modality.fitting import Probe
+from harness.modality.interface import Batch, Modality, Wanted
 from harness.models import bases
-from tasks import pictures
 from tasks.base import Benchmark, ImageExample, Task
+from tasks.reading import pictures
 
 
-class ImageClassification:
+class ImageClassification(Modality):
     """Cross-entropy over the task's classes. Preprocessing as released: squared bilinearly, scaled, no augmentation."""
 
     def __init__(self, cfg: DictConfig, task: Task):
         self.cfg, self.task = cfg, task
         self.num_labels = task.num_classes
-        self.class_names = tuple(getattr(task, "class_names", ()))
+        self.class_names = task.class_names
 
     def load_model(self) -> PreTrainedModel:
         model = bases.load(self.cfg.model, self.task.kind, self.num_labels)
@@ -38,7 +39,7 @@ class ImageClassification:
         """Nothing is opened here: a data set need not fit into memory."""
         return [{"example": example, "labels": example.label} for example in examples]
 
-    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    def collate(self, rows: Sequence[dict[str, Any]]) -> Batch:
         return {
             "pixel_values": torch.stack([self.pixels(row["example"]) for row in rows]),  # (B, C, S, S)
             "labels": torch.tensor([row["labels"] for row in rows]),  # (B,)
@@ -60,26 +61,26 @@ class ImageClassification:
         values = values.expand(settings.channels, -1, -1)
         return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
 
-    def probes(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[Probe]:
+    def probes(self, wanted: Wanted) -> list[Probe]:
         """One image: all have its shape."""
         settings = self.cfg.model.image
         batch = self.collate(self.rows(self.task.examples("train")[:1]))
         shape = f"model.image.size={settings.size} and model.image.channels={settings.channels}"
         return [Probe({"pixel_values": batch["pixel_values"]}, f"the model does not take images of {shape}")]
 
-    def remarks(self, wanted: Sequence[tuple[Benchmark, str]]) -> list[str]:
+    def remarks(self, wanted: Wanted) -> list[str]:
         return []
 
-    def require_rows_alone(self, model: torch.nn.Module, wanted: Sequence[tuple[Benchmark, str]]) -> None:
+    def require_rows_alone(self, model: torch.nn.Module, wanted: Wanted) -> None:
         """Images have one size, so that nothing fills them up."""
 
     @staticmethod
-    def size(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def size(batch: Batch) -> torch.Tensor:
         """Images in a batch."""
         return torch.tensor(len(batch["labels"]))
 
     @staticmethod
-    def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def targets(batch: Batch) -> torch.Tensor:
         """(B,): the targets of each row, of which a classifier learns one."""
         return torch.ones(len(batch["labels"]), dtype=torch.int64)
 
@@ -110,8 +111,7 @@ class ImageClassification:
                 progress.update(len(batch["labels"]))
         return np.concatenate(found)
 
-    @staticmethod
-    def predictions_of(logits: np.ndarray) -> list[int | float]:
+    def predictions_of(self, logits: np.ndarray) -> list[int | float]:
         """The most likely class of each row of (B, K); NaN where logits are not finite."""
         return classes_of(logits)
 
@@ -120,7 +120,7 @@ class ImageClassification:
 
 
 def opened(example: ImageExample) -> Image.Image:
-    """The plain image, see tasks/pictures.py."""
+    """The plain image, see tasks/reading/pictures.py."""
     return pictures.plain(example.image() if callable(example.image) else example.image)
 
 

@@ -33,8 +33,9 @@ COSMETIC = (
 NEUTRAL: Mapping[str, Any] = {"task.source.background": "white"}
 # The same of `task.source`, by its `_target_`, where other tasks have had an option of that name from the start.
 NEUTRAL_OF_SOURCE: Mapping[str, Mapping[str, Any]] = {
-    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None},
-    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None},
+    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None, "metrics": None},
+    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None, "metrics": None},
+    "tasks.image_folder.ImageFolder": {"metrics": None},
 }
 
 

@@ -29,7 +29,7 @@ from errors import DataError, RecordError, SettingError
 from harness.plan import config, data_files, devices, splits, work
 from harness.store.record import FILE, Record, read
 from harness.train.train_settings import accumulation
-from tasks.base import Task
+from tasks.base import Benchmark, Task
 
 UTILISATION = 0.31
 SPREAD = 1.5
@@ -148,19 +148,17 @@ class _Speed:
     def _seconds(self, done: work.Work, times: float = 1.0) -> float:
         return max(times * done.operations / (self.peak * UTILISATION), done.launches * LAUNCH)
 
-    def evaluation(self, benchmark: Any, number: int) -> float:
+    def evaluation(self, benchmark: Benchmark, number: int) -> float:
         """Reading the prompts, or classifying; and the tokens that are generated, at most."""
         batches = math.ceil(number / self.batch)
         reading = batches * self._seconds(self.work.forward, self.batch / self.work.micro_batch)
         if not self.work.decode.operations:
             return reading
-        own = hasattr(benchmark, "max_new_tokens")
-        tokens = benchmark.max_new_tokens if own else self.cfg.task.max_new_tokens
-        beams = getattr(benchmark, "beams", 1)
-        texts = beams * self.batch
+        tokens = benchmark.max_new_tokens or self.cfg.task.max_new_tokens
+        texts = benchmark.beams * self.batch
         cache = self.work.cache_bytes * texts * (self.cfg.train.max_length + tokens / 2)
         moving = (self.work.weight_bytes + cache) / self.device.bandwidth
-        return reading + batches * tokens * max(self._seconds(self.work.decode, beams), moving)
+        return reading + batches * tokens * max(self._seconds(self.work.decode, benchmark.beams), moving)
 
 
 def examples(task: Task, owner: Any, split: str) -> tuple[int | None, str]:
@@ -171,21 +169,19 @@ def examples(task: Task, owner: Any, split: str) -> tuple[int | None, str]:
     missing = [file for file in data_files.of(task) if not file.present]
     if not missing:
         return len(owner.examples(split)), ""
-    held_out, limit = getattr(task, "validation_size", None), getattr(task, "limit", None)
     number = _published(owner, split, task)
     if number is None and split == "validation":
-        number = held_out
+        number = task.validation_size
     elif number is not None and split == "train":
-        number -= held_out or 0
+        number -= task.validation_size or 0
     if number is None:
         return None, f"{missing[0].name} is not at hand, so the number of {split} examples is unknown"
-    return min(number, limit or number), ""
+    return min(number, task.limit or number), ""
 
 
 def _published(owner: Any, split: str, task: Task) -> int | None:
-    per_class = getattr(task, f"{split}_per_class", None)
-    if per_class is not None:
-        return per_class * task.num_classes
+    if split in task.per_class:
+        return task.per_class[split] * task.num_classes
     sizes = _sizes()
     if (owner.name, split) in sizes:
         return sizes[owner.name, split]

@@ -49,7 +49,7 @@ def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> AtHand:
     for benchmark, split in asked:
         try:
             if not is_scored(scores, benchmark, split):
-                getattr(benchmark, "fetch", _nothing)()
+                benchmark.fetch()
             wanted.append((benchmark, split))
         except MissingData as error:
             if cfg.evaluate.benchmarks is not None:
@@ -58,10 +58,6 @@ def _at_hand(cfg: DictConfig, asked: Wanted, scores: dict[str, Any]) -> AtHand:
     if {split for _, split in wanted} != {split for _, split in asked}:
         raise next(iter(missing.values()))
     return AtHand(wanted, {name: str(error) for name, error in missing.items()})
-
-
-def _nothing() -> None:
-    return None
 
 
 def tell_missing(missing: Mapping[str, str]) -> None:

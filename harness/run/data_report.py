@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.base import Benchmark, ClassExample, Task, TextExample
-from tasks.content import several
+from tasks.reading.content import several
 
 Report = dict[str, Any]
 _CLASSES_TOLD = 12
@@ -28,7 +28,7 @@ def of(task: Task, wanted: Sequence[tuple[Benchmark, str]], missing: Mapping[str
         if again := sum(_asked(example) in trained_on for example in asked):
             both[f"{benchmark.name} {split}"] = again
     files = [task, *(benchmark for benchmark, _ in wanted)]
-    notes = list(dict.fromkeys(note for owner in files for note in getattr(owner, "notes", ())))
+    notes = list(dict.fromkeys(note for owner in files for note in owner.notes))
     return {
         "examples": examples, "classes": _classes(task, train), "also_trained_on": both, "notes": notes,
         "missing": dict(missing),
@@ -44,11 +44,11 @@ def _asked(example: Any) -> Any:
 
 def _classes(task: Task, train: Iterable[Any]) -> dict[str, int]:
     """Training examples by class, in the order of classes; none of regression and of generated text."""
-    number = getattr(task, "num_classes", 1)
-    if number == 1:
+    number = task.num_classes
+    if number is None or number == 1:
         return {}
     counts = Counter(example.label for example in train)
-    names = getattr(task, "class_names", ()) or range(number)
+    names = task.class_names or range(number)
     return {str(name): counts[index] for index, name in enumerate(names)}
 
 

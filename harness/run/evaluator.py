@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from errors import NotFinite
+from harness.modality.interface import Modality
 from harness.ranks import distributed
 from harness.store.run_folder import RunFolder
 from harness.train.scores import score
@@ -18,7 +19,7 @@ from tasks.base import Benchmark
 
 
 def evaluate(
-    run: RunFolder, benchmark: Benchmark, modality, model: nn.Module, split: str, batch_size: int
+    run: RunFolder, benchmark: Benchmark, modality: Modality, model: nn.Module, split: str, batch_size: int
 ) -> dict[str, Any]:
     """The record's entry for one split of one benchmark. Predictions that are already stored are not made again."""
     examples = benchmark.examples(split)
@@ -35,12 +36,12 @@ def evaluate(
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
             for example, prediction in zip(examples, predictions, strict=True)
         ]
-        if names := getattr(modality, "class_names", ()):
+        if names := modality.class_names:
             rows = [r | {"predicted_class": names[r["prediction"]], "gold_class": names[r["gold"]]} for r in rows]
         seconds = time.perf_counter() - started
         stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
         stored |= {"warnings": said} if said else {}
-        stored |= {"generation": modality.used(benchmark)} if hasattr(modality, "used") else {}
+        stored |= {"generation": used} if (used := modality.used(benchmark)) else {}
         run.store_predictions(benchmark.name, split, stored)
     predictions = [row["prediction"] for row in stored["rows"]]
     golds = [row["gold"] for row in stored["rows"]]
@@ -57,7 +58,7 @@ def evaluate(
 
 
 def predict(
-    benchmark: Benchmark, modality, model: nn.Module, examples: Sequence[Any], batch_size: int, split: str
+    benchmark: Benchmark, modality: Modality, model: nn.Module, examples: Sequence[Any], batch_size: int, split: str
 ) -> tuple[list[Any], int, list[str]]:
     """Predictions in the order of `examples`, each rank making a share; tokens generated; sentences of warnings."""
     mine = distributed.shares(examples)
@@ -75,5 +76,5 @@ def predict(
 
 def majority(examples: Sequence[Any], golds: Sequence[Any]) -> float | None:
     """What answering the most frequent gold answer every time would score; None where answers are not given classes."""
-    closed = all(isinstance(gold, int) for gold in golds) or all(getattr(e, "choices", ()) for e in examples)
+    closed = all(isinstance(gold, int) for gold in golds) or all(example.choices for example in examples)
     return Counter(golds).most_common(1)[0][1] / len(golds) if closed and golds else None

@@ -97,7 +97,7 @@ def _loaded(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.dev
     head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
     terminal.stage(f"attaching {cfg.method.label}")
     adapted = adapt.adapt(base, this.adapter, head)
-    adapted.classes = list(getattr(modality, "class_names", ()))
+    adapted.classes = list(modality.class_names)
     adapted.model.to(device)
     return Loaded(modality, head, adapted, device)
 

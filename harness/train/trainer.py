@@ -257,8 +257,7 @@ def untrained() -> dict[str, Any]:
 
 def watched_examples(task: Task) -> Sequence[Any]:
     """Examples that are scored at the end of every epoch besides validation and select nothing."""
-    split = getattr(task, "watched", None)
-    return next(iter(task.benchmarks.values())).examples(split) if split else ()
+    return next(iter(task.benchmarks.values())).examples(task.watched) if task.watched else ()
 
 
 def _scorer(modality, task: Task) -> Callable[[EvalPrediction], dict[str, float]]:

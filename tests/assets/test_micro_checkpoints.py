@@ -21,7 +21,7 @@ from assets.make_micro_vit import GLYPHS, preprocess
 from assets.manifest import MANIFEST, file_hashes
 from assets.pretraining_text import document
 from harness.models import bases, pretrained
-from tasks.micro_commonsense import KINDS
+from tasks.micro.questions import KINDS
 from tests.conftest import task_of_yaml
 
 ASSETS = Path(__file__).parents[2] / "assets"

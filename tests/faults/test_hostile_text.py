@@ -19,10 +19,11 @@ from harness.store import files
 from tasks import commonsense
 from tasks.base import ItemScore
 from tasks.gsm8k_few_shot import flexible_extract, strict_match
-from tasks.isolation import LONGEST_REPLY, UNHEARD, NoAnswer, Worker
-from tasks.math_scoring import math_legacy, math_strict
-from tasks.own_text import exact_text
-from tasks.scoring import LONGEST_TEXT, MARKER, UNPARSED, gsm8k_legacy, gsm8k_strict
+from tasks.own.generation import exact_text
+from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
+from tasks.scoring.isolation import LONGEST_REPLY, UNHEARD, NoAnswer, Worker
+from tasks.scoring.math_scoring import math_legacy, math_strict
+from tasks.scoring.verdicts import LONGEST_TEXT, UNPARSED
 from tests.analysis.conftest import add  # noqa: F401
 from tests.conftest import ROOT
 from tests.processes import PATIENCE
@@ -104,13 +105,13 @@ def test_a_text_beyond_the_limit_is_not_read_for_its_answer(scorer):
 @pytest.fixture(scope="module")
 def judge():
     """A judge that gives an answer less time."""
-    worker = Worker("tasks.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
+    worker = Worker("tasks.scoring.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
     yield worker
     worker.close()
 
 
 def test_bombs_in_a_row_are_wrong_and_honest_answers_between_them_right(monkeypatch, judge):
-    monkeypatch.setattr("tasks.math_scoring._judge", lambda: judge)
+    monkeypatch.setattr("tasks.scoring.math_scoring._judge", lambda: judge)
     pids = set()
     for name, answer in BOMBS.items():
         verdict = math_strict(MARKER + answer, "77")
@@ -136,7 +137,7 @@ def alive(pid: int) -> bool:
 
 CHILD = """
 import os, signal, sys, time
-from tasks.isolation import serve
+from tasks.scoring.isolation import serve
 
 REPLIES = os.dup(1)
 
@@ -276,7 +277,7 @@ def test_the_child_starts_no_process(child):
 
 PARENT = """
 import json, sys
-from tasks.isolation import Worker
+from tasks.scoring.isolation import Worker
 
 worker = Worker("child_of_the_test", cpu_seconds=0.5, memory_bytes=1024**3)
 print(worker.ask({"does": "says = os.getpid()", "number": 1}), flush=True)

@@ -102,7 +102,7 @@ def test_a_split_of_which_nothing_is_there_is_refused(some):
 
 def test_what_is_in_the_record_needs_no_file_of_the_hub(monkeypatch):
     task = task_of_yaml("gsm8k_few_shot")
-    monkeypatch.setattr("tasks.sources.hf_hub_download", lambda *_, **__: pytest.fail("fetched"))
+    monkeypatch.setattr("tasks.reading.sources.hf_hub_download", lambda *_, **__: pytest.fail("fetched"))
     benchmark = task.benchmarks["gsm8k_few_shot"]
     scores = {"gsm8k_few_shot": {"test": {"data": benchmark.fingerprint()}}}
     assert asked_for.at_hand(*asked(task, splits=("test",)), scores) == ([(benchmark, "test")], {})

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from harness.modality.classification import TextClassification
 from tasks.base import ClassExample
+from tests.bare import Bare
 
 WORDS = {word: number for number, word in enumerate("<pad> <eos> <unk> a b c d e".split())}
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": len(WORDS)}
@@ -42,7 +43,7 @@ def test_a_text_is_classified_alone_as_it_is_among_others(tmp_path, architecture
     model = OmegaConf.create({"name": "x", "family": "encoder", "checkpoint": str(tmp_path), "dtype": "float32",
                               "roles": {}, "blocks": 2, "head": head})  # fmt: skip
     cfg = SimpleNamespace(model=model, train=SimpleNamespace(max_length=16))
-    modality = TextClassification(cfg, SimpleNamespace(kind="text_classification", num_classes=3))
+    modality = TextClassification(cfg, Bare(kind="text_classification", num_classes=3))
     loaded = modality.load_model().eval()
     rows = modality.rows(EXAMPLES)
     with torch.no_grad():

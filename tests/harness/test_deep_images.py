@@ -3,7 +3,6 @@
 import hashlib
 import json
 import struct
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +10,11 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from errors import DataError
+from errors import DataError, SettingError
 from harness.modality.images import ImageClassification
-from tasks import pictures
 from tasks.base import ImageExample
+from tasks.reading import pictures
+from tests.bare import Bare
 from tests.conftest import task_of_yaml
 
 SIDE = 8
@@ -24,9 +24,7 @@ SHADES = np.linspace(0, 1, SIDE * SIDE).reshape(SIDE, SIDE)  # black to white
 def pixels(image, channels: int = 1) -> np.ndarray:
     """(S, S) or (C, S, S) in [0, 1], as a model whose mean is 0 and whose deviation is 1 gets them."""
     cfg = OmegaConf.create({"model": {"image": {"size": SIDE, "channels": channels, "mean": 0.0, "std": 1.0}}})
-    return (
-        ImageClassification(cfg, SimpleNamespace(num_classes=2)).pixels(ImageExample("a", image, 0)).numpy().squeeze()
-    )
+    return ImageClassification(cfg, Bare(num_classes=2)).pixels(ImageExample("a", image, 0)).numpy().squeeze()
 
 
 def stored(tmp_path, image: Image.Image, name: str, **options):
@@ -204,11 +202,11 @@ def test_runs_on_plain_images_keep_their_fingerprint_and_others_lose_theirs(tmp_
 
 
 def test_a_colour_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="unknown color specifier: 'wite'"):
+    with pytest.raises(SettingError, match="unknown color specifier: 'wite'"):
         task_of_yaml("image_folder", root=str(tmp_path), background="wite")
 
 
 def test_pixels_are_float32():
     cfg = OmegaConf.create({"model": {"image": {"size": 4, "channels": 3, "mean": 0.5, "std": 0.5}}})
-    found = ImageClassification(cfg, SimpleNamespace(num_classes=2)).pixels(ImageExample("a", sixteen(), 0))
+    found = ImageClassification(cfg, Bare(num_classes=2)).pixels(ImageExample("a", sixteen(), 0))
     assert found.dtype == torch.float32 and found.shape == (3, 4, 4)

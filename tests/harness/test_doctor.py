@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from harness.doctor import checks, machine, needs, services, software
 from harness.doctor.checks import Finding, Section
 from harness.models import pretrained
-from harness.plan import data_files
+from tasks.reading import sources
 from tests.conftest import ROOT
 from tests.processes import PATIENCE
 
@@ -221,7 +221,7 @@ def test_a_controller_that_does_not_answer_is_a_problem_and_is_not_waited_for(pa
 
 
 def test_the_runs_of_a_table_load_three_models_and_one_training_set(monkeypatch):
-    for room in (pretrained, data_files):
+    for room in (pretrained, sources):
         monkeypatch.setattr(room, "try_to_load_from_cache", lambda *_, **__: None)
     cfgs = needs.configurations(["experiment=table1", "seed=0,1"])
     assert [cfg.model.name for cfg in cfgs] == ["gemma2b", "gemma7b", "llama3_8b"]

@@ -14,7 +14,7 @@ from harness.store import provenance, record
 from tests.conftest import ROOT
 
 ROWS = "text,label\n" + "".join(f"word{i % 5} other,{i % 2}\n" for i in range(24))
-LEFT_OUT = ("torch", "transformers", "peft", "datasets")
+LEFT_OUT = ("torch", "transformers", "peft", "datasets", "evaluate")
 # Runs run.py, and prints what was imported.
 TOLD = """
 import json, runpy, sys

@@ -23,6 +23,8 @@ from harness.modality.generation import Generation
 from harness.models import bases
 from harness.plan.config import instantiate
 from harness.run import evaluator
+from tasks.base import TextExample
+from tests.bare import Bare
 from tests.conftest import ROOT, task_of_yaml
 from tests.harness.test_generation import settings
 
@@ -285,8 +287,8 @@ def test_the_configuration_offers_the_engines_that_there_are():
 
 
 def test_what_an_evaluation_warned_of_is_in_its_entry_and_on_the_terminal(capsys):
-    example = SimpleNamespace(id="0", gold="7")
-    benchmark = SimpleNamespace(
+    example = TextExample("0", "", "", "7", "7")
+    benchmark = Bare(
         name="b", metric="accuracy", scorers={}, examples=lambda split: [example], fingerprint=lambda: "data"
     )
 
@@ -294,7 +296,9 @@ def test_what_an_evaluation_warned_of_is_in_its_entry_and_on_the_terminal(capsys
         warnings.warn("gave other tokens", UserWarning, stacklevel=2)
         return ["7"], 1
 
-    modality = SimpleNamespace(predict=predict, gold=lambda example: example.gold)
+    modality = SimpleNamespace(
+        predict=predict, gold=lambda example: example.gold, class_names=(), used=lambda benchmark: {}
+    )
     run = SimpleNamespace(stored_predictions=lambda *names: None, store_predictions=lambda *names: None)
     entry = evaluator.evaluate(run, benchmark, modality, None, "test", 1)
     assert entry["warnings"] == ["gave other tokens"]

@@ -20,6 +20,7 @@ from harness.modality.fitting import Probe, check
 from harness.modality.images import ImageClassification
 from harness.plan.config import instantiate
 from tasks.base import ImageExample
+from tests.bare import Bare
 from tests.conftest import task_of_yaml
 from tests.harness.test_generation import Generation, settings
 from tests.harness.test_own_models import DEBERTA, DISTIL, GROUPED, IMAGES, TEXT
@@ -116,7 +117,7 @@ def test_a_model_is_left_as_it_was_and_so_are_random_numbers():
 def test_images_of_another_shape_than_the_model_takes_are_refused(size, channels, fits):
     image = {"size": size, "channels": channels, "mean": 0.5, "std": 0.5}
     example = ImageExample("0", np.zeros((9, 9, 3), dtype=np.uint8), 0)
-    task = SimpleNamespace(num_classes=2, examples=lambda split: [example])
+    task = Bare(num_classes=2, examples=lambda split: [example])
     probes = ImageClassification(OmegaConf.create({"model": {"image": image}}), task).probes([])
     model = built("vit", AutoModelForImageClassification, IMAGES)
     if fits:
@@ -150,7 +151,7 @@ def test_the_longest_text_to_learn_and_the_longest_with_all_that_may_be_generate
 def test_positions_suffice_for_the_last_token_that_is_generated(language):
     """One more is refused before training, and would have ended the evaluation."""
     modality, task = language
-    benchmark = SimpleNamespace(name="b", examples=task.examples, max_new_tokens=6)
+    benchmark = Bare(name="b", examples=task.examples, max_new_tokens=6)
     *_, asked = modality.probes([(benchmark, "test")])
     for positions, fits in ((asked.length, True), (asked.length - 1, False)):
         sizes = GPT | {"vocab_size": len(modality.tokenizer), "n_positions": positions}
@@ -225,7 +226,7 @@ def test_targets_longer_than_what_may_be_generated_are_counted(language):
     lengths = [len(modality.tokenizer(e.target, add_special_tokens=False)["input_ids"]) for e in task.examples("test")]
     assert len({*lengths}) > 2
     most = sorted(lengths)[-2]
-    benchmark = SimpleNamespace(name="b", examples=task.examples, max_new_tokens=most)
+    benchmark = Bare(name="b", examples=task.examples, max_new_tokens=most)
     longer = sum(length > most for length in lengths)
     assert modality.remarks([(benchmark, "test")]) == [
         f"max_new_tokens={most} has no room for {longer} of 8 targets of b test (the longest has {max(lengths)} tokens)"
@@ -237,7 +238,7 @@ def test_targets_longer_than_what_may_be_generated_are_counted(language):
 def test_a_task_that_is_kept_as_released_says_in_how_many_texts_prompt_and_target_are_joined(language):
     modality, _ = language
     joined, apart = (SimpleNamespace(prompt=p, target="3", id="0") for p in ("1 + 2 = ", "1 + 2 =\n"))
-    modality.task = SimpleNamespace(examples=lambda split: [joined, apart, apart])
+    modality.task = Bare(examples=lambda split: [joined, apart, apart])
     modality.texts.as_released = True
     assert modality.remarks([])[0].startswith("in 1 of 3 training texts a token reaches across from prompt to target")
 

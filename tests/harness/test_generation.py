@@ -1,7 +1,5 @@
 """Batched generation, and what the loss sees."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -9,9 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 from errors import ModelError
 from harness.modality.generation import IGNORED, Generation
 from harness.models import bases
+from tests.bare import Bare
 from tests.conftest import ROOT, task_of_yaml
 
-PLAIN = SimpleNamespace()  # a benchmark without any of the optional attributes
+PLAIN = Bare()  # a benchmark without any of the optional attributes
 
 
 def settings() -> DictConfig:
@@ -58,7 +57,7 @@ def test_batched_beam_search_equals_batch_size_1_and_is_not_greedy(language):
     modality, task = language
     model = modality.load_model()
     examples = task.examples("test")[:16]
-    beams = SimpleNamespace(beams=4)
+    beams = Bare(beams=4)
     alone, tokens_alone = modality.predict(model, beams, examples, 1, "alone")
     together, tokens_together = modality.predict(model, beams, examples, 8, "together")
     assert together == alone
@@ -83,7 +82,7 @@ def test_beam_search_finds_likelier_answers_than_greedy_search(language):
             total += log_p.gather(-1, ids[0, len(prompt) :, None]).mean().item()
         return total / len(examples)
 
-    assert mean_likelihood(SimpleNamespace(beams=4)) > mean_likelihood(PLAIN)
+    assert mean_likelihood(Bare(beams=4)) > mean_likelihood(PLAIN)
 
 
 def test_a_benchmark_may_ask_for_fewer_tokens_than_the_yaml_of_the_task(language):
@@ -91,7 +90,7 @@ def test_a_benchmark_may_ask_for_fewer_tokens_than_the_yaml_of_the_task(language
     model = modality.load_model()
     examples = task.examples("test")[:4]
     whole, tokens = modality.predict(model, PLAIN, examples, 4, "")
-    short, few = modality.predict(model, SimpleNamespace(max_new_tokens=3), examples, 4, "")
+    short, few = modality.predict(model, Bare(max_new_tokens=3), examples, 4, "")
     assert few == 12 < tokens
     assert all(text.startswith(beginning) for text, beginning in zip(whole, short, strict=True))
 
@@ -110,9 +109,9 @@ def test_a_task_that_trains_on_the_prompt_hides_nothing_from_the_loss(language):
     modality, task = language
     example = task.examples("train")[0]
     whole = [*modality.tokenizer(example.prompt + example.target)["input_ids"], modality.tokenizer.eos_token_id]
-    modality.task = SimpleNamespace(trains_on_prompt=True)
+    modality.task = Bare(trains_on_prompt=True)
     assert modality.rows([example]) == [{"input_ids": whole, "labels": whole}]
-    modality.task = SimpleNamespace(trains_on_prompt=False)
+    modality.task = Bare(trains_on_prompt=False)
     assert modality.rows([example])[0]["labels"][0] == IGNORED
 
 
@@ -123,7 +122,7 @@ def test_a_long_example_is_cut_at_its_end_with_either_loss(language):
     whole = modality.tokenizer(example.prompt + example.target)["input_ids"]
     assert len(whole) > 9
     assert modality.rows([example]) == [{"input_ids": whole[:9], "labels": [IGNORED] * 9}]
-    modality.task = SimpleNamespace(trains_on_prompt=True)
+    modality.task = Bare(trains_on_prompt=True)
     assert modality.rows([example]) == [{"input_ids": whole[:9], "labels": whole[:9]}]
 
 
@@ -143,7 +142,7 @@ def test_generated_text_is_cut_at_a_stop_string_of_the_benchmark(language):
     model = modality.load_model()
     examples = task.examples("test")[:4]
     whole = modality.predict(model, PLAIN, examples, 4, "")[0]
-    stopped = SimpleNamespace(stop=(whole[0][5:9],))
+    stopped = Bare(stop=(whole[0][5:9],))
     assert modality.predict(model, stopped, examples, 4, "")[0][0] == whole[0][:5]
 
 

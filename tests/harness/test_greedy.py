@@ -2,7 +2,6 @@
 
 import copy
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from transformers import GenerationConfig
 from harness.generate import engines
 from harness.generate.batches import until
 from harness.modality.generation import Generation
+from tests.bare import Bare
 from tests.conftest import ROOT, task_of_yaml
 from tests.harness.test_generation import settings
 
@@ -56,7 +56,7 @@ def likeliest(model, ids: list[int]) -> list[int]:
 def test_greedy_search_takes_the_likeliest_token(asked, engine):
     modality, model, prompts, expected = asked
     with torch.inference_mode():
-        found = dict(engines.ENGINES[engine](model, prompts, modality.settings(SimpleNamespace()), 4))
+        found = dict(engines.ENGINES[engine](model, prompts, modality.settings(Bare()), 4))
     assert found == expected
 
 
@@ -66,7 +66,7 @@ def test_a_checkpoints_own_settings_change_no_token(asked, monkeypatch, name):
     own = GenerationConfig(**{name: SETTINGS[name]})
     monkeypatch.setattr(model, "generation_config", own)
     with torch.inference_mode():
-        found = dict(engines.generate(model, prompts, modality.settings(SimpleNamespace()), 4))
+        found = dict(engines.generate(model, prompts, modality.settings(Bare()), 4))
     assert found == expected
     assert model.generation_config is own
 
@@ -78,14 +78,14 @@ def test_through_an_adapter_they_change_none_either(asked):
     base.generation_config = own
     adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")).eval()
     with torch.inference_mode():
-        found = dict(engines.generate(adapted, prompts, modality.settings(SimpleNamespace()), 4))
+        found = dict(engines.generate(adapted, prompts, modality.settings(Bare()), 4))
     assert found == expected
     assert base.generation_config is own
 
 
 def test_the_length_penalty_of_a_beam_search_is_none_of_the_checkpoints(asked, monkeypatch):
     modality, model, prompts, _ = asked
-    beams = modality.settings(SimpleNamespace(beams=3, max_new_tokens=30))
+    beams = modality.settings(Bare(beams=3, max_new_tokens=30))
 
     def found() -> dict[int, list[int]]:
         with torch.inference_mode():
@@ -104,7 +104,7 @@ def test_they_would_change_tokens(asked, monkeypatch):
     monkeypatch.setattr(model, "generation_config", GenerationConfig(repetition_penalty=1.5))
     monkeypatch.setattr(engines, "without_own_settings", lambda _: torch.no_grad())
     with torch.inference_mode():
-        assert dict(engines.generate(model, prompts, modality.settings(SimpleNamespace()), 4)) != expected
+        assert dict(engines.generate(model, prompts, modality.settings(Bare()), 4)) != expected
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_text_ends_at_the_taught_token_and_at_every_end_that_the_checkpoint_na
     ends = [1, sorted(token for tokens in whole.values() for token in tokens)[len(whole)]]  # one that comes up
     two_ends.ends = ends
     with torch.inference_mode():
-        found = dict(engines.ENGINES[engine](model, prompts, two_ends.settings(SimpleNamespace()), 4))
+        found = dict(engines.ENGINES[engine](model, prompts, two_ends.settings(Bare()), 4))
     assert found == {n: until(tokens, ends) for n, tokens in whole.items()}
     assert found != whole
 
@@ -140,7 +140,7 @@ def test_the_end_that_is_taught_is_the_tokenizers_alone(two_ends):
 
 def test_the_record_says_how_text_was_generated(two_ends):
     two_ends.cfg.evaluate.engine = "refill"
-    assert two_ends.used(SimpleNamespace(beams=4, max_new_tokens=3)) == {
+    assert two_ends.used(Bare(beams=4, max_new_tokens=3)) == {
         "do_sample": False, "num_beams": 4, "max_new_tokens": 3, "eos_token_id": [1, 2], "pad_token_id": 0,
         "engine": "refill", "merged": False,
     }  # fmt: skip

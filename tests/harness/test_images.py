@@ -13,11 +13,12 @@ from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 from errors import DataError
 from harness.modality.images import ImageClassification
 from tasks.base import ImageExample
+from tests.bare import Bare
 
 
 def modality(size=224, channels=3) -> ImageClassification:
     image = {"size": size, "channels": channels, "mean": 0.5, "std": 0.5}
-    return ImageClassification(OmegaConf.create({"model": {"image": image}}), SimpleNamespace(num_classes=3))
+    return ImageClassification(OmegaConf.create({"model": {"image": image}}), Bare(num_classes=3))
 
 
 def picture(mode="RGB", size=(300, 170)) -> Image.Image:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,10 +9,11 @@ from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harness.modality.generation import Generation
+from tests.bare import Bare
 from tests.conftest import task_of_yaml
 from tests.harness.test_generation import settings
 
-BENCHMARK = SimpleNamespace(max_new_tokens=8)
+BENCHMARK = Bare(max_new_tokens=8)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 The trusted side: what a tokenizer decodes its ids to, against the text that was to be learnt.
 """
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -14,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from errors import DataError
 from harness.modality.texts import Texts
 from tasks.base import TextExample
+from tests.bare import Bare
 from tests.conftest import task_of_yaml
 from tests.harness.small_tokenizers import KINDS, small
 from tests.harness.test_generation import IGNORED, Generation, settings
@@ -149,7 +148,7 @@ def modality(request):
     """With a tokenizer that ends every text by itself, and prompts that end in a blank."""
     asked = [("Review: fine Sentiment: ", "positive"), ("Q: 1 + 2 = ", "3"), ("A: ", "Paris")]
     examples = [TextExample(str(n), p, p, a, a, (a, "34")) for n, (p, a) in enumerate(asked)]
-    task = SimpleNamespace(examples=lambda split: examples)
+    task = Bare(examples=lambda split: examples)
     made = Generation(settings(), task_of_yaml("micro_gsm", train_size=1, validation_size=1, test_size=1))
     made.task, made.tokenizer = task, small(request.param, "<s> $A </s>")
     made.texts = Texts(made.tokenizer, lambda: examples, as_released=False)
@@ -179,7 +178,7 @@ def test_what_is_generated_is_read_without_the_blanks_that_were_moved(modality, 
     examples = modality.task.examples("train")
     learnt = [target[:-1] for _, target in modality._taught(examples)]
     monkeypatch.setattr("harness.generate.engines.continued", lambda *_, **__: enumerate(learnt))
-    found, _ = modality.generate(torch.nn.Module(), SimpleNamespace(stop=(" ", "\n")), examples, 2, "")
+    found, _ = modality.generate(torch.nn.Module(), Bare(stop=(" ", "\n")), examples, 2, "")
     assert found == [e.target for e in examples]
 
 

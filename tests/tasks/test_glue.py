@@ -12,7 +12,7 @@ import pytest
 from errors import DataError
 from tasks.base import Benchmark, ClassExample, CorpusScorer, Task
 from tasks.glue import SUBSETS, Glue, halves, hub_file
-from tasks.sources import HubFile
+from tasks.reading.sources import HubFile
 from tests.conftest import task_of_yaml
 
 DATA = Path(__file__).parent / "data"

@@ -11,7 +11,7 @@ import pytest
 from errors import DataError
 from tasks.base import Benchmark, Task
 from tasks.math_word import GSM8K_TEST, METAMATHQA_40K, RELEASED_STOP, MetaMath
-from tasks.sources import HubFile
+from tasks.reading.sources import HubFile
 
 DATA = Path(__file__).parent / "data"
 TRAIN = DATA / "metamathqa.json"

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from errors import DataError
+from errors import DataError, SettingError
 from harness.modality.images import ImageClassification
 from tasks.base import Benchmark, Task
 from tasks.image_folder import ImageFolder
@@ -206,5 +206,5 @@ def test_an_unreadable_image_is_named_when_it_is_opened(flat):
     ],
 )
 def test_impossible_settings_are_refused(flat, change, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(SettingError, match=said):
         folder(flat, **change)

@@ -8,10 +8,10 @@ import json
 import pytest
 
 from tasks.base import ItemScore
-from tasks.math_reading import Listed, listed, named, number, readings
-from tasks.math_scoring import MARKER, math_legacy, math_strict
-from tasks.near_misses import near_misses
-from tasks.scoring import UNPARSED
+from tasks.scoring.math_reading import Listed, listed, named, number, readings
+from tasks.scoring.math_scoring import MARKER, math_legacy, math_strict
+from tasks.scoring.near_misses import near_misses
+from tasks.scoring.verdicts import UNPARSED
 from tests.conftest import ROOT
 
 RIGHT, WRONG = ItemScore(correct=True), ItemScore(correct=False)

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from tasks import isolation
 from tasks.base import ItemScore
-from tasks.isolation import NoAnswer, Worker
-from tasks.math_scoring import LONGEST_ANSWER, boxed_answer, is_equiv, math_legacy, math_strict
-from tasks.scoring import MARKER, UNPARSED
+from tasks.scoring import isolation
+from tasks.scoring.gsm8k import MARKER
+from tasks.scoring.isolation import NoAnswer, Worker
+from tasks.scoring.math_scoring import LONGEST_ANSWER, boxed_answer, is_equiv, math_legacy, math_strict
+from tasks.scoring.verdicts import UNPARSED
 
 RIGHT, WRONG = ItemScore(correct=True), ItemScore(correct=False)
 
@@ -215,14 +216,14 @@ HOSTILE = {
 @pytest.fixture(scope="module")
 def hasty():
     """A judge that gives an answer less time."""
-    worker = Worker("tasks.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
+    worker = Worker("tasks.scoring.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
     yield worker
     worker.close()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_answer_is_wrong(monkeypatch, hasty, name):
-    monkeypatch.setattr("tasks.math_scoring._judge", lambda: hasty)
+    monkeypatch.setattr("tasks.scoring.math_scoring._judge", lambda: hasty)
     text = MARKER + HOSTILE[name]
     assert math_strict(text, "5").correct is False
     assert math_legacy(text, "5").correct is False
@@ -230,7 +231,7 @@ def test_hostile_answer_is_wrong(monkeypatch, hasty, name):
 
 
 def test_answer_that_takes_all_the_time_is_unparsed(monkeypatch, hasty):
-    monkeypatch.setattr("tasks.math_scoring._judge", lambda: hasty)
+    monkeypatch.setattr("tasks.scoring.math_scoring._judge", lambda: hasty)
     assert math_strict(f"{MARKER}9^{{9^{{9^9}}}}", "5") == UNPARSED
 
 
@@ -238,7 +239,7 @@ def test_answer_that_takes_all_the_time_is_unparsed(monkeypatch, hasty):
 
 CHILD = """
 import os, sys
-from tasks.isolation import serve
+from tasks.scoring.isolation import serve
 
 def answer(question):
     print("this is no answer")

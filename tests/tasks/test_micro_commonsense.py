@@ -9,8 +9,9 @@ from assets.commonsense_text import DOCUMENTS, document
 from errors import DataError
 from tasks.base import Benchmark, ItemScore, Task, TextExample
 from tasks.commonsense import COLUMNS
-from tasks.micro_commonsense import KINDS, MicroBenchmark, MicroCommonsense, split_subjects
-from tasks.micro_facts import OPPOSITES, PEOPLE, RELATIONS, THINGS, TOOLS
+from tasks.micro.facts import OPPOSITES, PEOPLE, RELATIONS, THINGS, TOOLS
+from tasks.micro.questions import KINDS, split_subjects
+from tasks.micro_commonsense import MicroBenchmark, MicroCommonsense
 from tests.conftest import ROOT, task_of_yaml
 
 LABELS = {

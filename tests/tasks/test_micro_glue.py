@@ -10,19 +10,8 @@ import pytest
 
 from tasks.base import ClassExample, Task
 from tasks.glue import SUBSETS
+from tasks.micro.world import BLAME, DAYS, DISLIKING, HERE, LIKING, PRAISE, QUALITIES, THERE, THINGS, VERBS
 from tasks.micro_glue import DRAWS, MicroGlue, MicroRows
-from tasks.micro_world import (
-    BLAME,
-    DAYS,
-    DISLIKING,
-    HERE,
-    LIKING,
-    PRAISE,
-    QUALITIES,
-    THERE,
-    THINGS,
-    VERBS,
-)
 from tests.conftest import task_of_yaml
 
 PAIRS = ("mrpc", "qqp", "stsb", "mnli", "qnli", "rte")

@@ -6,7 +6,8 @@ import pytest
 
 from errors import DataError
 from tasks.base import Benchmark, Task, TextExample
-from tasks.micro_gsm import LARGEST, MicroGsm
+from tasks.micro.word_problems import LARGEST
+from tasks.micro_gsm import MicroGsm
 from tests.conftest import ROOT, task_of_yaml
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")

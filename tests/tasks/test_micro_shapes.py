@@ -3,8 +3,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from errors import SettingError
 from tasks.base import Benchmark, Task
-from tasks.micro_shapes import CLASSES, MicroShapes
+from tasks.micro.shapes import CLASSES
+from tasks.micro_shapes import MicroShapes
 from tests.conftest import task_of_yaml
 
 SPLITS = ("train", "validation", "test")
@@ -114,5 +116,5 @@ def test_the_accuracy_of_the_labels_themselves_is_one(task):
 
 @pytest.mark.parametrize("change", [{"train_per_class": 0}, {"test_per_class": -1}, {"noise": 1.5}])
 def test_impossible_settings_are_refused(change):
-    with pytest.raises(ValueError, match="at least one image a class and 0 <= noise <= 1"):
+    with pytest.raises(SettingError, match="at least one image a class and 0 <= noise <= 1"):
         task_of_yaml("micro_shapes", **change)

@@ -3,7 +3,7 @@
 import pytest
 
 from errors import DataError
-from tasks.tables import TableFile
+from tasks.reading.tables import TableFile
 
 
 def row(tmp_path, line: str):

@@ -12,8 +12,9 @@ from scipy import stats
 
 from errors import DataError, SettingError
 from harness.plan import config
-from tasks import metrics, own_text
 from tasks.base import Benchmark, ClassExample, ItemScore, Task, TextExample
+from tasks.own import generation as own_generation
+from tasks.scoring import corpus
 from tests.conftest import ROOT
 
 DATA = ROOT / "tests" / "tasks" / "data"
@@ -88,7 +89,7 @@ def test_answers_are_scored_against_the_column_gold():
     ],
 )
 def test_exact_ignores_case_and_surrounding_space_alone(text, correct, parsed):
-    assert own_text.exact_text(text, "Paris ") == ItemScore(correct=correct, parsed=parsed)
+    assert own_generation.exact_text(text, "Paris ") == ItemScore(correct=correct, parsed=parsed)
 
 
 def test_a_gold_that_a_scorer_cannot_read_names_its_row():
@@ -152,8 +153,8 @@ def test_regression_gives_numbers_and_the_correlations_of_scipy():
 
 
 def test_a_constant_prediction_has_no_correlation():
-    assert metrics.pearson([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0.0
-    assert metrics.spearman([1.0], [2.0]) == 0.0
+    assert corpus.pearson([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0.0
+    assert corpus.spearman([1.0], [2.0]) == 0.0
 
 
 @pytest.mark.parametrize("value", ["many", "nan", "inf"])

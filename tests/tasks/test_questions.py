@@ -6,7 +6,7 @@ import pytest
 
 from errors import DataError
 from harness.plan import config
-from tasks.tables import TableFile
+from tasks.reading.tables import TableFile
 from tests.test_task_contract import LOCAL
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from errors import DataError
-from tasks import formats
+from tasks.reading import formats
 from tests.tasks.test_own_text import all_of, generation
 
 ROWS = [(f"text {number}", f"label {number % 2}") for number in range(1, 21)]

@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from tasks.base import ItemScore
-from tasks.scoring import MARKER, cut_at_stop, exact_class, gsm8k_legacy, gsm8k_strict
+from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
+from tasks.scoring.verdicts import cut_at_stop, exact_class
 
 UNPARSED = ItemScore(correct=False, parsed=False)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from errors import DataError
+from errors import DataError, SettingError
 from tasks.base import Benchmark, Task
 from tasks.vision import FewShotImages
 from tests.conftest import task_of_yaml
@@ -191,7 +191,7 @@ def test_limit_keeps_the_first_of_every_split(cifar):
 
 @pytest.mark.parametrize("change", [{"train_per_class": 0}, {"validation_per_class": -1}, {"limit": 0}])
 def test_impossible_sizes_are_refused(cifar, change):
-    with pytest.raises(ValueError, match=r"train_per_class >= 1, validation_per_class >= 0 and limit >= 1"):
+    with pytest.raises(SettingError, match=r"train_per_class >= 1, validation_per_class >= 0 and limit >= 1"):
         few_shot(cifar, **change)
 
 

@@ -1,7 +1,6 @@
 """A table in one file or in several, row by row; one reader for published data and for data of one's own."""
 
 import glob
-import hashlib
 import json
 import math
 import re
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import DataError, MissingData
-from tasks.content import Content
-from tasks.formats import FORMATS, Written, ending, read
+from tasks import fingerprints
+from tasks.base import DataFile
+from tasks.reading.content import Content
+from tasks.reading.formats import FORMATS, Written, ending, read
 
 
 class _NoText(ValueError):
@@ -101,13 +102,13 @@ class TableFile:
             raise MissingData(f"{what}; paths are taken from the folder that the run is started in")
         return found
 
+    def files(self) -> list[DataFile]:
+        return [local(self.source, self.paths)]
+
     def fingerprint(self) -> str:
         """SHA-256 of the content; of several files, of theirs."""
-        sums = []
-        for path in self.paths():
-            with path.open("rb") as content:
-                sums.append(hashlib.file_digest(content, "sha256").hexdigest())
-        return sums[0] if len(sums) == 1 else hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+        sums = list(map(fingerprints.of_file, self.paths()))
+        return sums[0] if len(sums) == 1 else fingerprints.of(*sums)
 
     def rows(self) -> list[Row]:
         """Every row. Raises DataError where a file is broken, of an unknown format or empty."""
@@ -125,6 +126,15 @@ class TableFile:
             rows += [Row(str(path), n, start + n - 1, values) for n, values in enumerate(content.rows, 1)]
             self.notes += [f"{path}: {note}" for note in content.notes]
         return rows
+
+
+def local(source: str, look: Callable[[], Any]) -> DataFile:
+    """look: raises DataError, whose sentence is the remedy, where the files are not there."""
+    try:
+        look()
+    except DataError as error:
+        return DataFile(source, False, str(error))
+    return DataFile(source, True)
 
 
 def _shards(folder: Path) -> list[Path]:

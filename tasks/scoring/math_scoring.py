@@ -10,8 +10,9 @@ import re
 from functools import cache
 
 from tasks.base import ItemScore
-from tasks.isolation import NoAnswer, Worker
-from tasks.scoring import LONGEST_ANSWER, MARKER, OPENING, UNPARSED, marked, of_bounded_text
+from tasks.scoring.gsm8k import LONGEST_ANSWER, MARKER, OPENING, marked
+from tasks.scoring.isolation import NoAnswer, Worker
+from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[^{}]")
@@ -187,7 +188,7 @@ def math_strict(text: str, gold: str) -> ItemScore:
 
 @cache
 def _judge() -> Worker:
-    return Worker("tasks.math_judge", cpu_seconds=CPU_SECONDS, memory_bytes=MEMORY_BYTES)
+    return Worker("tasks.scoring.math_judge", cpu_seconds=CPU_SECONDS, memory_bytes=MEMORY_BYTES)
 
 
 def _answers(text: str) -> list[tuple[str, bool]]:

@@ -1,27 +1,24 @@
 """Where the rows of text tasks of one's own are: local files, and shares of them."""
 
-import hashlib
-import json
 import random
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from errors import DataError
-from tasks.base import OwnBenchmark, SplitName
-from tasks.tables import Row, TableFile
+from tasks import fingerprints
+from tasks.base import DataFile, OwnBenchmark, SplitName
+from tasks.reading.tables import Row, TableFile
 
 
-class OwnText(OwnBenchmark, ABC):
+class OwnText(OwnBenchmark):
     """What both tasks share: where the rows of each split are.
 
-    train, validation, test: tables of local files (see tasks/tables.py and tasks/formats.py); the last two may be None.
+    train, validation, test: tables of local files (tasks/reading/ says how they are read); the last two may be None.
     validation_share, test_share: of the training table's rows, in (0, 1), held out where there is no such table.
     limit: keep the first so many examples of every split.
     """
-
-    metric: str
 
     def __init__(
         self,
@@ -55,11 +52,14 @@ class OwnText(OwnBenchmark, ABC):
         files = {split: file.fingerprint() for split, file in self._files.items()}
         facts = [files, self._shares, self.data_seed if self._shares else None, self._facts()]
         facts += [{"limit": self.limit}] if self.limit is not None else []
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return fingerprints.of(*facts)
 
     @abstractmethod
     def _facts(self) -> list[Any]:
         """What determines the examples besides files, shares and seed."""
+
+    def files(self) -> list[DataFile]:
+        return [found for file in self._files.values() for found in file.files()]
 
     @property
     def notes(self) -> list[str]:

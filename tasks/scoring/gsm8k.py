@@ -7,39 +7,12 @@ it rounds (17.6 passes for 18), stops at the second thousands separator, and nee
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import wraps
 
 from tasks.base import ItemScore
+from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 MARKER = "The answer is: "
-
-UNPARSED = ItemScore(correct=False, parsed=False)
-
-LONGEST_TEXT = 2**20  # characters: what 2,048 tokens of 512 each would spell. No honest answer comes near.
-
-
-def of_bounded_text(scorer: Callable[[str, str], ItemScore]) -> Callable[[str, str], ItemScore]:
-    """`scorer`, to which a longer text than LONGEST_TEXT is an empty one."""
-
-    @wraps(scorer)
-    def bounded(text: str, gold: str) -> ItemScore:
-        return scorer(text if len(text) <= LONGEST_TEXT else "", gold)
-
-    return bounded
-
-
-def exact_class(prediction: int, gold: int) -> ItemScore:
-    """Verdict on a predicted class index."""
-    return ItemScore(correct=bool(prediction == gold))
-
-
-def cut_at_stop(text: str, stops: Iterable[str]) -> str:
-    """`text` before the first occurrence of any stop string."""
-    found = [text.find(stop) for stop in stops if stop]
-    return text[: min((at for at in found if at >= 0), default=len(text))]
-
 
 # --- legacy: MetaMath's extraction ---
 

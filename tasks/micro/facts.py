@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.micro_gsm import NAMES
+from tasks.micro.word_problems import NAMES
 
 WORLD_SEED = "micro facts"  # decides which person likes what
 

@@ -5,15 +5,13 @@ the rest of huggingface_hub's variables hold), so `hf download` on a login node 
 """
 
 import errno
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     HFValidationError,
     RemoteEntryNotFoundError,
@@ -22,8 +20,10 @@ from huggingface_hub.errors import (
 )
 
 from errors import DataError, MissingData
-from tasks.content import Content
-from tasks.tables import Row, TableFile
+from tasks import fingerprints
+from tasks.base import DataFile
+from tasks.reading.content import Content
+from tasks.reading.tables import Row, TableFile, local
 
 # What a value has to be: of a type, or one of some names, each of which stands for a number.
 Kind = type | Mapping[str, int]
@@ -50,7 +50,13 @@ class HubFile:
 
     def fingerprint(self) -> str:
         """SHA-256 of the identity; downloads nothing."""
-        return hashlib.sha256(json.dumps([self.repo_id, self.file, self.revision]).encode()).hexdigest()
+        return fingerprints.of(self.repo_id, self.file, self.revision)
+
+    def files(self) -> list[DataFile]:
+        """Whether it is in the hub's cache; downloads nothing."""
+        found = try_to_load_from_cache(self.repo_id, self.file, repo_type="dataset", revision=self.revision)
+        present = isinstance(found, str)
+        return [DataFile(f"{self.repo_id}/{self.file}", present, "" if present else self.fetch_command())]
 
     def path(self) -> Path:
         """Where it lies on this machine, fetched if need be. Raises MissingData."""
@@ -87,6 +93,10 @@ class Table:
         if isinstance(self.source, HubFile):
             return self.source.fingerprint()
         return self._file().fingerprint()
+
+    def files(self) -> list[DataFile]:
+        """Whether it is on this machine; downloads nothing."""
+        return self.source.files() if isinstance(self.source, HubFile) else [local(self.source, self.paths)]
 
     def paths(self) -> list[Path]:
         """The files on this machine, fetched if need be. Raises MissingData."""

@@ -24,8 +24,8 @@ import pyarrow
 import pyarrow.parquet
 
 from errors import DataError
-from tasks.content import Content, DoubledName, Record, blank_lines, refuse_doubled
-from tasks.separated import read_csv, read_tsv
+from tasks.reading.content import Content, DoubledName, Record, blank_lines, refuse_doubled
+from tasks.reading.separated import read_csv, read_tsv
 
 
 class Written(float):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.math_spelling import spelled
+from tasks.scoring.math_spelling import spelled
 
 # --- the whole ---
 

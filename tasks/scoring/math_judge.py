@@ -17,8 +17,8 @@ from sympy import Expr, Rational
 from sympy import Number as Numeral
 from sympy.core.evalf import PrecisionExhausted
 
-from tasks.isolation import serve
-from tasks.math_reading import (
+from tasks.scoring.isolation import serve
+from tasks.scoring.math_reading import (
     Listed,
     Number,
     based,
@@ -32,7 +32,7 @@ from tasks.math_reading import (
     without_unit,
     words,
 )
-from tasks.math_spelling import spelled, squeezed
+from tasks.scoring.math_spelling import spelled, squeezed
 
 # Units are off: with them any letter after a digit is one.
 _FORMULA = LatexExtractionConfig(

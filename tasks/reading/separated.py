@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tasks.content import Content, Record, blank_lines, refuse_doubled, several
+from tasks.reading.content import Content, Record, blank_lines, refuse_doubled, several
 
 _MOST_LEFT_OUT = 100  # one line in so many
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}  # a spreadsheet's where 0,5 is a half

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from errors import DataError
 from tasks.base import ClassExample, CorpusScorer, Scorer, SplitName
-from tasks.content import several
-from tasks.metrics import pearson, spearman
-from tasks.own_rows import OwnText
-from tasks.scoring import exact_class
-from tasks.tables import Row, text_of
+from tasks.own.rows import OwnText
+from tasks.reading.content import several
+from tasks.reading.tables import Row, text_of
+from tasks.scoring import corpus
+from tasks.scoring.verdicts import exact_class
 
 FEWEST_ROWS = 10  # of which it can be said that they have too many classes
 
@@ -28,6 +28,7 @@ class OwnClassification(OwnText):
     text, pair: columns; pair may be None.  label: the column of the class (any text or whole number) or of the number.
     class_names: the classes, in their order. None: those of the training table, whole numbers in their order and others
         in that of the alphabet; refused where they look like an accident (see `refuse_accidents`).
+    metrics: paths of metrics of the library evaluate, scored besides. They get indices of classes, or numbers.
     """
 
     kind: ClassVar[str] = "text_classification"
@@ -41,16 +42,18 @@ class OwnClassification(OwnText):
         regression: bool,
         name: str,
         class_names: Sequence[Any] | None = None,
+        metrics: Sequence[str] | None = None,
         **files: Any,
     ) -> None:
         super().__init__(name=name, **files)
         self.regression = regression
         self.metric = "pearson" if regression else "accuracy"
-        self.scorers: Mapping[str, Scorer | CorpusScorer] = (
-            {"pearson": CorpusScorer(pearson), "spearman": CorpusScorer(spearman)}
+        self.scorers: dict[str, Scorer | CorpusScorer] = (
+            {"pearson": CorpusScorer(corpus.pearson), "spearman": CorpusScorer(corpus.spearman)}
             if regression
             else {"accuracy": exact_class}
         )
+        self.scorers |= corpus.own(metrics, beside=self.scorers)
         self._text, self._pair, self._label = text, pair, label
         self._class_names = None if class_names is None else _given(class_names, regression)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 READY = "ready"
 STALLED_SECONDS = 300.0  # of wall time: the limit where CPU time does not pass
 LONGEST_REPLY = 2**20  # characters

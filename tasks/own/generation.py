@@ -1,0 +1,201 @@
+"""Text tasks of one's own: rows of local files, with the columns named in the configuration.
+
+Training rows come from one file; validation and test rows from files of their own or, where there are none, from shares
+of the training file that are drawn with `data_seed`.
+"""
+
+import re
+import string
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from errors import DataError
+from tasks.base import ItemScore, Scorer, SplitName, TextExample
+from tasks.own.classification import OwnClassification
+from tasks.own.rows import OwnText
+from tasks.reading.content import several
+from tasks.reading.tables import Row, TableFile
+from tasks.scoring import corpus
+from tasks.scoring.gsm8k import gsm8k_legacy, gsm8k_strict
+from tasks.scoring.math_scoring import math_legacy, math_strict
+from tasks.scoring.verdicts import UNPARSED, of_bounded_text
+
+__all__ = ["OwnClassification", "OwnGeneration"]  # by these names the yamls, and so the keys of runs, know both
+
+# --- scorers ---
+
+
+@of_bounded_text
+def exact_text(text: str, gold: str) -> ItemScore:
+    """Equal but for case and surrounding space; an empty text is no answer."""
+    answer = text.strip().casefold()
+    return ItemScore(correct=answer == gold.strip().casefold(), parsed=bool(answer))
+
+
+GENERATION_SCORERS: dict[str, Scorer] = {
+    "exact": exact_text,
+    "gsm8k_strict": gsm8k_strict,
+    "gsm8k_legacy": gsm8k_legacy,
+    "math_strict": math_strict,
+    "math_legacy": math_legacy,
+}
+
+
+def exact_after(marker: str) -> Scorer:
+    """`exact_text` of what follows the last `marker`; without one there is no answer."""
+
+    @of_bounded_text
+    def exact(text: str, gold: str) -> ItemScore:
+        answer = after(text, marker)
+        return UNPARSED if answer is None else exact_text(answer, gold)
+
+    return exact
+
+
+def after(text: str, marker: str) -> str | None:
+    """What follows the last `marker`, without surrounding space; None without one."""
+    _, found, answer = text.rpartition(marker)
+    return answer.strip() if found else None
+
+
+# --- the task ---
+
+
+class OwnGeneration(OwnText):
+    """Text in, text out.
+
+    prompt: a column, a list of columns (each on a line of its own), or a text with {column} fields, in which
+        \\n, \\t and \\\\ are a new line, a tab and a backslash; any other backslash is itself.
+    target: the column that is learnt.  gold: the column that answers are scored against; None: target.
+    gold_after: the gold answer is what follows the last such text in that column, and so is the answer that `exact`
+        takes from what is generated. Rows without any are left out. None: all of the column.
+    scorers: names of GENERATION_SCORERS; tables show the first.
+    metrics: paths of metrics of the library evaluate, scored besides. They get the generated texts and the golds.
+    stop: the generated text is cut before the first of these.
+    gold_after and stop are written as in `prompt`.
+    """
+
+    kind: ClassVar[str] = "generation"
+    metric: ClassVar[str] = "accuracy"
+
+    def __init__(
+        self,
+        *,
+        prompt: str | Sequence[str],
+        target: str,
+        gold: str | None,
+        scorers: Sequence[str],
+        stop: Sequence[str],
+        name: str,
+        gold_after: str | None = None,
+        metrics: Sequence[str] | None = None,
+        **files: Any,
+    ) -> None:
+        super().__init__(name=name, **files)
+        if gold_after is not None and not (isinstance(gold_after, str) and gold_after.strip()):
+            raise ValueError(f"gold_after is the text that answers follow, as '####', or null, not {gold_after!r}")
+        gold_after = gold_after and unescaped(gold_after)
+        for key, value in (("scorers", scorers), ("stop", stop)):
+            if isinstance(value, str):
+                raise ValueError(f"{key} is a list, as [{value}], not {value!r}")
+        unknown = [scorer for scorer in scorers if scorer not in GENERATION_SCORERS]
+        if unknown or not scorers:
+            raise ValueError(f"scorers are one or more of {', '.join(GENERATION_SCORERS)}, not {list(scorers)}")
+        known = GENERATION_SCORERS | ({"exact": exact_after(gold_after)} if gold_after else {})
+        self._answered: dict[str, Scorer] = {scorer: known[scorer] for scorer in scorers}
+        self.scorers = self._answered | corpus.own(metrics, beside=scorers)
+        self.stop = tuple(map(unescaped, stop))
+        self._template = template(prompt)
+        self._target = target
+        self._gold, self._gold_after = gold or target, gold_after
+        self._left_out: list[str] = []
+
+    def _facts(self) -> list[Any]:
+        facts = [self._template, self._target, self._gold, self.stop]
+        return facts if self._gold_after is None else [*facts, {"gold_after": self._gold_after}]
+
+    @property
+    def notes(self) -> list[str]:
+        return super().notes + self._left_out
+
+    def examples(self, split: SplitName) -> list[TextExample]:
+        return [self._example(id, row) for id, row in self._kept(split)]
+
+    def _usable(self, file: TableFile) -> list[Row]:
+        rows = file.rows()
+        if self._gold_after is None:
+            return rows
+        usable = [row for row in rows if after(row.text(self._gold), self._gold_after)]
+        without = f"no answer after {self._gold_after!r} in {self._gold!r}"
+        if not usable:
+            raise DataError(f"{file}: there is {without}; task.source.gold_after says what answers follow")
+        if len(usable) < len(rows):
+            left = sorted({row.index for row in rows} - {row.index for row in usable})
+            self._left_out.append(
+                f"{file}: left out {len(left)} of {len(rows):,} rows with {without} (rows {several(left)})"
+            )
+        return usable
+
+    def questions(self, rows: Sequence[Row]) -> list[TextExample]:
+        prompts = map(self._prompt, rows)
+        return [TextExample(str(row), prompt, prompt, "", "") for row, prompt in zip(rows, prompts, strict=True)]
+
+    def _prompt(self, row: Row) -> str:
+        return "".join(part if column is None else part + row.text(column) for part, column in self._template)
+
+    def _example(self, id: str, row: Row) -> TextExample:
+        prompt = self._prompt(row)
+        gold = row.filled(self._gold)
+        if self._gold_after is not None:
+            gold = after(gold, self._gold_after) or ""
+        for name, scorer in self._answered.items():
+            try:
+                scorer("", gold)
+            except (ValueError, ZeroDivisionError) as error:
+                raise DataError(
+                    f"{row}: scorer {name} cannot read {gold!r} as an answer; name a column that holds it alone: "
+                    "task.source.gold=COLUMN"
+                ) from error
+        return TextExample(id, prompt, prompt, row.filled(self._target), gold)
+
+
+QUOTES = ("'", '"')  # of JSON, more likely than of the name of a column
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+_ESCAPE = re.compile(r"\\([nt\\])")
+
+
+def template(prompt: str | Sequence[str]) -> list[tuple[str, str | None]]:
+    """[(literal text, the column after it or None)]; columns alone are put each on a line of its own.
+
+    Raises ValueError where the text has an unbalanced brace ("{{" is a brace), a field is more than a column, and where
+    no column is named.
+    """
+    if isinstance(prompt, str) and "{" in prompt:
+        parts = _parsed(prompt)
+    else:
+        names = [prompt] if isinstance(prompt, str) else prompt
+        parts = [("\n" * (number > 0), name) for number, name in enumerate(names)] + [("\n", None)]
+    columns = [column for _, column in parts if column is not None]
+    if not columns or not all(columns):
+        raise ValueError(f"prompt={prompt!r} names no column; it is one, a list of some, or a text with {{column}}")
+    return parts
+
+
+def _parsed(prompt: str) -> list[tuple[str, str | None]]:
+    try:
+        parts = list(string.Formatter().parse(prompt))
+    except ValueError as error:
+        raise ValueError(f"prompt={prompt!r} has a brace without its other ({error}); {{{{ is a brace") from error
+    for _, column, form, conversion in parts:
+        if form or conversion or (column and column.strip()[:1] in QUOTES):
+            field = f"{column}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
+            raise ValueError(
+                f"prompt={prompt!r}: {{{field}}} is no column; a field is {{column}}, without !r or :format, and a "
+                "brace of the text itself is {{ or }}"
+            )
+    return [(unescaped(literal), column) for literal, column, _, _ in parts]
+
+
+def unescaped(text: str) -> str:
+    """With a new line for \\n, a tab for \\t and a backslash for \\\\, which a command line cannot spell otherwise."""
+    return _ESCAPE.sub(lambda found: ESCAPES[found[1]], text)

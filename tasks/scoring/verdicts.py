@@ -1,0 +1,31 @@
+"""What scorers share: a verdict on one item, and how much of a text is read."""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+
+from tasks.base import ItemScore
+
+UNPARSED = ItemScore(correct=False, parsed=False)
+
+LONGEST_TEXT = 2**20  # characters: what 2,048 tokens of 512 each would spell. No honest answer comes near.
+
+
+def of_bounded_text(scorer: Callable[[str, str], ItemScore]) -> Callable[[str, str], ItemScore]:
+    """`scorer`, to which a longer text than LONGEST_TEXT is an empty one."""
+
+    @wraps(scorer)
+    def bounded(text: str, gold: str) -> ItemScore:
+        return scorer(text if len(text) <= LONGEST_TEXT else "", gold)
+
+    return bounded
+
+
+def exact_class(prediction: int, gold: int) -> ItemScore:
+    """Verdict on a predicted class index."""
+    return ItemScore(correct=bool(prediction == gold))
+
+
+def cut_at_stop(text: str, stops: Iterable[str]) -> str:
+    """`text` before the first occurrence of any stop string."""
+    found = [text.find(stop) for stop in stops if stop]
+    return text[: min((at for at in found if at >= 0), default=len(text))]
