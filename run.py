@@ -12,13 +12,13 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from harness.console.ending import Ending, summary
 from harness.console.stderr import hold_stderr, release_stderr
 from harness.plan import config
 from harness.run import done_before
 from harness.run.command_line import failures, interruptible, leaving_together, one_sentence, quiet, understood
 from harness.settings.hints import explained
 from harness.store import disk
-from harness.store.ending import Ending
 
 config.register_resolvers()
 
@@ -69,7 +69,7 @@ def run(cfg: DictConfig) -> Ending:
         if done:
             wanted, missing = splits.at_hand(cfg, asked, done.scores)
             if all(splits.is_scored(done.scores, benchmark, split) for benchmark, split in wanted):
-                distributed.say(f"done before: {folder.summary(done)}")
+                distributed.say(f"done before: {summary(done, folder.path)}")
                 splits.tell_missing(missing)
                 return Ending(done, before=True)
         with folder.recording(done) as result:
@@ -100,7 +100,7 @@ def run(cfg: DictConfig) -> Ending:
                         folder, benchmark, modality, adapted.model, split, cfg.evaluate.batch_size
                     )
                     result.scores.setdefault(benchmark.name, {})[split] = entry
-        distributed.say(folder.summary(result))
+        distributed.say(summary(result, folder.path))
     splits.tell_missing(missing)
     return Ending(result, before=False)
 

@@ -10,10 +10,10 @@ from typing import Self
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.console.ending import Ending, parameters, scores
 from harness.console.stderr import is_first
 from harness.models.pretrained import AUTO
 from harness.run.command_line import fail, failures
-from harness.store.ending import Ending, parameters, scores
 
 LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
 
