@@ -15,12 +15,12 @@ import hydra
 from omegaconf import DictConfig
 
 from harness.console import terminal
+from harness.console.ending import Ending, summary
 from harness.console.stderr import release_stderr
 from harness.plan import config
 from harness.run import command_line
 from harness.settings import limits
 from harness.store import provenance
-from harness.store.ending import Ending
 
 config.register_resolvers()
 
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> Ending:
         if done:
             there = splits.at_hand(cfg, this.asked, done.scores)
             if splits.are_scored(done.scores, there.wanted):
-                distributed.say(f"done before: {folder.summary(done)}")
+                distributed.say(f"done before: {summary(done, folder.path)}")
                 splits.tell_missing(there.missing)
                 return Ending(done, before=True)
         with folder.recording(done) as result:
@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> Ending:
                 if to_train:
                     stages.train(cfg, this, loaded, folder, [*callbacks, *this.callbacks, stop])
                 stages.score(cfg, loaded, folder, result, there.wanted)
-        distributed.say(folder.summary(result))
+        distributed.say(summary(result, folder.path))
     splits.tell_missing(there.missing)
     return Ending(result, before=False)
 

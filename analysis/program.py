@@ -87,7 +87,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     other = next(each for each in MAKERS if each != command)
     p = argparse.ArgumentParser(
         prog=f"python -m analysis {command}",
-        description="Records are read once. One that is damaged is named, here and on the pages that would have used it.",
+        description="Records are read once. A damaged one is named, here and on the pages that would have used it.",
     )
     named = f"a page or figure, as its files are called without their endings (default: all); {other}: those too"
     p.add_argument("names", nargs="*", metavar="NAME", help=named)

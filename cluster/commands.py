@@ -12,8 +12,8 @@ from rich.table import Table
 from cluster import slurm, states, sweep
 from cluster.states import CANCELLED, DONE, FAILED, QUEUED, RUNNING
 from errors import RecordError, SettingError
-from harness.console import terminal
-from harness.store import ending, files, lock, record
+from harness.console import ending, terminal
+from harness.store import files, lock, record
 
 COLOURS = {DONE: "green", RUNNING: "cyan", QUEUED: "", FAILED: "red", CANCELLED: "yellow"}
 

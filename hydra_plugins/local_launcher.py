@@ -12,10 +12,10 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
 from errors import SettingError
+from harness.console.ending import Ending
 from harness.console.stderr import release_stderr
 from harness.plan.config import composed_with_hydra
 from harness.run.several import Several
-from harness.store.ending import Ending
 
 
 class LocalLauncher(BasicLauncher):

@@ -10,7 +10,6 @@ follow until there were enough kills. Prints what was hit, and ends with exit co
 
 import argparse
 import csv
-import json
 import os
 import random
 import shutil
@@ -188,20 +187,12 @@ def differences(disturbed: Place, alone: Place) -> list[str]:
         ours, theirs = without_clocks(found[name]), without_clocks(wanted[name])
         wrong += [f"{name}: {key} differs" for key in theirs if ours.get(key) != theirs[key]]
         for file in ("adapter/adapter_model.safetensors", "predictions/micro_gsm-test.json"):
-            wrong += (
-                [] if _same(disturbed.runs / name / file, alone.runs / name / file) else [f"{name}: {file} differs"]
-            )
+            same = (disturbed.runs / name / file).read_bytes() == (alone.runs / name / file).read_bytes()
+            wrong += [] if same else [f"{name}: {file} differs"]
     wrong += [] if disturbed.built() == alone.built() else ["tables differ"]
     leftovers = [path for path in disturbed.folder.rglob(".*") if path.name.endswith((".partial", ".old"))]
     wrong += [f"left behind: {path}" for path in [*leftovers, *disturbed.runs.rglob("checkpoint-*")]]
     return wrong
-
-
-def _same(ours: Path, theirs: Path) -> bool:
-    """Bytes of an adapter; of predictions the rows, since their seconds differ."""
-    if ours.suffix == ".json":
-        return json.loads(ours.read_text())["rows"] == json.loads(theirs.read_text())["rows"]
-    return ours.read_bytes() == theirs.read_bytes()
 
 
 def soak(folder: Path, kills: int, seed: int) -> tuple[Counter, int, list[str]]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
@@ -166,9 +165,8 @@ def test_another_seed_folder_or_setting_is_another_run(composed, queue):
 def record_of(run: sweep.Run, status: str, scores: dict, failure: dict | None = None) -> Path:
     value = record.Record("0" * 64, {"identity": run.identity, "seed": run.seed}, {}, {}, scores=scores)
     value.status, value.failure = status, failure
-    value.schema = 1
     path = Path(run.where) / "v-00000000" / f"seed={run.seed}" / record.FILE
-    files.write_json(path, asdict(value))
+    record.write(path, value)
     return path
 
 
@@ -315,10 +313,10 @@ def test_collecting_replaces_a_copy_that_lacks_scores_and_keeps_one_that_has_mor
     path = record_of(run, "done", {"micro_gsm": {"validation": {"scorers": {"exact": {"mean": 0.5}}}}})
     copy = tmp_path / "kept" / Path(*path.parts[-6:])
     for status, kept in (("failed", False), ("done", True)):
-        value = json.loads(path.read_text()) | {"status": status}
+        value = files.read_sealed(path) | {"status": status}
         if kept:
             value["scores"]["micro_gsm"]["test"] = {"scorers": {}}
-        files.write_json(copy, value)
+        files.write_sealed(copy, value)
         assert main(["collect", "runs", "--into", str(tmp_path / "kept")]) == 0
         assert ("test" in json.loads(copy.read_text())["scores"]["micro_gsm"]) == kept
         assert record.read(copy).status == "done"

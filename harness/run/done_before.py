@@ -13,12 +13,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from errors import MissingData, RecordError
+from harness.console.ending import Ending, summary
 from harness.models import pretrained
 from harness.models.pretrained import AUTO
 from harness.plan import config, splits
 from harness.settings import limits
 from harness.store import provenance, record
-from harness.store.ending import Ending, summary
 from harness.store.record import Record
 
 OWN_ROOM = "harness."  # adapters of this room alone are made of more than their configuration, as a fusion of runs

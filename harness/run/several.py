@@ -10,9 +10,9 @@ from typing import Self
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.console.ending import Ending, parameters, scores
 from harness.console.stderr import is_first
 from harness.run.command_line import fail, failures
-from harness.store.ending import Ending, parameters, scores
 
 LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
 

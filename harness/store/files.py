@@ -1,8 +1,7 @@
-"""Files that are whole or absent: written to a temporary name, flushed to disk, then renamed.
+"""Files that are complete or absent: written to a temporary name, flushed to disk, then renamed.
 
-Sealed files are JSON objects that can tell whether they are as they were written: `schema` is SEALED, and `sha256` is
-the digest of all the rest. Objects of schema 1, or of none, are older than seals. No single flipped bit makes one of
-the other: a sealed file has both fields, and one without a seal has neither a `sha256` nor this schema.
+A sealed file is a JSON object from which one can tell whether it is as it was written: its `schema` is SEALED, and its
+`sha256` is the digest of everything else in it.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from typing import Any
 from errors import Damaged
 from harness.store.disk import writes
 
-SEALED, UNSEALED = 2, 1  # values of `schema`
+SEALED = 2  # the value of `schema`; objects of schema 1 were written before there were seals
 
 
 def sha256(path: Path) -> str:
@@ -55,31 +54,37 @@ def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object in file `path` without its `sha256`; one that is older than seals is returned as it is.
+    """The object in file `path` without its `sha256`.
 
-    `of`: fields by which a sealed file says what it is of, with the values that they must have. Raises Damaged.
+    `of`: the fields that say what the file belongs to, with the values that they must have. Raises Damaged.
     """
+    content = read_json(path)
+    seal = content.pop("sha256", None)
+    if seal is None:
+        raise Damaged(path, "it has no seal")
+    if content.get("schema") != SEALED:
+        raise Damaged(path, f"its schema is {content.get('schema')!r}, which is not {SEALED}")
+    if seal != _seal(content):
+        raise Damaged(path, "its content is not that which its sha256 is of")
+    for name, value in (of or {}).items():
+        if content.get(name) != value:
+            raise Damaged(path, f"it is of {name} {content.get(name)!r}, not of {value!r}")
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in file `path`, sealed or not. Raises Damaged where there is none."""
     try:
         text = path.read_bytes().decode("utf-8")
         content = json.loads(text, object_pairs_hook=_no_name_twice, parse_constant=_no_number)
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
-        seal = content.pop("sha256", None)
-        if seal is None and content.get("schema", UNSEALED) == UNSEALED:
-            return content
-        if content.get("schema") != SEALED:
-            raise ValueError(f"its schema is {content.get('schema')!r}, which is not {UNSEALED} or {SEALED}")
-        if seal != _seal(content):
-            raise ValueError("its content is not that which its sha256 is of")
     except IsADirectoryError as error:
         raise Damaged(path, "it is a folder") from error
     except FileNotFoundError as error:
         raise Damaged(path, "it is not there") from error
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from error
-    for name, value in (of or {}).items():
-        if content.get(name) != value:
-            raise Damaged(path, f"it is of {name} {content.get(name)!r}, not of {value!r}")
     return content
 
 

@@ -20,7 +20,9 @@
                    no mean of verdicts}
     failure       {reason, step} or null
     files         {path in the folder of the run: SHA-256} of adapter/ and of the predictions behind the scores
-    sha256        the seal, see harness/store/files.py; a record of schema 1 has neither it nor `files`
+    sha256        the seal, see harness/store/files.py
+
+Records of schema 1 have neither `sha256` nor `files`. They are read by harness/seal.py alone, which seals them.
 
 Every rate is in [0, 1], every correlation in [-1, 1], every time in seconds, every size in bytes.
 """
@@ -30,19 +32,19 @@ import os
 import random
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from errors import Damaged, RecordError
-from harness.store.files import SEALED, UNSEALED, read_sealed, write_sealed
+from harness.store.files import SEALED, read_json, read_sealed, write_sealed
 
 FILE = "record.json"
 RESAMPLES = 200
-RUN = {"task": str, "model": str, "method": str, "label": str, "seed": int}  # of section run, what a table needs
 
 Status = Literal["running", "done", "failed"]
+UNSEALED = 1  # the schema of records that are older than seals
 BEST_FIRST: tuple[Status, ...] = ("done", "running", "failed")  # of several records of one configuration and seed
 
 
@@ -106,21 +108,31 @@ def write(path: Path, value: Record) -> None:
 
 
 def read(path: Path) -> Record:
-    """The record in file `path`. Raises RecordError where it is damaged, incomplete, or lies in another run's folder.
-
-    A record of schema 1 has no seal: of damage to it, only what breaks its form is found.
-    """
+    """The record in file `path`. Raises RecordError where it is damaged or incomplete, or is that of another run."""
     try:
-        values = read_sealed(path)
+        return of_this_run(read_sealed(path), path)
     except (Damaged, OSError) as error:
         reason = error.reason if isinstance(error, Damaged) else error.strerror
-        raise RecordError(f"{path} is not a readable record: {reason}") from error
-    if values.get("schema") not in (UNSEALED, SEALED):
-        raise RecordError(f"{path} is not a record: it has no schema")
+        raise RecordError(f"{path} is not a readable record: {reason}{_remedy(path)}") from error
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a record of an earlier version; nothing of others."""
+    try:
+        content = read_json(path)
+    except (Damaged, OSError):
+        return ""
+    if content.get("schema") != UNSEALED or "sha256" in content:
+        return ""
+    return ", since an earlier version wrote it; `python -m harness.seal RUNS` seals all records in the folder RUNS"
+
+
+def of_this_run(values: Mapping[str, Any], path: Path) -> Record:
+    """`values` as a record. Raises RecordError where they are none, or not of the run whose folder `path` is in."""
     try:
         found = Record(**values)
     except TypeError as error:
-        raise RecordError(f"{path} is not a record of schema {values['schema']}: {error}") from error
+        raise RecordError(f"{path} is not a record of schema {values.get('schema')}: {error}") from error
     if problem := _problem(found) or _misplaced(found, path):
         raise RecordError(f"{path} is not a record of this run: {problem}")
     return found
@@ -128,47 +140,13 @@ def read(path: Path) -> Record:
 
 def _problem(value: Record) -> str | None:
     """What is wrong with the form of a record."""
+    if not isinstance(value.key, str):
+        return "its key is not a text"
     if value.status not in get_args(Status):
         return f"its status is {value.status!r}, which is not one of {', '.join(get_args(Status))}"
     sections = [each.name for each in fields(Record) if each.name not in ("key", "failure", "status", "schema")]
     wrong = [name for name in sections if not isinstance(getattr(value, name), dict)]
     return f"its section {wrong[0]} is not an object" if wrong else None
-
-
-def _uncountable(value: Record) -> str | None:
-    """Why tables cannot have this record; most of what can happen to one without a seal."""
-    if not isinstance(value.key, str):
-        return "its key is not a text"
-    if lacking := [name for name, kind in RUN.items() if not isinstance(value.run.get(name), kind)]:
-        return f"its section run has no {lacking[0]}"
-    if wrong := [name for name in ("steps", "step_seconds") if not isinstance(value.train.get(name, 0), int | float)]:
-        return f"train.{wrong[0]} is not a number"
-    entries = [
-        (f"scores.{benchmark}", splits if isinstance(splits, dict) else {"": splits})
-        for benchmark, splits in value.scores.items()
-    ]
-    found = (_wrong_score(entry, f"{name}.{split}") for name, splits in entries for split, entry in splits.items())
-    return next((problem for problem in found if problem), None)
-
-
-def _wrong_score(entry: Any, name: str) -> str | None:
-    """What is wrong with the form of the scores of one benchmark and split."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("scorers"), dict):
-        return f"{name} has no scorers"
-    if not (isinstance(entry.get("metric"), str) and isinstance(entry.get("n"), int)):
-        return f"{name} has no metric or no n"
-    for scorer, score in entry["scorers"].items():
-        mean, items = (score.get(key) for key in ("mean", "items")) if isinstance(score, dict) else ("", None)
-        if not (isinstance(mean, int | float) or mean is None):
-            return f"the mean of {name}.{scorer} is not a number"
-        if isinstance(items, str) and not _is_mean_of(items, mean, entry["n"]):
-            return f"the mean of {name}.{scorer} is not that of its {entry['n']} items"
-    return None
-
-
-def _is_mean_of(items: str, mean: float | None, n: int) -> bool:
-    counted = items.count("1"), items.count("0")
-    return sum(counted) == len(items) == n > 0 and mean is not None and abs(mean - counted[0] / n) < 1e-12
 
 
 def _misplaced(value: Record, path: Path) -> str | None:
@@ -182,18 +160,17 @@ def _misplaced(value: Record, path: Path) -> str | None:
 
 
 def find(runs: Path) -> tuple[list[Record], list[str]]:
-    """All records below `runs` that can be counted, and a sentence for each file that is none."""
+    """All records below `runs` that can be read, and a sentence for each file that is none."""
     records, broken = [], []
-    walked = os.walk(runs)  # bears runs that go on meanwhile
-    folders = (Path(folder) for folder, inner, names in walked if FILE in names or FILE in inner)
-    for path in sorted(folder / FILE for folder in folders):
+    for path in paths(runs):
         try:
-            value = read(path)
+            records.append(read(path))
         except RecordError as error:
             broken.append(str(error))
-            continue
-        if problem := _uncountable(value):
-            broken.append(f"{path} is not a whole record: {problem}")
-        else:
-            records.append(value)
     return records, broken
+
+
+def paths(runs: Path) -> list[Path]:
+    """Whatever is called as a record below `runs`, in the order of names."""
+    walked = os.walk(runs)  # which does not mind runs that go on meanwhile
+    return sorted(Path(folder, FILE) for folder, inner, names in walked if FILE in names or FILE in inner)

@@ -19,7 +19,6 @@ from torch import nn
 
 from errors import Busy, Damaged, RecordError, SettingError
 from harness.store import disk, files, lock, record
-from harness.store.ending import summary
 from harness.store.lock import Lock
 from harness.store.record import Record
 from harness.store.stored import Stored
@@ -183,7 +182,3 @@ class RunFolder:
     def _drop(self, error: Damaged, path: Path, consequence: str) -> None:
         print(f"warning: {error}; {consequence}", file=sys.stderr)
         files.remove(path)
-
-    def summary(self, value: Record) -> str:
-        """One line for the terminal."""
-        return summary(value, self.path)

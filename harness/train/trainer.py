@@ -1,5 +1,6 @@
 """One trainer for every method and task: HF Trainer, AdamW, a learning rate for the adapter and one for the head."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -221,8 +222,13 @@ def _section(trainer: BenchTrainer, selects: bool) -> dict[str, Any]:
         "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
         "size": trainer.meter.size,
         "peak_bytes": _largest(distributed.gather(memory.peak_bytes(trainer.args.device))),
-        **({"method": {name: value for report in reports for name, value in report.items()}} if any(reports) else {}),
+        **({"method": _in_one_order(reports)} if any(reports) else {}),
     }
+
+
+def _in_one_order(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The reports in one, names sorted: those of a resumed training come from JSON that the Trainer wrote so."""
+    return json.loads(json.dumps({name: value for report in reports for name, value in report.items()}, sort_keys=True))
 
 
 def _look(cfg: DictConfig, model: nn.Module, modality, rows, checked, arguments: TrainingArguments) -> None:

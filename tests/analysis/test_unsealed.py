@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis import tables
-from harness.store import files
+from harness import seal
+from harness.store import files, record
 
 DAMAGES = {
     "no label": ('"label"', '"lcbel"'),
@@ -26,22 +27,39 @@ DAMAGES = {
 def unsealed(path: Path) -> str:
     value = json.loads(path.read_text())
     del value["sha256"]
-    files.write_json(path, value | {"schema": files.UNSEALED})
+    files.write_json(path, value | {"schema": record.UNSEALED})
     return path.read_text()
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damage_that_no_seal_finds_leaves_the_rest_of_the_table(damage, add, tmp_path, capsys):
+    """It is not sealed, either."""
     add("LoRA", 0, {"strict": "0111"})
     path = add("DoRA", 0, {"strict": "0011"}, method="dora")
     whole = unsealed(path)
     assert damage[0] in whole
-    assert "DoRA" in shown(tmp_path, capsys)
-    path.write_text(whole.replace(*damage, 1))
+    damaged = whole.replace(*damage, 1)
+    path.write_text(damaged)
+    assert seal.main([str(tmp_path / "runs")]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert path.read_text() == damaged
     said = shown(tmp_path, capsys)
     assert "LoRA" in said
     assert "Not counted: " in said
     assert "DoRA" not in said
+
+
+def test_a_record_without_a_seal_is_told_with_the_command_that_seals_it_and_counts_from_then_on(add, tmp_path, capsys):
+    add("LoRA", 0, {"strict": "0111"})
+    unsealed(add("DoRA", 0, {"strict": "0011"}, method="dora"))
+    said = shown(tmp_path, capsys)
+    assert "python -m harness.seal RUNS" in said
+    assert "DoRA" not in said
+    assert seal.main([str(tmp_path / "runs")]) == 0
+    assert "1 records sealed, 1 had a seal, 0 refused" in capsys.readouterr().out
+    said = shown(tmp_path, capsys)
+    assert "DoRA" in said
+    assert "Not counted: " not in said
 
 
 def shown(folder: Path, capsys) -> str:

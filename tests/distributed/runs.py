@@ -47,8 +47,9 @@ def losses(value: record.Record) -> torch.Tensor:
 
 
 def comparable(value: record.Record) -> dict:
-    """Without clocks, the number of devices, and losses, which are equal up to rounding."""
+    """Without clocks, the number of devices, and losses and weights, which are equal up to rounding."""
     values = without_clocks(value)
+    values.pop("files")  # of weights that are equal up to rounding
     values["provenance"]["device"].pop("count", None)
     for section in ("loss", "validation"):
         values["train"].pop(section)

@@ -15,6 +15,7 @@ from torch import nn
 
 import run
 from errors import Damaged, RecordError
+from harness import seal
 from harness.run import command_line
 from harness.store import files, record, trained
 from harness.store.record import Record
@@ -159,6 +160,8 @@ def test_a_seal_is_the_digest_of_the_rest_in_compact_ascii(tmp_path):
 
 # -- adapter and predictions
 
+STORED = ("sums-validation", "sums-test", "words-validation", "words-test")
+
 
 def a_model(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
@@ -169,9 +172,8 @@ def store(path: Path, of: Record, weights: int = 0) -> Stored:
     """A run folder with an adapter and predictions on two splits of two benchmarks."""
     stored = Stored(path, of)
     stored.write_adapter(a_model(weights), dict(TRAIN))
-    for benchmark in ("sums", "words"):
-        for split in ("validation", "test"):
-            stored.write_predictions(benchmark, split, PREDICTED | {"data": f"{benchmark} {split}"})
+    for name in STORED:
+        stored.write_predictions(*name.split("-"), PREDICTED | {"data": name})
     return stored
 
 
@@ -272,32 +274,53 @@ def test_predictions_of_an_earlier_training_go_with_it(tmp_path):
     assert not list(stored.predictions.glob("*"))
 
 
-def unsealed(path: Path) -> Record:
-    """A finished run as it was before there were seals."""
+OLD_TRAIN = TRAIN | {"step_seconds": 0.25, "peak_bytes": None}
+OLD_PREDICTED = PREDICTED | {"rows": 3 * PREDICTED["rows"]}
+
+
+def unsealed(path: Path) -> Path:
+    """The record of a finished run as it was before there were seals."""
     store(path, done())
+    files.remove(path / "measured")
     for file in (path / "predictions").iterdir():
-        files.write_json(file, PREDICTED)
-    files.write_json(path / "adapter" / "train.json", TRAIN)
-    values = {"key": KEY, "run": {"seed": 3}, "config": {}, "fingerprints": {}, "provenance": {}, "adapter": {},
-              "parameters": {}, "train": TRAIN, "scores": {"sums": {"test": ENTRY}}, "failure": None, "status": "done",
-              "schema": 1}  # fmt: skip
+        files.write_json(file, OLD_PREDICTED)
+    files.write_json(path / "adapter" / "train.json", OLD_TRAIN)
+    of = {"task": "t", "model": "m", "method": "lora", "label": "LoRA", "seed": 3}
+    values = {"key": KEY, "run": of, "config": {}, "fingerprints": {}, "provenance": {}, "adapter": {},
+              "parameters": {}, "train": OLD_TRAIN, "scores": {"sums": {"test": ENTRY}}, "failure": None,
+              "status": "done", "schema": 1}  # fmt: skip
     files.write_json(path / record.FILE, values)
-    return record.read(path / record.FILE)
+    return path / record.FILE
 
 
-def test_a_run_older_than_seals_is_used_and_gets_them_when_something_is_added(tmp_path):
-    old = unsealed(tmp_path)
-    assert use(tmp_path, old) == [TRAIN, PREDICTED]
-    record.write(tmp_path / record.FILE, old)
-    sealed = record.read(tmp_path / record.FILE)
-    assert (sealed.schema, set(sealed.files)) == (2, set(FILES))
-    assert use(tmp_path, sealed) == [TRAIN, PREDICTED]
+def test_a_run_older_than_seals_is_used_once_it_is_sealed_and_nothing_else_of_it_changes(tmp_path):
+    path = unsealed(tmp_path)
+    before, predicted = json.loads(path.read_text()), (tmp_path / FILES[2]).read_bytes()
+    with pytest.raises(RecordError, match=r"`python -m harness\.seal RUNS` seals all records"):
+        record.read(path)
+    assert seal.seal(path) and not seal.seal(path)
+    sealed = record.read(path)
+    assert json.loads(path.read_text()).items() >= {**before, "schema": 2}.items()
+    assert (tmp_path / FILES[2]).read_bytes() == predicted
+    assert sealed.files.keys() == {*FILES, *(f"predictions/{name}.json" for name in STORED)}
+    assert use(tmp_path, sealed) == [OLD_TRAIN, OLD_PREDICTED]
     for name in FILES:
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(flipped(whole, 8 * (len(whole) // 2)))
         with pytest.raises(Damaged, match=re.escape(name)):
             use(tmp_path, sealed)
         (tmp_path / name).write_bytes(whole)
+
+
+def test_sealing_that_was_killed_before_the_record_is_written_goes_on(tmp_path, monkeypatch):
+    path = unsealed(tmp_path)
+    before, write = path.read_bytes(), files.write_sealed
+    monkeypatch.setattr(files, "write_sealed", lambda place, values: place != path and write(place, values))
+    seal.seal(path)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    assert seal.seal(path)
+    assert use(tmp_path, record.read(path)) == [OLD_TRAIN, OLD_PREDICTED]
 
 
 def test_files_without_a_seal_are_refused_beside_a_record_that_has_one(tmp_path):
@@ -309,19 +332,67 @@ def test_files_without_a_seal_are_refused_beside_a_record_that_has_one(tmp_path)
             Stored(tmp_path, of).read_predictions("sums", "test")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"rows": [], "data": "d", "seconds": 1.0}'])
-def test_broken_predictions_of_a_run_older_than_seals_are_refused(tmp_path, content):
-    old = unsealed(tmp_path)
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"rows": [], "data": "d", "seconds": 1.0}',
+                                     '{"rows": [], "data": "d", "generated_tokens": 1}'])  # fmt: skip
+def test_a_run_older_than_seals_is_not_sealed_with_broken_predictions(tmp_path, content):
+    path = unsealed(tmp_path)
+    before = path.read_bytes()
     (tmp_path / FILES[2]).write_text(content)
     with pytest.raises(Damaged, match=re.escape(FILES[2])):
-        use(tmp_path, old)
+        seal.seal(path)
+    assert path.read_bytes() == before
 
 
-def test_the_adapter_of_another_seed_is_refused_beside_a_record_older_than_seals(tmp_path):
-    old = unsealed(tmp_path)
-    files.write_json(tmp_path / "adapter" / "train.json", TRAIN | {"loss": [[1, 0.5], [2, 0.25]]})
+def test_a_run_older_than_seals_is_not_sealed_with_the_adapter_of_another_seed(tmp_path):
+    path = unsealed(tmp_path)
+    files.write_json(tmp_path / "adapter" / "train.json", OLD_TRAIN | {"loss": [[1, 0.5], [2, 0.25]]})
     with pytest.raises(Damaged, match="its losses are not those of the record"):
-        use(tmp_path, old)
+        seal.seal(path)
+
+
+# -- what is measured, apart from what two runs have alike
+
+
+MEASURED = {"step_seconds": 0.25, "peak_bytes": 1024}
+
+
+def test_what_is_measured_is_beside_the_files_that_two_runs_have_alike(tmp_path):
+    for name, seconds in (("this", 0.5), ("again", 0.75)):
+        stored = Stored(tmp_path / name, a_record())
+        stored.write_adapter(a_model(), TRAIN | MEASURED | {"step_seconds": seconds})
+        stored.write_predictions("sums", "test", PREDICTED | {"seconds": seconds})
+        assert stored.train_section()["step_seconds"] == stored.read_predictions("sums", "test")["seconds"] == seconds
+    this, again = (files.sums(tmp_path / name) for name in ("this", "again"))
+    assert {name for name in this if this[name] != again[name]} == {"measured/adapter.json", "measured/sums-test.json"}
+
+
+def test_numbers_inside_the_files_of_an_earlier_version_are_read(tmp_path):
+    store(tmp_path, a_record())
+    files.remove(tmp_path / "measured")
+    of = {"key": KEY, "seed": 3}
+    weights = files.sums(tmp_path / "adapter")
+    weights.pop("train.json")
+    files.write_sealed(tmp_path / FILES[1], {**of, "files": weights, "train": TRAIN | MEASURED})
+    files.write_sealed(tmp_path / FILES[2], {**of, "benchmark": "sums", "split": "test", **PREDICTED})
+    section, predicted = use(tmp_path, a_record())
+    assert section == TRAIN | MEASURED and predicted["seconds"] == PREDICTED["seconds"]
+
+
+def test_a_finished_run_has_its_numbers_in_the_record_and_another_needs_the_file(tmp_path):
+    finished = done()
+    finished.train |= MEASURED
+    stored = Stored(tmp_path, finished)
+    stored.write_adapter(a_model(), finished.train)
+    stored.write_predictions("sums", "test", PREDICTED)
+    for spoil in (lambda file: file.write_text("{}"), Path.unlink):
+        for name in ("adapter", "sums-test"):
+            spoil(tmp_path / "measured" / f"{name}.json")
+        assert Stored(tmp_path, finished).train_section().items() >= MEASURED.items()
+        assert Stored(tmp_path, finished).read_predictions("sums", "test")["seconds"] == ENTRY["seconds"]
+        with pytest.raises(Damaged, match=r"measured/adapter\.json"):
+            Stored(tmp_path, a_record()).train_section()
+        with pytest.raises(Damaged, match=r"measured/sums-test\.json"):
+            Stored(tmp_path, a_record()).read_predictions("sums", "test")
 
 
 # -- weights without a checksum beside them

@@ -1,7 +1,6 @@
 """What a run computes, against counts by hand; how long it takes, against planted records; and the plan with both."""
 
 import itertools
-import json
 import math
 
 import pytest
@@ -10,6 +9,7 @@ from omegaconf import OmegaConf, open_dict
 
 from errors import SettingError
 from harness.plan import config, counting, devices, effort, overview, work
+from harness.store import files
 from tests.processes import call
 
 # A decoder of two blocks whose products can be counted on paper.
@@ -165,12 +165,12 @@ def records(tmp_path, composed):
         folder = folder / f"seed={cfg.seed}"
         folder.mkdir(parents=True)
         values = {
-            "schema": 1, "status": status, "key": "k", "run": config.names(cfg, resolved), "config": resolved,
+            "status": status, "key": "k", "run": config.names(cfg, resolved), "config": resolved,
             "fingerprints": {}, "provenance": {"device": {"type": "cuda", "name": device}},
             "train": {"step_seconds": seconds, "steps": 300},
             "scores": {"b": {"validation": {"seconds": 5}, "test": {"seconds": 20}}},
         }  # fmt: skip
-        (folder / "record.json").write_text(json.dumps(values))
+        files.write_sealed(folder / "record.json", values)
 
     return write
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.ending import summary
+from harness.console.ending import summary
 from harness.store.record import Record
 
 

@@ -1,6 +1,5 @@
 """A run that is killed and started again ends with the record of one that was left alone."""
 
-import json
 import os
 import re
 import signal
@@ -62,7 +61,6 @@ def without_clocks(value: record.Record) -> dict:
     values = asdict(value)
     values["config"].pop("runs_dir")
     values["provenance"].pop("code")  # somebody may commit, or edit a file, between two runs
-    values.pop("files")  # the files that it has checksums of have clocks in them
     values["adapter"].pop("decomposition_seconds")
     for name in ("step_seconds", "peak_bytes"):
         values["train"].pop(name)
@@ -72,28 +70,53 @@ def without_clocks(value: record.Record) -> dict:
     return values
 
 
-def predictions(runs: Path) -> dict[str, list]:
-    return {path.name: json.loads(path.read_text())["rows"] for path in runs.rglob("predictions/*.json")}
+def predictions(runs: Path) -> dict[str, bytes]:
+    """Every byte of every file, by its name. So of `adapter`."""
+    return _bytes(runs, "predictions")
 
 
-def adapter(runs: Path) -> bytes:
-    (path,) = runs.rglob("adapter/adapter_model.safetensors")
-    return path.read_bytes()
+def adapter(runs: Path) -> dict[str, bytes]:
+    return _bytes(runs, "adapter")
 
 
-def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_left_alone(tmp_path):
-    killed, alone = tmp_path / "killed", tmp_path / "alone"
+def _bytes(runs: Path, folder: str) -> dict[str, bytes]:
+    (found,) = runs.rglob(folder)
+    return {path.name: path.read_bytes() for path in found.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def killed_and_alone(tmp_path_factory) -> tuple[Path, Path]:
+    """The same run twice: killed in training, after training and in evaluation; and left alone."""
+    killed, alone = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("alone")
     leave_alone(alone, *BANDED)
     kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *BANDED)
     kill_when_there_is(killed, "adapter/train.json", *BANDED)
     kill_when_there_is(killed, "predictions/micro_gsm-validation.json", *BANDED)
     finish(killed, *BANDED)
+    return killed, alone
+
+
+def test_a_run_killed_in_training_after_training_and_in_evaluation_ends_as_if_left_alone(killed_and_alone):
+    killed, alone = killed_and_alone
     assert read(alone).status == "done"
     assert without_clocks(read(killed)) == without_clocks(read(alone))
     assert [step for step, _ in read(killed).train["loss"]] == list(range(1, 13))
-    assert predictions(killed) == predictions(alone)
-    assert adapter(killed) == adapter(alone)
     assert not list(killed.rglob(".*.partial"))
+
+
+def test_two_runs_of_one_key_on_one_machine_leave_the_same_bytes_in_adapter_and_predictions(killed_and_alone):
+    killed, alone = killed_and_alone
+    assert {"train.json", "adapter_config.json"} < adapter(alone).keys() and len(predictions(alone)) > 1
+    assert adapter(killed) == adapter(alone)
+    assert predictions(killed) == predictions(alone)
+    assert read(killed).files == read(alone).files
+
+
+def test_seconds_and_memory_of_an_interrupted_run_are_in_its_record(killed_and_alone):
+    for runs in killed_and_alone:
+        found = read(runs)
+        assert found.train["step_seconds"] > 0 and found.train["peak_bytes"] > 0
+        assert all(entry["seconds"] > 0 for splits in found.scores.values() for entry in splits.values())
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path, text):
 
 def test_find_reports_damaged_records_beside_the_good_ones(tmp_path):
     run = {"task": "t", "model": "m", "method": "lora", "label": "LoRA", "seed": 0}
-    good = {"key": "k", "run": run, "config": {}, "fingerprints": {}, "schema": 1}
-    files.write_json(tmp_path / "a" / "record.json", good)
+    good = {"key": "k", "run": run, "config": {}, "fingerprints": {}}
+    files.write_sealed(tmp_path / "a" / "record.json", good)
     files.write_text(tmp_path / "b" / "record.json", "{")
     records, broken = record.find(tmp_path)
     assert [r.key for r in records] == ["k"]
