@@ -240,6 +240,30 @@ def test_the_readme_is_filled_between_its_marks_and_checked(tmp_path, capsys):
     assert readme.main([*arguments, "--check"]) == 0
 
 
+def test_pages_in_docs_are_filled_with_the_readme(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("toy.md").write_text("| x |\n")
+    pages = [Path("README.md"), Path("docs/a.md")]
+    Path("docs").mkdir()
+    for page in pages:
+        page.write_text("<!-- table:toy -->\nold\n<!-- end -->\n")
+    assert readme.main(["--tables", ".", "--check"]) == 1
+    assert {line.split(" is not ")[0] for line in capsys.readouterr().err.splitlines()} == {str(page) for page in pages}
+    assert readme.main(["--tables", "."]) == 0
+    assert {page.read_text() for page in pages} == {"<!-- table:toy -->\n| x |\n<!-- end -->\n"}
+    assert readme.main(["--tables", ".", "--check"]) == 0
+
+
+def test_methods_that_every_panel_has_stand_side_by_side(tmp_path):
+    header = "panel,metric,model,label,params,reproduced,low,high,error"
+    rows = ["a,GSM,G,LoRA,1000,0.5,0.4,0.6,", "a,GSM,G,BOFT,7,0.1,,,0.02", "b,digits,V,LoRA,20,0.25,,,"]
+    (tmp_path / "comparison.csv").write_text("\n".join([header, *rows]) + "\n")
+    heads, _, *lines = readme.side_by_side(tmp_path).splitlines()
+    assert heads == "| Method | Trained | GSM (%) | digits (%) |"
+    assert lines[0] == "| LoRA | 1,000 / 20 | 50.0 [40.0, 60.0] | 25.0 |"
+    assert "BOFT" not in "".join(lines)
+
+
 def test_a_readme_with_an_unknown_table_names_the_tables_there_are(tmp_path, capsys):
     (tmp_path / "toy.md").write_text("")
     (tmp_path / "R.md").write_text("<!-- table:tyo -->\n<!-- end -->\n")
