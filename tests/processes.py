@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from tests.conftest import ROOT
 
@@ -45,13 +46,8 @@ def nothing() -> None:
     """What a program does before it begins, unless a test says otherwise."""
 
 
-def _run(
-    arguments: tuple[str, ...],
-    cwd: Path,
-    output: Path,
-    environment: Mapping[str, str],
-    before: Callable[[], None] = nothing,
-) -> None:
+def run_here(program: Callable[[], object], cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
+    """Calls `program` as this process's only work; what it writes goes to the files stdout and stderr of `output`."""
     gc.freeze()  # as in tests/conftest.py
     os.chdir(cwd)
     os.environ.update(environment)
@@ -59,31 +55,32 @@ def _run(
         file = os.open(output / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)
         os.close(file)
+    program()
+
+
+def run_py(arguments: tuple[str, ...], before: Callable[[], None] = nothing) -> None:
+    """`before`, and then `python run.py <arguments>`."""
     before()
     sys.argv = [str(ROOT / "run.py"), *arguments]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-class Program:
-    """`python run.py <arguments>`, started in folder `cwd`; to be used in a `with`, whose end kills it.
+class Forked:
+    """`program()` in a process of its own, started in folder `cwd`; to be used in a `with`, whose end kills it.
 
-    environment: variables besides those that were set when the first program was started.
-    before: is called in the process first, and may break something there; it can be pickled, as `signalled` can.
+    program: can be pickled.
+    environment: variables besides those that were set when the first process was started.
     """
 
     def __init__(
-        self,
-        *arguments: str,
-        cwd: Path = ROOT,
-        environment: Mapping[str, str] | None = None,
-        before: Callable[[], None] = nothing,
+        self, program: Callable[[], object], *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
     ) -> None:
         self._output = tempfile.TemporaryDirectory()
         output = Path(self._output.name)
-        self._process = forked.Process(target=_run, args=(arguments, cwd, output, environment or {}, before))
+        self._process = forked.Process(target=run_here, args=(program, cwd, output, environment or {}))
         self._process.start()
 
-    def __enter__(self) -> "Program":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,9 +100,9 @@ class Program:
         self._process.kill()
         self._process.join()
 
-    def wait(self) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         """The exit code."""
-        self._process.join(timeout=PATIENCE)
+        self._process.join(timeout=patience)
         assert not self.running, "the program does not end"
         return self._process.exitcode
 
@@ -123,10 +120,21 @@ class Program:
         return path.read_text() if path.exists() else ""
 
 
+class Program(Forked):
+    """`python run.py <arguments>`; `before` is called in the process first, and may break something there."""
+
+    def __init__(self, *arguments: str, before: Callable[[], None] = nothing, **place: Any) -> None:
+        super().__init__(partial(run_py, arguments, before), **place)
+
+
+def ended(process: Forked, arguments: tuple[str, ...] = (), patience: float = PATIENCE) -> subprocess.CompletedProcess:
+    with process:
+        code = process.wait(patience)
+        return subprocess.CompletedProcess(arguments, code, process.said("stdout"), process.said("stderr"))
+
+
 def call(*arguments: str, cwd: Path = ROOT, before: Callable[[], None] = nothing) -> subprocess.CompletedProcess:
-    with Program(*arguments, cwd=cwd, before=before) as program:
-        code = program.wait()
-        return subprocess.CompletedProcess(arguments, code, program.said("stdout"), program.said("stderr"))
+    return ended(Program(*arguments, cwd=cwd, before=before), arguments)
 
 
 def fresh(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:

@@ -52,9 +52,8 @@ class Ranks:
             folder = Path(self._output.name, str(rank))
             folder.mkdir()
             started_as = environment(size, rank, self._port)
-            process = processes.forked.Process(
-                target=processes._run, args=(arguments, ROOT, folder, started_as, before)
-            )
+            program = partial(processes.run_py, arguments, before)
+            process = processes.forked.Process(target=processes.run_here, args=(program, ROOT, folder, started_as))
             process.start()
             self.processes.append(process)
 

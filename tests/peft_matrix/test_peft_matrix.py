@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import peft
 import pytest
+
+from tests.processes import Forked, ended
 
 REPO = Path(__file__).resolve().parents[2]
 SUITE = Path(__file__).parent / "suite"
@@ -49,20 +52,23 @@ def fetch(folder: Path) -> None:
 def run_suite(tuner: str, folder: Path) -> tuple[dict, str]:
     """What `selection` counted, and what pytest said; fails unless every test passes or is skipped."""
     environment = {
-        **os.environ,
         "TUNER": tuner,
-        "PYTHONPATH": os.pathsep.join([str(peft_source()), str(REPO), str(SUITE)]),
         "SVFT_CACHE_DIR": "off",  # which writes each file to the disk: for tiny weights that takes longest
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
     }
-    options = "-q -p no:cacheprovider -p selection -W ignore --tb=short -rs -c".split()
-    command = [sys.executable, "-m", "pytest", *options, os.devnull]
-    command += ["--rootdir", str(SUITE), "--confcutdir", str(SUITE), *(str(SUITE / f"{kind}.py") for kind in KINDS)]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    result = ended(Forked(partial(_suite, peft_source()), cwd=folder, environment=environment), patience=3600)
     report = result.stdout[-4000:] + result.stderr[-1000:]
     assert result.returncode == 0, report
     return json.loads((folder / "tally.json").read_text()), report
+
+
+def _suite(source: Path) -> None:
+    """In a process of its own, where `tests` is PEFT's package and not this project's."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
+    sys.path[:0] = [str(source), str(REPO), str(SUITE)]
+    options = "-q -p no:cacheprovider -p selection -W ignore --tb=short -rs -c".split()
+    options += [os.devnull, "--rootdir", str(SUITE), "--confcutdir", str(SUITE)]
+    sys.exit(pytest.main([*options, *(str(SUITE / f"{kind}.py") for kind in KINDS)]))
 
 
 @pytest.mark.parametrize("tuner", LEAST)

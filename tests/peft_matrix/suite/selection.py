@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import cases
+import jinja2
 import tiny_models
 from transformers.utils import logging
 
@@ -14,6 +16,8 @@ IDLE: list[str] = []  # what is to be left out, and matches no test
 
 def pytest_sessionstart():
     logging.disable_progress_bar()
+    # The hub compiles the template of a model card anew each time that PEFT saves an adapter.
+    jinja2.Environment.compile = cache(jinja2.Environment.compile)
     tiny_models.save(Path.cwd())
 
 
