@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "bench": {"svft", "harness"},
     "cluster": {"tasks", "harness", "run"},
     "hydra_plugins": {"harness", "cluster"},
-    "analysis": {"harness.store.record", "harness.store.files", "harness.store.disk"},
+    "analysis": {"harness.store.record", "harness.store.identity", "harness.store.files", "harness.store.disk"},
     "assets": {"tasks"},
 }
 ROOMS = {*MAY_IMPORT, "run", "tests"}
@@ -26,6 +26,7 @@ HARNESS = (  # each imports from those before it
     "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
     "finished", "fusion", "doctor",
 )  # fmt: skip
+ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures")  # the same
 OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
@@ -63,6 +64,21 @@ def test_rooms_of_the_harness_are_small_and_beside_them_are_commands_alone():
         assert len({path.name for path in (ROOT / "harness" / room).glob("*.py")} - {"__init__.py"}) <= OF_A_ROOM, room
     for path in (ROOT / "harness").glob("[!_]*.py"):
         assert '__name__ == "__main__"' in path.read_text(), path
+
+
+@pytest.mark.parametrize("room", ANALYSIS)
+def test_a_room_of_the_analysis_is_small_and_imports_only_from_those_before_it(room):
+    allowed = ANALYSIS[: ANALYSIS.index(room) + 1]
+    files = list((ROOT / "analysis" / room).glob("[!_]*.py"))
+    assert 0 < len(files) <= OF_A_ROOM
+    for path in files:
+        for name in imported(path):
+            if name.split(".")[0] == "analysis":
+                assert name.split(".")[1] in allowed, f"{path}: {name}"
+
+
+def test_the_rooms_of_the_analysis_are_those_named():
+    assert {path.parent.name for path in (ROOT / "analysis").glob("*/*.py")} == set(ANALYSIS)
 
 
 def test_svft_needs_nothing_but_torch_and_peft():

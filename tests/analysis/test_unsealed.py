@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import tables
 from harness.store import files
+from tests.analysis.conftest import built
 
 DAMAGES = {
     "no label": ('"label"', '"lcbel"'),
@@ -45,6 +45,6 @@ def test_damage_that_no_seal_finds_leaves_the_rest_of_the_table(damage, add, tmp
 
 
 def shown(folder: Path, capsys) -> str:
-    tables.main(["--runs", str(folder / "runs"), "--out", str(folder / "tables")])
+    built(folder / "runs", folder / "tables")
     capsys.readouterr()
     return (folder / "tables" / "toy_tiny.md").read_text()
