@@ -1,6 +1,6 @@
 """Put generated tables into README.md, between `<!-- table:NAME -->` and `<!-- end -->`.
 
-    python -m analysis.readme [--check] [--readme README.md] [--tables analysis/output/tables]
+    python -m analysis readme [--check] [--readme README.md] [--tables analysis/output/tables]
 
 NAME is that of a file NAME.md in the folder of tables. `--check` changes nothing and exits 1 where the text differs.
 """
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.tables import OUT
 from harness.store.disk import one_sentence
 from harness.store.files import write_text
 
+OUT = Path("analysis", "output", "tables")
 BLOCK = re.compile(r"(<!-- table:(?P<name>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -33,7 +33,7 @@ def filled(text: str, tables: Path) -> str:
 
 @one_sentence()
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m analysis.readme", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m analysis readme", description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the text differs")
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--tables", type=Path, default=OUT)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.check and new != text:
-        print(f"{options.readme} is not what the tables say; `python -m analysis.readme` writes it", file=sys.stderr)
+        print(f"{options.readme} is not what the tables say; `python -m analysis readme` writes it", file=sys.stderr)
         return 1
     if not options.check:
         write_text(options.readme, new)

@@ -145,7 +145,7 @@ def once(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
     for same in runs.values():
         first, *others = sorted(same, key=lambda record: (BEST_FIRST.index(record.status), record.key))
         kept.add(id(first))
-        said += [_left_out(first, other) for other in others if other.status == "done"]
+        said += [(other, _left_out(first, other)) for other in others if other.status == "done"]
     return [record for record in records if id(record) in kept], said
 
 

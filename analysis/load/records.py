@@ -1,0 +1,111 @@
+"""Everything below a folder of runs, read once for all pages and figures: records, and what is not counted.
+
+A record of `Loaded` differs from its file in two fields, which pages and figures group runs by:
+
+    key              of the row: where one row was run from two places, the key of its first record
+    run["identity"]  the cell of a manifest that it belongs to, computed from its configuration
+                     (harness/store/identity.py)
+"""
+
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from errors import RecordError
+from harness.store import identity
+from harness.store import record as records_on_disk
+from harness.store.record import Record
+
+Place = tuple[str, str, str]  # task, model, method
+UNKNOWN = "unknown"  # task, model and method of a file that lies in no folder of a run
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One record that is not counted, and why.
+
+    cells: of the manifests' cells those that it is for; None where that is not known, as its file cannot be read and no
+    other seed of it is there.
+    """
+
+    sentence: str
+    place: Place
+    cells: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """runs: the folder; records: in the order of their paths, each row and seed once."""
+
+    runs: Path
+    records: list[Record]
+    left_out: list[LeftOut]
+
+    def left_out_of(self, task: str, model: str) -> list[str]:
+        """What is not counted of one task and model, as sentences."""
+        return [each.sentence for each in self.left_out if each.place[:2] == (task, model)]
+
+    def left_out_at(self, places: Collection[Place]) -> list[str]:
+        """What is not counted of these methods on these tasks and models, searches included."""
+        return [each.sentence for each in self.left_out if each.place in places]
+
+    def left_out_of_cells(self, cells: Collection[str], places: Collection[Place]) -> list[str]:
+        """What is not counted of these cells of manifests. Where the cell is not known, its place decides."""
+        return [
+            each.sentence
+            for each in self.left_out
+            if (each.place in places if each.cells is None else not each.cells.isdisjoint(cells))
+        ]
+
+    def tell(self) -> None:
+        """Say on stderr what is not counted, once for all pages."""
+        for each in self.left_out:
+            print(f"not counted: {each.sentence}", file=sys.stderr)
+
+
+def load(runs: Path) -> Loaded:
+    """Read every record below `runs`. Raises RecordError where a folder of a run was copied."""
+    found, broken = records_on_disk.find(runs)
+    _refuse_copies(found, runs)
+    once, twice = identity.once(found)
+    records = list(_named_by_row(once))
+    damaged = [_damaged(sentence.removeprefix(f"{runs}/"), records) for sentence in broken]
+    return Loaded(runs, records, [*damaged, *(_second(record, sentence) for record, sentence in twice)])
+
+
+def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
+    seen = set()
+    for record in records:
+        run = record.key, record.run["seed"]
+        if run in seen:
+            raise RecordError(f"{record.run['label']}, seed {run[1]}, is twice below {runs}; move the copy away")
+        seen.add(run)
+
+
+def _named_by_row(records: Iterable[Record]) -> Iterator[Record]:
+    records = list(records)
+    known, keys = identity.contents_of(records), {}
+    for record in records:
+        key = keys.setdefault(identity.row(record, known), record.key)
+        yield replace(record, key=key, run={**record.run, "identity": identity.cell(record)})
+
+
+def _damaged(sentence: str, records: Iterable[Record]) -> LeftOut:
+    """sentence: begins with the file's path below the folder of runs.
+
+    The file may not be believed, so its path says what it is: `<task>/<model>/<method>/<variant>-<key>/seed=<n>`. Other
+    seeds in the same folder are of the same cell.
+    """
+    parts = sentence.split("/")
+    if len(parts) < 3:
+        return LeftOut(sentence, (UNKNOWN, UNKNOWN, UNKNOWN))
+    place = (parts[0], parts[1], parts[2])
+    key = parts[3].rpartition("-")[2] if len(parts) > 3 else ""
+    beside = {record.run["identity"] for record in records if len(key) == 8 and record.key.startswith(key)}
+    return LeftOut(sentence, place, frozenset(beside) or None)
+
+
+def _second(record: Record, sentence: str) -> LeftOut:
+    place = (record.run["task"], record.run["model"], record.run["method"])
+    return LeftOut(sentence, place, frozenset({identity.cell(record)}))

@@ -1,0 +1,52 @@
+"""A learning-rate search: what every method scored on validation data at every rate of one grid, and the rate it picks.
+
+How a rate is picked: statistics/rates.py. `default` among the picks, for variants that were not searched, is the lowest
+rate that was picked for the method.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.load.frames import ordered
+from analysis.pages.footnotes import left_out_notes
+from analysis.statistics.rates import pick
+from analysis.writing.page import Table
+
+HEADER = """\
+# Learning rates that scored best on validation data, {family} with {model}: task, method, then variant.
+# Written by `python -m analysis search --family {family} --model {model} --task {tasks}`.
+"""
+
+
+def table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Numbers, and the same as text with the picked rate in bold; one row a variant, one column a rate."""
+    rows = ordered(frame.drop_duplicates(["method", "variant"]))[["method", "variant", "label"]]
+    numbers = frame.pivot(index=["method", "variant", "label"], columns="rate", values="score")
+    numbers = numbers.reindex([tuple(row) for row in rows.itertuples(index=False)])
+    shown = numbers.map(lambda score: "" if pd.isna(score) else f"{score:.1%}".rstrip("%"))
+    picked = {variant: pick(group) for variant, group in frame.groupby(["method", "variant", "label"])}
+    for rate in shown.columns:
+        shown[rate] = [f"**{cell}**" if picked[row] == rate else cell for row, cell in shown[rate].items()]
+    shown.columns = [f"{rate:g}" for rate in shown.columns]
+    shown = shown.reset_index().rename(columns={"label": "Method", "variant": "Variant"})
+    return numbers.reset_index(), shown[["Method", "Variant", *shown.columns[3:]]]
+
+
+def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str) -> str:
+    lines = [HEADER.format(family=family, model=model, tasks=" ".join(picks))]
+    for task, methods in picks.items():
+        lines.append(f"{task}:\n")
+        for method, rates in methods.items():
+            lines += [f"  {method}:\n", *(f"    {variant}: {rate:g}\n" for variant, rate in rates.items())]
+    return "".join(lines)
+
+
+def seeds_note(frame: pd.DataFrame) -> str:
+    seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
+    return f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked."
+
+
+def page(frame: pd.DataFrame, left_out: Sequence[str]) -> Table:
+    """frame: of rates.grid; left_out: sentences on what is not counted."""
+    return Table(*table(frame), [seeds_note(frame), *left_out_notes(left_out)])

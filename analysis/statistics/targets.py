@@ -1,0 +1,81 @@
+"""What analysis/bench_targets.csv wants of a block in float32 on a CPU, against what was measured."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.load.bench import DROPPED, Bench
+
+TARGETS = Path(__file__).parents[1] / "bench_targets.csv"
+
+
+def measurements(benches: Sequence[Bench]) -> pd.DataFrame:
+    """All that a target may be about, one a line: measure, of, dropped, tokens, value, failed.
+
+    A decomposition is there twice, being the same whether W0 is kept or dropped.
+    """
+    columns = ["measure", "of", "dropped", "tokens", "value", "failed"]
+    frames = []
+    for bench in filter(is_aimed_at, benches):
+        resident = bench.methods.assign(share=bench.methods["resident_bytes"] / bench.methods["base_bytes"])
+        for measure, frame, value in (
+            ("step", bench.steps, "ratio"), ("released", bench.steps, "ratio_released"),
+            ("saved", bench.steps, "saved"), ("resident", resident, "share"), ("linear", bench.linear, "ratio"),
+        ):  # fmt: skip
+            frames.append(pd.DataFrame({
+                "measure": measure, "of": frame["method"].str.removesuffix(DROPPED),
+                "dropped": frame["method"].str.endswith(DROPPED), "tokens": frame.get("tokens", math.nan),
+                "value": frame[value], "failed": frame.get("failed", ""),
+            }))  # fmt: skip
+    for rows in (bench.rows for bench in benches if bench.kind == "svd"):
+        of = rows["shape"] + "/" + rows["dtype"].str.removeprefix("torch.")
+        both = {"measure": "svd", "of": of, "tokens": math.nan, "value": rows["faster"], "failed": ""}
+        frames += [pd.DataFrame({**both, "dropped": dropped}) for dropped in (False, True)]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def targets(benches: Sequence[Bench]) -> pd.DataFrame:
+    """One line a target: what is wanted, and of W0 kept and dropped the value, verdict and failure.
+
+    verdict: met, missed, or None where something that it needs was not measured or nothing is wanted.
+    """
+    measured, lines = measurements(benches), []
+    for target in pd.read_csv(TARGETS, keep_default_na=False).to_dict("records"):
+        line = {name: target[name] for name in ("target", "tokens", "bound", "wanted")}
+        for weight, dropped in (("kept", False), ("dropped", True)):
+            value, verdict, failed = _held(target, measured, dropped)
+            wanted = target["weight"] in ("either", weight)
+            line |= {weight: value, f"{weight}_verdict": verdict if wanted else None, f"{weight}_failed": failed}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def is_aimed_at(bench: Bench) -> bool:
+    """`block` is the block of the usual shape; one of another is named `block_<shape>`."""
+    return bench.name == "block" and bench.values["dtype"] == "float32" and bench.values["device"]["type"] == "cpu"
+
+
+def _held(target: Mapping[str, Any], measured: pd.DataFrame, dropped: bool) -> tuple[float | None, str | None, str]:
+    """The worst value, the verdict, and the failure that stands in its way.
+
+    Met only where every method of the target has a value at each number of tokens that the target, or else the file,
+    has; missed as soon as one value is, or one step failed.
+    """
+    measured = measured[measured["measure"] == target["measure"]]
+    if target["tokens"]:
+        measured = measured[measured["tokens"] == int(target["tokens"])]
+    methods, tokens = target["of"].split(), measured["tokens"].nunique(dropna=False)
+    own = measured[measured["of"].isin(methods) & (measured["dropped"] == dropped)]
+    values, failed = own["value"].dropna().astype(float), next(filter(None, own["failed"]), "")
+    if values.empty:
+        return None, "missed" if failed else None, failed
+    at_most = target["bound"] == "at most"
+    worst = values.max() if at_most else values.min()
+    if failed or (worst > target["wanted"] if at_most else worst < target["wanted"]):
+        return worst, "missed", failed
+    covered = own.dropna(subset="value")[["of", "tokens"]].drop_duplicates()
+    return worst, "met" if len(covered) == len(methods) * tokens else None, failed
