@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 from errors import SettingError
 from harness.console.stderr import is_first
 from harness.console.told import failures, sentence
-from harness.settings.typed import arguments
+from harness.settings.hints import added
+from harness.settings.typed import SEVERAL, arguments
 from harness.store import disk
 
 T = TypeVar("T")
@@ -26,9 +27,12 @@ def understood(typed: list[str]) -> list[str]:
     from harness.plan.experiments import several_runs
 
     try:
-        return arguments(several_runs(typed))
+        read = arguments(several_runs(typed))
     except SettingError as error:
         sys.exit(f"error: {error}")
+    if SEVERAL.isdisjoint(read) and (unknown := added(read)):  # of several runs each is looked at where it is composed
+        sys.exit(f"error: {unknown[0]}")
+    return read
 
 
 def one_sentence(function: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:
