@@ -29,8 +29,8 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
 	HF_HUB_OFFLINE=1 $(RUN) $(DEMO) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
 	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=digits model=micro_vit method=head,lora,svft_plain,svft_banded,svft_random
-	@$(BIN)/python -m analysis.plots --runs demo/runs --out demo/figures
-	@$(BIN)/python -m analysis.tables --runs demo/runs --print
+	@$(BIN)/python -m analysis plots --runs demo/runs --out demo/figures
+	@$(BIN)/python -m analysis tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
 
 test: $(READY) ## the whole test suite, at most 8 minutes on 2 cores
@@ -54,26 +54,18 @@ format: $(READY) ## mend style where that can be done by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Where both are asked for, one process makes both: it reads the records once.
+BOTH := $(if $(filter readme,$(MAKECMDGOALS)),tables plots,$(filter tables plots,$(MAKECMDGOALS)))
+
 tables: $(READY) ## from runs/ alone: results, the paper's tables and their twins, errata, into analysis/output
-	$(BIN)/python -m analysis.tables --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.paper_tables --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.comparison --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.fusion --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.training_strength --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.bench_tables --runs runs --out analysis/output/tables
-	$(BIN)/python -m analysis.errata --runs runs --out analysis/output
+	$(BIN)/python -m analysis $(or $(BOTH),tables)
 
 plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their twins, into analysis/output/figures
-	$(BIN)/python -m analysis.plots --runs runs --out analysis/output/figures
-	$(BIN)/python -m analysis.comparison_figure --runs runs --out analysis/output/figures
-	$(BIN)/python -m analysis.strength_figure --runs runs --out analysis/output/figures
-	$(BIN)/python -m analysis.paper_figures --runs runs --out analysis/output/figures
-	$(BIN)/python -m analysis.bench_figure --runs runs --out analysis/output/figures
-	$(BIN)/python -m analysis.patterns_figure --runs runs --out analysis/output/figures
+	$(if $(filter tables,$(BOTH)),@:,$(BIN)/python -m analysis plots)
 
 METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
 GRID := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'
-PICK := $(BIN)/python -m analysis.search
+PICK := $(BIN)/python -m analysis search
 
 search: $(READY) ## learning rates of the micro tasks: one grid for every method, picked on validation data (five hours)
 	HF_HUB_OFFLINE=1 $(RUN) -m $(GRID) task=digits model=micro_vit seed=0,1,2 method=head
@@ -129,7 +121,7 @@ params: $(READY) ## count the parameters of every row of the paper anew, on the 
 	$(BIN)/python -m papers.recount
 
 readme: tables plots ## put the tables into README.md
-	$(BIN)/python -m analysis.readme
+	$(BIN)/python -m analysis readme
 
 assets: $(READY) ## make the micro checkpoints anew (about two hours on 2 cores)
 	$(BIN)/python -m assets.make_micro_gemma --out assets/micro_gemma

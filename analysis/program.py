@@ -66,19 +66,18 @@ def build(command: str, arguments: Sequence[str]) -> int:
     except RecordError as error:
         sys.exit(f"error: {error}")
     faults: list[str] = []
-    there = {each: _makers(each, loaded, faults) for each in MAKERS if each in (command, *options.names)}
+    there = {each: makers(each, loaded, faults) for each in MAKERS if each in (command, *options.names)}
     for name in names:
-        if not any(name in makers for makers in there.values()):
+        if not any(name in own for own in there.values()):
             parser.error("; ".join([_no_page(name, there), *faults]))
     loaded.tell()
-    for each, makers in there.items():
-        for name in (name for name in makers if not names or name in names):
-            _make(each, name, makers[name], options, faults)
+    for each, own in there.items():
+        for name in (name for name in own if not names or name in names):
+            _make(each, name, own[name], options, faults)
     if not faults and not any(there.values()):
-        faults = [
-            f"no {'record' if 'tables' in there else 'finished run'} below {options.runs}; `python run.py` makes one"
-        ]
-    for fault in faults:
+        what = "record" if "tables" in there else "finished run"
+        faults = [f"no {what} below {options.runs}; `python run.py` makes one"]
+    for fault in dict.fromkeys(faults):  # several kinds of pages may have the same
         print(f"error: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
@@ -87,7 +86,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     other = next(each for each in MAKERS if each != command)
     p = argparse.ArgumentParser(
         prog=f"python -m analysis {command}",
-        description="Records are read once. A damaged one is named, here and on the pages that would have used it.",
+        description="Records are read once. One that is damaged is named, here and on each page that would use it.",
     )
     named = f"a page or figure, as its files are called without their endings (default: all); {other}: those too"
     p.add_argument("names", nargs="*", metavar="NAME", help=named)
@@ -97,7 +96,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return p
 
 
-def _makers(command: str, loaded: Any, faults: list[str]) -> Makers:
+def makers(command: str, loaded: Any, faults: list[str]) -> Makers:
     """All that a command can make. What keeps a kind of pages from being made is added to `faults`."""
     found: Makers = {}
     for module in MAKERS[command]:
@@ -127,7 +126,7 @@ def _make(command: str, name: str, maker: Callable[[], Any], options: argparse.N
 
 
 def _no_page(name: str, there: dict[str, Makers]) -> str:
-    known = [each for makers in there.values() for each in makers]
+    known = [each for own in there.values() for each in own]
     near = get_close_matches(name, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"there is no page or figure {name!r}; there are {', '.join(known) or 'none'}{meant}"

@@ -2,8 +2,9 @@
 
     python -m papers.manifests [NAME ...]    writes runs/experiments/<name>.json (all experiments where none is named)
 
-Tables and figures are made from records and from these files alone: a record belongs to a cell if it has the cell's
-identity (harness/plan/config.py), whatever its seed. runs/experiments/patterns.json has the patterns of Figure 3.
+Tables and figures are made from records and from these files alone: a record belongs to a cell if its configuration
+gives the cell's `identity` (harness/store/identity.py), whatever its seed and wherever its files were.
+runs/experiments/patterns.json has the patterns of Figure 3.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from harness.models import bases
 from harness.plan import config, experiments
 from harness.plan.counting import trained_and_memory
 from harness.settings.choices import no_choice
-from harness.store import identity
+from harness.settings.typed import forced
 from harness.store.disk import one_sentence
 from harness.store.files import write_json
 from svft import patterns
@@ -43,7 +44,7 @@ DRAWN, DRAWN_D = 16, 2  # size of the M that Figure 3 draws, and d
 
 @cache
 def composed(overrides: tuple[str, ...]) -> DictConfig:
-    cfg = compose("config", overrides=list(overrides))
+    cfg = compose("config", overrides=list(map(forced, overrides)))
     bases.complete(cfg)
     return cfg
 
@@ -56,7 +57,7 @@ def manifest(name: str) -> dict[str, Any]:
         cfg = composed(cell.overrides)
         entry = rows.setdefault(id(cell.row), _row(cell.row, cfg))
         entry["cells"][cell.column["metric"]] = {
-            "identity": identity.of_config(config.resolve(cfg)),
+            "identity": config.cell(cfg),
             "overrides": " ".join(cell.overrides),
             "settings": settings(cell.overrides),
         }

@@ -1,6 +1,6 @@
 """Recount the trained parameters of every row of the paper's Tables 1-6 and 8-10: same yamls as a run, no weights.
 
-    python -m papers.recount    writes runs/params/counts.json, which analysis/params.py sets beside the printed counts
+    python -m papers.recount    writes runs/params/counts.json, for analysis/checks/params.py to compare
 
 A row of analysis/reference/param_rows.csv becomes a model and a method as in conf/experiment/table<n>.yaml. The method
 is attached on the meta device, and the tensors it trains are counted; a classification head never is. Where the paper's

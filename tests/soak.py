@@ -72,7 +72,7 @@ class Place:
         return (*COMMON, f"runs_dir={self.runs}", f"method={method}", f"seed={seed}")
 
     def build_tables(self) -> list[str]:
-        return [sys.executable, "-m", "analysis.tables", "--runs", str(self.runs), "--out", str(self.tables)]
+        return [sys.executable, "-m", "analysis", "tables", "--runs", str(self.runs), "--out", str(self.tables)]
 
     def records(self) -> dict[str, record.Record]:
         """By their folder below runs/."""

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "bench": {"svft", "harness"},
     "cluster": {"tasks", "harness", "run"},
     "hydra_plugins": {"harness", "cluster"},
-    "analysis": {"harness.store.record", "harness.store.files", "harness.store.disk"},
+    "analysis": {"harness.store.record", "harness.store.identity", "harness.store.files", "harness.store.disk"},
     "assets": {"tasks"},
 }
 ROOMS = {*MAY_IMPORT, "run", "tests"}
@@ -28,6 +28,7 @@ HARNESS = (  # each imports from those before it
 )  # fmt: skip
 TASKS = ("metrics", "reading", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
+ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures")  # the same
 OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
@@ -87,6 +88,21 @@ def test_rooms_of_tasks_are_small_and_beside_them_are_what_keys_of_runs_name():
     for room in TASKS:
         assert len({path.name for path in (ROOT / "tasks" / room).glob("*.py")} - {"__init__.py"}) <= OF_A_ROOM, room
     assert {path.stem for path in (ROOT / "tasks").glob("[!_]*.py")} == targets_of_tasks() | BESIDE_THEM
+
+
+@pytest.mark.parametrize("room", ANALYSIS)
+def test_a_room_of_the_analysis_is_small_and_imports_only_from_those_before_it(room):
+    allowed = ANALYSIS[: ANALYSIS.index(room) + 1]
+    files = list((ROOT / "analysis" / room).glob("[!_]*.py"))
+    assert 0 < len(files) <= OF_A_ROOM
+    for path in files:
+        for name in imported(path):
+            if name.split(".")[0] == "analysis":
+                assert name.split(".")[1] in allowed, f"{path}: {name}"
+
+
+def test_the_rooms_of_the_analysis_are_those_named():
+    assert {path.parent.name for path in (ROOT / "analysis").glob("*/*.py")} == set(ANALYSIS)
 
 
 def test_svft_needs_nothing_but_torch_and_peft():

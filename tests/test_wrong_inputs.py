@@ -310,8 +310,8 @@ PROGRAMS = {
     "harness.doctor.__main__ model=gema2b": "error: there is no model 'gema2b'; .*; did you mean 'gemma2b'",
     "papers.manifests table1 tabel2 --out {out}": "error: there is no table or figure 'tabel2'; .* mean 'table2'",
     "papers.recount table1": "error: unrecognized arguments: table1$",
-    "analysis.tables --runs {out} --out {out}": "error: there is no folder {out}; --runs names the one with records$",
-    "analysis.search --family x --task nope --model nope --out {out}": "no method was run at two learning rates",
+    "analysis.program tables --runs {out} --out {out}": "error: there is no folder {out}; --runs names the one with",
+    "analysis.program search --family x --task n --model n --out {out}": "no method was run at two learning rates",
     "bench.block --methods nope --out {out}": "error: argument --methods: method 'nope' is not one of svft_plain, ",
     "cluster.__main__ status NOPE --folder {out}": "error: there is no sweep 'NOPE' in {out}; there are: none$",
 }

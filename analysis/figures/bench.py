@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.figures.style import GREY, INK, Drawing
+from analysis.figures.style import GREY, INK, Drawing, blank, settle
 from analysis.load.bench import DROPPED, Bench, find
 from analysis.load.methods import methods, shown_as
 from analysis.load.records import Loaded
@@ -30,7 +30,7 @@ MARKERS = {"LoRA": "s", "Full-FT": "P", "Head": "X"}  # a curve needs one where 
 
 def figure(bench: Bench) -> Figure:
     """Of one block or model file."""
-    whole = Figure(figsize=(11.5, 8.0), layout="constrained", dpi=160)
+    whole = blank(figsize=(11.5, 8.0), dpi=160)
     whole.get_layout_engine().set(w_pad=0.07)
     panels = whole.subplot_mosaic([["ratio", "saved", "bars"], ["near ratio", "near saved", "bars"]],
                                   width_ratios=(1.4, 1.2, 0.75), height_ratios=(1.25, 1))  # fmt: skip
@@ -53,8 +53,7 @@ def figure(bench: Bench) -> Figure:
 
 def _settle(whole: Figure) -> None:
     """Fix the layout, rounded: the last digits that its solver finds differ from run to run."""
-    whole.draw_without_rendering()
-    whole.set_layout_engine("none")
+    settle(whole)
     for ax in whole.axes:
         ax.set_position([round(number, 4) for number in ax.get_position().bounds])
 
@@ -82,8 +81,8 @@ def look(method: str) -> dict:
                 "markersize": 5.5, "markerfacecolor": face, "markeredgecolor": colour, "zorder": 4}  # fmt: skip
     if method.startswith(PATTERN):
         return {"color": INK, "linestyle": LONG, "linewidth": 1.9, "zorder": 3}
-    name = method if method in methods().index else method.rpartition("_r")[0]  # lora_r32 is LoRA
-    own = shown_as(pd.Series([name])).iloc[0]
+    named = [name for name in (method, method.rpartition("_r")[0]) if name in methods().index]  # lora_r32 is LoRA
+    own = shown_as(pd.Series(named[:1] or [method])).iloc[0]
     return {"color": own["colour"], "marker": own["marker"] or MARKERS.get(own["family"]), "linestyle": "-",
             "linewidth": 1.1, "markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.5,
             "zorder": 2}  # fmt: skip

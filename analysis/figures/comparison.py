@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import labels, pareto
-from analysis.figures.style import Drawing
+from analysis.figures.style import Drawing, blank, settle
 from analysis.load.methods import shown_as
 from analysis.load.records import Loaded
 from analysis.pages.comparison import left_out_searches, numbers
@@ -32,15 +32,14 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
 
 def figure(rows: pd.DataFrame) -> Figure:
     panels = {name: points(own) for name, own in rows.groupby("panel", sort=False) if own["seeds"].any()}
-    whole = Figure(figsize=(7.2, 4.6 * len(panels)), layout="constrained", dpi=200)
+    whole = blank(figsize=(7.2, 4.6 * len(panels)), dpi=200)
     axes = whole.subplots(len(panels), 1, squeeze=False)[:, 0]
     for ax, (name, frame) in zip(axes, panels.items(), strict=True):
         pareto.panel(ax, frame, labelled=True)
         ax.set_title(name, loc="left", fontweight="bold")
         ax.set_ylabel("Score (%)")
     axes[-1].set_xlabel("Trained parameters (head apart)")
-    whole.draw_without_rendering()  # fixes the axes, so that labels can be measured
-    whole.set_layout_engine("none")
+    settle(whole)
     for ax, frame in zip(axes, panels.values(), strict=True):
         labels.place(ax, pareto.dots(frame), frame[frame["drawn"] == "line"]["score"].tolist())
     return whole

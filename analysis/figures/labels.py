@@ -1,7 +1,11 @@
-"""Labels beside their points, without covering anything drawn."""
+"""Labels beside their points, without covering anything drawn.
+
+Boxes are arrays of (left, bottom, right, top) in pixels.
+"""
 
 import math
-from itertools import product
+from collections.abc import Sequence
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -9,20 +13,24 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
 
 # Where a label may stand about its point: the direction, and the side of the text that faces the point.
 SIDES = ((1, 0, "left", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"), (-1, 0, "right", "center"),
          (0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top"), (-0.8, 0.8, "right", "bottom"),
          (-0.8, -0.8, "right", "top"))  # fmt: skip
+FACING = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}  # share of the text before its anchor
 DISTANCES = (6, 9, 14, 20, 28, 38, 50)
 LEADER = 12  # from this distance on a thin line joins a label to its point
+ROOM = 1.5  # pixels around a label that stay free
+
+Box = np.ndarray  # (4,)
 
 
 def place(ax: Axes, dots: pd.DataFrame, levels: list[float]) -> None:
     """Write each point's label beside it; where points crowd, in a list on the right, each joined to its point.
 
     dots: method, label, colour, x, score, low, high. levels: heights of the horizontal lines, which no label crosses.
+    The layout of the figure must be fixed, since labels are measured in its pixels.
     """
     dots = dots.sort_values("score", ascending=False)
     texts, crowded = _beside(ax, dots, levels)
@@ -36,21 +44,30 @@ def place(ax: Axes, dots: pd.DataFrame, levels: list[float]) -> None:
     _listed(ax, _beside(ax, dots, levels)[1])
 
 
+def overlaps(box: Box, taken: np.ndarray) -> bool:
+    """Does a box overlap any of the boxes, (boxes, 4)? Boxes that touch do not."""
+    apart = (taken[:, 2] <= box[0]) | (taken[:, 3] <= box[1]) | (taken[:, 0] >= box[2]) | (taken[:, 1] >= box[3])
+    return not apart.all()
+
+
 def _beside(ax: Axes, dots: pd.DataFrame, levels: list[float]) -> tuple[list[Annotation], list]:
     """The labels that found a free place near their points, and the rows that found none."""
-    taken = [*_boxes(ax, dots), *[text.get_window_extent() for text in ax.texts]]
-    lines = [ax.transData.transform((1, level))[1] for level in levels]
+    taken = np.array([*_boxes(ax, dots), *[text.get_window_extent().extents for text in ax.texts]]).reshape(-1, 4)
+    lines = np.array([ax.transData.transform((1, level))[1] for level in levels])
+    frame, points = ax.get_window_extent().extents, ax.transData.transform(dots[["x", "score"]])
+    names = dots["label"].to_numpy()
     texts, crowded = [], []
-    for row in dots.itertuples():
-        others = ax.transData.transform(dots[dots["label"] != row.label][["x", "score"]])
+    for row, point in zip(dots.itertuples(), points, strict=True):
+        others = points[names != row.label]
         text = _label(ax, row)
+        size = text.get_window_extent().size
         for distance, side in product(DISTANCES, SIDES):
-            _move(text, distance, side)
-            box = text.get_window_extent().padded(1.5)
-            near = distance < LEADER and _nearest(box, ax, row, others)
-            if _free(box, taken, lines, ax.get_window_extent()) and (near or _reached(box, ax, row, taken, distance)):
+            box = _box(ax, point, size, distance, side)
+            near = distance < LEADER and _nearest(box, point, others)
+            if _free(box, taken, lines, frame) and (near or _reached(ax, box, point, taken, distance)):
+                _move(text, distance, side)
                 texts += [text, *_leader(ax, row, distance, side)]
-                taken.append(box)
+                taken = np.vstack([taken, box])
                 break
         else:
             text.remove()
@@ -93,26 +110,32 @@ def _move(text: Annotation, distance: float, side: tuple) -> None:
     text.set(ha=horizontal, va=vertical)
 
 
-def _free(box: Bbox, taken: list[Bbox], lines: list[float], frame: Bbox) -> bool:
+def _box(ax: Axes, point: np.ndarray, size: np.ndarray, distance: float, side: tuple) -> Box:
+    """Where a text of this size will be after `_move`, and the room around it. Nothing is drawn to find out."""
+    x, y, *facing = side
+    offset = np.array([x, y]) * distance * ax.figure.dpi / 72
+    low = point + offset - np.array([FACING[each] for each in facing]) * size
+    return np.concatenate([low - ROOM, low + size + ROOM])
+
+
+def _free(box: Box, taken: np.ndarray, lines: np.ndarray, frame: Box) -> bool:
     """Inside the axes, over nothing drawn, and not across a horizontal line."""
-    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-    return inside and not box.count_overlaps(taken) and not any(box.y0 < y < box.y1 for y in lines)
+    inside = (frame[:2] <= box[:2]).all() and (box[2:] <= frame[2:]).all()
+    return inside and not overlaps(box, taken) and not ((box[1] < lines) & (lines < box[3])).any()
 
 
-def _nearest(box: Bbox, ax: Axes, row, others: np.ndarray) -> bool:
+def _nearest(box: Box, own: np.ndarray, others: np.ndarray) -> bool:
     """Is the label nearer to its own point than to any other, by half?"""
-    own = _gap(box, ax.transData.transform((row.x, row.score)))
-    return all(1.5 * own < _gap(box, other) for other in others)
+    return all(1.5 * _gap(box, own) < _gap(box, other) for other in others)
 
 
-def _reached(box: Bbox, ax: Axes, row, taken: list[Bbox], distance: float) -> bool:
+def _reached(ax: Axes, box: Box, point: np.ndarray, taken: np.ndarray, distance: float) -> bool:
     """May a leader join this far label to its point without touching anything else?"""
     if distance < LEADER:
         return False
-    x, y = point = ax.transData.transform((row.x, row.score))
-    end = np.array([np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)])
+    end = np.clip(point, box[:2], box[2:])
     start = point + (end - point) * min(1, 7 * ax.figure.dpi / 72 / max(1, np.hypot(*(end - point))))
-    return not any(step.count_overlaps(taken) for step in _along(np.array([start, end])))
+    return not any(overlaps(step, taken) for step in _along(np.array([start, end])))
 
 
 def _leader(ax: Axes, row, distance: float, side: tuple) -> list[Annotation]:
@@ -123,10 +146,10 @@ def _leader(ax: Axes, row, distance: float, side: tuple) -> list[Annotation]:
     return [ax.annotate("", (row.x, row.score), xytext=offset, textcoords="offset points", arrowprops=line, zorder=1.5)]
 
 
-def _gap(box: Bbox, point: np.ndarray) -> float:
+def _gap(box: Box, point: np.ndarray) -> float:
     """Pixels between a box and a point."""
     x, y = point
-    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
+    return math.hypot(max(box[0] - x, 0, x - box[2]), max(box[1] - y, 0, y - box[3]))
 
 
 def _dark(colour: str) -> tuple[float, ...]:
@@ -134,24 +157,24 @@ def _dark(colour: str) -> tuple[float, ...]:
     return tuple(0.78 * part for part in to_rgb(colour))
 
 
-def _boxes(ax: Axes, dots: pd.DataFrame) -> list[Bbox]:
-    """Markers, error bars and the lines that join a method's points, in pixels."""
+def _boxes(ax: Axes, dots: pd.DataFrame) -> list[Box]:
+    """Markers, error bars and the lines that join a method's points."""
     radius = 4 * ax.figure.dpi / 72
     boxes = [box for _, path in dots.groupby("method") for box in _along(ax.transData.transform(path[["x", "score"]]))]
     for row in dots.itertuples():
         x, y = ax.transData.transform((row.x, row.score))
-        boxes.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
+        boxes.append(np.array([x - radius, y - radius, x + radius, y + radius]))
         if not pd.isna(row.low):
             low, high = (ax.transData.transform((row.x, value))[1] for value in (row.low, row.high))
-            boxes.append(Bbox.from_extents(x - 2, low, x + 2, high))
+            boxes.append(np.array([x - 2, low, x + 2, high]))
     return boxes
 
 
-def _along(path: np.ndarray) -> list[Bbox]:
+def _along(path: np.ndarray) -> Sequence[Box]:
     """Boxes of 4 pixels every 6 pixels along a line through the points `path`, (points, 2)."""
-    boxes = []
-    for start, end in zip(path[:-1], path[1:], strict=True):
+    boxes: list[Box] = []
+    for start, end in pairwise(path):
         steps = max(2, int(np.hypot(*(end - start)) / 6))
         centres = start + np.linspace(0, 1, steps)[:, None] * (end - start)
-        boxes += [Bbox.from_extents(x - 2, y - 2, x + 2, y + 2) for x, y in centres]
+        boxes += list(np.hstack([centres - 2, centres + 2]))
     return boxes

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from analysis.figures import labels, pareto
-from analysis.figures.style import GREY, INK, Drawing
+from analysis.figures.style import GREY, INK, Drawing, blank, settle
 from analysis.load.methods import shown_as
 from analysis.load.records import Loaded
 from analysis.statistics.experiments import Experiment, experiments
@@ -78,14 +78,10 @@ def _look(experiment: Experiment, cell) -> dict[str, str]:
 def figure(experiment: Experiment) -> Figure:
     frame = points(experiment)
     panels = list(dict.fromkeys(frame["panel"]))
-    whole = Figure(
-        figsize=(6.6 * len(panels), 5.4 if experiment.figure == "F4" else 4.9), layout="constrained", dpi=150
-    )
+    whole = blank(figsize=(6.6 * len(panels), 5.4 if experiment.figure == "F4" else 4.9), dpi=150)
     parts = whole.subfigures(1, len(panels), squeeze=False)[0]
     axes = [_panel(part, frame[frame["panel"] == panel], experiment) for part, panel in zip(parts, panels, strict=True)]
-    # The labels measure the axes, which therefore must be fixed.
-    whole.draw_without_rendering()
-    whole.set_layout_engine("none")
+    settle(whole)
     if experiment.figure != "F4":
         for ax, panel in zip(axes, panels, strict=True):
             _label(ax, frame[frame["panel"] == panel])

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.figures import labels
-from analysis.figures.style import LINES, SIZE, SIZES, Drawing
+from analysis.figures.style import LINES, SIZE, SIZES, Drawing, blank, settle
 from analysis.load.methods import shown_as
 from analysis.load.records import Loaded
 from analysis.pages.results import Results, results
@@ -46,7 +46,7 @@ def pareto(result: Results) -> Figure:
     rows = math.ceil(len(benchmarks) / PANELS)
     columns = math.ceil(len(benchmarks) / rows)
     wide = len(benchmarks) == 1
-    figure = Figure(figsize=(6.4, 4.2) if wide else (3.5 * columns, 3.1 * rows + 0.4), layout="constrained", dpi=200)
+    figure = blank(figsize=(6.4, 4.2) if wide else (3.5 * columns, 3.1 * rows + 0.4), dpi=200)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     frames = {benchmark: points(result, benchmark) for benchmark in benchmarks}
     for benchmark, ax in zip(benchmarks, axes, strict=False):
@@ -58,8 +58,7 @@ def pareto(result: Results) -> Figure:
     figure.supxlabel("Trained parameters (head apart)", fontsize=9)
     figure.supylabel(f"Score, {scorer} (%)", fontsize=9)
     if wide:
-        figure.draw_without_rendering()  # fixes the axes, so that labels can be measured
-        figure.set_layout_engine("none")
+        settle(figure)
         frame = frames[benchmarks[0]]
         labels.place(axes[0], dots(frame), frame[frame["drawn"] == "line"]["score"].tolist())
     else:

@@ -16,7 +16,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.figures.style import Drawing
+from analysis.figures.style import Drawing, blank
 from analysis.load.manifests import PATTERNS
 from analysis.load.records import Loaded
 
@@ -37,7 +37,7 @@ def mask(pattern: Mapping[str, Any]) -> np.ndarray:
 
 
 def figure(patterns: Mapping[str, Mapping[str, Any]]) -> Figure:
-    whole = Figure(figsize=(7.2, 4.7), layout="constrained", dpi=150)
+    whole = blank(figsize=(7.2, 4.7), dpi=150)
     rows = whole.subfigures(2, 1, height_ratios=[1, 1.02])
     masks = {name: mask(pattern) for name, pattern in patterns.items()}
     size = next(iter(masks.values())).shape

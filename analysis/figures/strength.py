@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis.figures.style import GREY, INK, Drawing
+from analysis.figures.style import GREY, INK, Drawing, blank
 from analysis.load import paper
 from analysis.load.records import Loaded
 from analysis.pages.training_strength import LETTERS, NAME, last, spreads, strengths
@@ -66,7 +66,7 @@ def _symbol(kind: str) -> str:
 def figure(frame: pd.DataFrame) -> Figure:
     """frame: of training_strength.strengths, with at least one run."""
     runs = list(dict.fromkeys(frame["run"]))
-    whole = Figure(figsize=(max(7.2, 2.9 * len(runs)), 6.4), layout="constrained", dpi=200)
+    whole = blank(figsize=(max(7.2, 2.9 * len(runs)), 6.4), dpi=200)
     above, below = whole.subfigures(2, 1, height_ratios=(1.25, 1))
     at_end, courses = last(frame), spreads(frame)
     maps = {run: grid(at_end[at_end["run"] == run]) for run in runs}
@@ -101,7 +101,7 @@ def printed_figure(values: pd.DataFrame) -> Figure:
         "layer": values["layer"].astype(int), "strength": values["value"].astype(float),
     })  # fmt: skip
     maps = {name: grid(part) for name, part in frame.groupby("run", sort=False)}
-    whole = Figure(figsize=(8.4, 3.9), layout="constrained", dpi=200)
+    whole = blank(figsize=(8.4, 3.9), dpi=200)
     heat_maps(whole, maps, spreads(frame).set_index("run"))
     whole.supxlabel(UNTITLED, fontsize=7, color=GREY)
     return whole

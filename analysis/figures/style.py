@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 INK, GREY = "#222222", "#6b6b6b"
@@ -22,6 +23,19 @@ STYLE = {
 NOTE_WIDTH = 16  # characters of a note in an inch
 
 
+def blank(**options) -> Figure:
+    """A figure without axes, whose layout is found by itself. options: of Figure."""
+    figure = Figure(layout="constrained", **options)
+    FigureCanvasAgg(figure)  # measures texts with one renderer; without it matplotlib makes a new one for each text
+    return figure
+
+
+def settle(figure: Figure) -> None:
+    """Find the layout now and keep it, so that texts can be measured in the figure's pixels."""
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine(None)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure that is drawn when it is asked for.
@@ -34,14 +48,14 @@ class Drawing:
     formulas: bool = False
     folder: str = "figures"  # below analysis/output
 
-    def files(self) -> dict[str, bytes]:
-        """SVG and PNG by their endings, without a date: the same records give the same bytes."""
+    def files(self, endings: Sequence[str] = ("svg", "png")) -> dict[str, bytes]:
+        """Contents by their endings, without a date: the same records give the same bytes."""
         with matplotlib.rc_context(STYLE | {"text.parse_math": self.formulas}):
             figure = self.draw()
             cut = {"bbox_inches": "tight"} if self.left_out else {}
             if self.left_out:
                 _note(figure, self.left_out)
-            return {ending: _saved(figure, ending, **cut) for ending in ("svg", "png")}
+            return {ending: _saved(figure, ending, **cut) for ending in endings}
 
 
 def _saved(figure: Figure, ending: str, **options) -> bytes:

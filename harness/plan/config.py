@@ -1,10 +1,8 @@
 """A configuration, resolved: resolvers for yaml, what identifies a run, and where the run lives."""
 
 import copy
-import hashlib
 import inspect
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,7 @@ from errors import SettingError
 from harness.models import roles
 from harness.settings import hints, limits, refusals
 from harness.settings.choices import meant, no_choice
-
-# Keys that change no number of the record, and the seed, which has a folder of its own. Where published data lie is
-# among them: what is in the files is part of the key as their fingerprint.
-COSMETIC = (
-    "seed", "family", "experiment", "recipe.picked", "recipe.by_task", "recipe.by_model", "recipe.by_width",
-    "recipe.head_lr", "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan",
-    "task.source.train_source", "task.source.gsm8k_source", "task.source.math_source", "task.source.dev_source",
-    "task.source.mismatched_source", "task.source.folder",
-    "method.label", "method.variant", "method.plot", "method.adapter.runs_dir", "model.label", "task.label",
-    "train.checkpoint_every", "train.log_every",
-)  # fmt: skip
-
-# Options that came after the first records, by the value at which a run is what it was without them. Left out of the
-# key at that value, so that a new option takes no finished run out of sight.
-NEUTRAL: Mapping[str, Any] = {"task.source.background": "white"}
-# The same of `task.source`, by its `_target_`, where other tasks have had an option of that name from the start.
-NEUTRAL_OF_SOURCE: Mapping[str, Mapping[str, Any]] = {
-    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None, "metrics": None},
-    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None, "metrics": None},
-    "tasks.image_folder.ImageFolder": {"metrics": None},
-}
+from harness.store import identity as run_identity
 
 
 def _targets(letters: str, *, _root_: DictConfig) -> str:
@@ -91,18 +69,38 @@ def _first_line(error: Exception) -> str:
 def _unknown_setting(node: DictConfig) -> str | None:
     """A sentence for the first setting that the constructor does not take."""
     try:
-        takes = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+        takes = _taken_by(hydra.utils.get_object(node._target_))
     except (TypeError, ValueError):  # what says itself what it takes
         return None
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values()):
-        return None
     unknown = next((name for name in node if name not in takes and not name.startswith("_")), None)
-    return unknown and f"there is no {unknown!r}; it has {', '.join(takes)}{meant(unknown, takes)}"
+    if not takes or unknown is None:
+        return None
+    return f"there is no {unknown!r}; it has {', '.join(takes)}{meant(unknown, takes)}"
+
+
+def _taken_by(constructor: Any) -> list[str]:
+    """The names of its arguments, with those that its **others hand on to its base class; empty where it takes all."""
+    names: dict[str, None] = {}
+    for each in inspect.getmro(constructor) if inspect.isclass(constructor) else [constructor]:
+        taken = inspect.signature(each).parameters.values()
+        others = [one for one in taken if one.kind is inspect.Parameter.VAR_KEYWORD]
+        names |= dict.fromkeys(one.name for one in taken if one not in others)
+        if not others:
+            return list(names)
+    return []
 
 
 def callbacks(method: DictConfig) -> list[Any]:
-    """The trainer callbacks that a method needs besides its adapter; one set to null is left out."""
-    return [instantiate(node) for node in (method.get("callbacks") or {}).values() if node is not None]
+    """The trainer callbacks that a method needs besides its adapter; one set to null is left out.
+
+    Raises SettingError, as for one that is misspelt and so names no class.
+    """
+    there = method.get("callbacks") or {}
+    for name, node in there.items():
+        if node is not None and "_target_" not in node:
+            others = [other for other in there if other != name]
+            raise SettingError(f"method.callbacks.{name} has no _target_, the class that it is{meant(name, others)}")
+    return [instantiate(node) for node in there.values() if node is not None]
 
 
 def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -119,13 +117,19 @@ def composed(context: HydraContext, master: DictConfig, overrides: Sequence[str]
 def composed_with_hydra(context: HydraContext, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """As `composed`, with it."""
     loader = context.config_loader
+
+    def of_groups(groups: list[str]) -> DictConfig:
+        return loader.load_configuration("config", groups, RunMode.RUN)
+
+    if unknown := hints.added(overrides, of_groups):
+        raise SettingError(unknown[0])
     try:
         return loader.load_sweep_config(master, list(overrides))
     except hydra.errors.MissingConfigException as error:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         raise SettingError(no_choice(group, choice, error.options or ())) from error
     except hydra.errors.ConfigCompositionException as error:
-        found = hints.sentences(overrides, lambda groups: loader.load_configuration("config", groups, RunMode.RUN))
+        found = hints.sentences(overrides, of_groups)
         reason, *_ = found or str(error).splitlines()
         raise SettingError(reason.removesuffix(".")) from error
 
@@ -144,33 +148,37 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 
 def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> str:
-    """SHA-256 of what determines the numbers but for the seed: `fingerprints`, and the config without cosmetic keys and
-    options at their neutral value.
+    """The run key (harness/store/identity.py), with the fingerprints of data, base and adapter; or what of it can be
+    told without them, where neither data nor weights are at hand.
 
-    The seed is set to 0 before resolving, so that runs which differ by the seed alone have one identity. With the
-    fingerprints of data and base weights it is the run key; without them it can be told where neither is at hand.
+    Runs that differ by the seed alone have one.
     """
-    keyed = copy.deepcopy(cfg)
-    keyed.seed = 0
-    config = resolve(keyed)
-    for dotted in COSMETIC:
-        section, leaf = _section(config, dotted)
-        section.pop(leaf, None)
-    of_source = NEUTRAL_OF_SOURCE.get(config["task"]["source"].get("_target_"), {})
-    for dotted, neutral in {**NEUTRAL, **{f"task.source.{name}": value for name, value in of_source.items()}}.items():
-        section, leaf = _section(config, dotted)
-        if leaf in section and section[leaf] == neutral and type(section[leaf]) is type(neutral):
-            del section[leaf]
-    text = json.dumps({"config": config, "fingerprints": fingerprints or {}}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return run_identity.key(_at_seed(cfg, 0), fingerprints or {})
 
 
-def _section(config: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
-    """The section that holds a key, empty where there is none, and the last part of the key."""
-    *parents, leaf = dotted.split(".")
-    for parent in parents:
-        config = config.get(parent) or {}
-    return config, leaf
+def cell(cfg: DictConfig) -> str:
+    """The cell of a table that the record of this run will be in."""
+    return run_identity.of_config(_at_seed(cfg, 0), seeded(cfg))
+
+
+def seeded(cfg: DictConfig) -> list[str]:
+    """The keys whose values follow the seed, without the seed itself."""
+    one, other = (dict(_leaves(_at_seed(cfg, seed))) for seed in (0, 1))
+    return [key for key in one if key != "seed" and one[key] != other.get(key)]
+
+
+def _at_seed(cfg: DictConfig, seed: int) -> dict[str, Any]:
+    other = copy.deepcopy(cfg)
+    other.seed = seed
+    return resolve(other)
+
+
+def _leaves(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def run_dir(resolved: dict[str, Any], key: str) -> Path:
@@ -180,11 +188,14 @@ def run_dir(resolved: dict[str, Any], key: str) -> Path:
 
 
 def names(cfg: DictConfig, resolved: dict[str, Any]) -> dict[str, Any]:
-    """What the record says of the run besides its configuration: its identity, the choices, and labels for tables."""
+    """What the record says of the run besides its configuration: the choices, labels for tables, and its identity.
+
+    identity: the run key without data and base; seeded: see `seeded`.
+    """
     method, task, model = (resolved[group] for group in ("method", "task", "model"))
     return {
         "method": method["name"], "task": task["name"], "model": model["name"], "recipe": resolved["recipe"]["name"],
         "seed": resolved["seed"], "label": method["label"], "task_label": task["label"], "model_label": model["label"],
         "targets": method.get("targets"), "variant": method["variant"],
-        "identity": identity(cfg),
+        "identity": identity(cfg), "seeded": seeded(cfg),
     }  # fmt: skip

@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 
 from errors import DataError, RecordError, SettingError
 from harness.plan import config, data_files, devices, splits, work
+from harness.store import identity
 from harness.store.record import FILE, Record, read
 from harness.train.train_settings import accumulation
 from tasks.base import Benchmark, Task
@@ -103,9 +104,10 @@ def _evaluation_seconds(record: Record) -> float:
 
 def _speed(resolved: dict[str, Any]) -> str:
     """What the time of a step depends on, and how many there are."""
-    train = {key: value for key, value in resolved["train"].items() if key not in NOT_SPEED}
-    model, method, task = (resolved[group] for group in ("model", "method", "task"))
-    facts = [model["name"], model["dtype"], method.get("targets"), method["variant"], task["source"], train]
+    kept = identity.keyed(resolved)
+    train = {key: value for key, value in kept["train"].items() if key not in NOT_SPEED}
+    model, method, task = (kept[group] for group in ("model", "method", "task"))
+    facts = [model["name"], model["dtype"], method.get("targets"), resolved["method"]["variant"], task["source"], train]
     return json.dumps(facts, sort_keys=True, default=str)
 
 

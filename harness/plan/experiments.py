@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from errors import SettingError
 from harness.settings.choices import no_choice
+from harness.settings.typed import forced
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 CHOICE = "experiment"
@@ -96,4 +97,4 @@ def expand(experiment: dict[str, Any], given: Sequence[str]) -> list[list[str]]:
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:
     """One override a key, the last: Hydra refuses a second choice of a group."""
-    return list({override.partition("=")[0].lstrip("+"): override for override in overrides}.values())
+    return list({override.partition("=")[0].lstrip("+"): forced(override) for override in overrides}.values())

@@ -23,7 +23,8 @@ from harness.console.stderr import hold_stderr, is_first
 from harness.console.told import failures, sentence
 from harness.run import help
 from harness.settings import hints
-from harness.settings.typed import arguments
+from harness.settings.hints import added
+from harness.settings.typed import SEVERAL, arguments
 from harness.store import disk
 
 T = TypeVar("T")
@@ -53,9 +54,12 @@ def understood(typed: list[str]) -> list[str]:
     from harness.plan.experiments import several_runs
 
     try:
-        return arguments(several_runs(typed))
+        read = arguments(several_runs(typed))
     except SettingError as error:
         sys.exit(f"error: {error}")
+    if SEVERAL.isdisjoint(read) and (unknown := added(read)):  # of several runs each is looked at where it is composed
+        sys.exit(f"error: {unknown[0]}")
+    return read
 
 
 def tells_user_errors(function: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:

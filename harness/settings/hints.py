@@ -1,10 +1,17 @@
-"""What is said of settings that are not there: those that are. Hydra names the first alone, and not what is near."""
+"""What is said of settings that are not there: those that are. Hydra names the first alone, and not what is near.
+
+A setting with + before it is new to the configuration, which Hydra takes whatever it is called. Here it is taken where
+something reads it: below FREE whoever runs it chooses the names, and below OF_A_CLASS the class that is named by
+`_target_` refuses what it does not take (harness/plan/config.py).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,6 +20,8 @@ from errors import SettingError
 from harness.settings.choices import meant, no_choice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+FREE = ("recipe.picked.", "recipe.by_", "model.roles.", "model.architecture.", "method.callbacks.", "hydra.")
+OF_A_CLASS = ("method.adapter.", "task.source.")
 
 Compose = Callable[[list[str]], DictConfig]  # the configuration that choices of groups make
 
@@ -31,12 +40,9 @@ def explained(held: str, arguments: Sequence[str]) -> str:
 
 
 def sentences(arguments: Sequence[str], composed: Compose | None = None) -> list[str]:
-    """One for each choice of a group, and each key, that is not there."""
-    # A key with + before it is new by intention.
+    """One for each choice of a group, and each key, that is not there; of those with + before them see `added`."""
     dotted = [a.lstrip("~").split("=")[0] for a in arguments if "=" in a and not a.startswith(("-", "+"))]
-    groups = [
-        a for a in arguments if a.split("=")[0] in {p.name for p in CONF.iterdir() if p.is_dir()} and "," not in a
-    ]
+    groups = _chosen(arguments)
     found = [sentence for group in groups for sentence in _of_choice(*group.split("=", 1))]
     try:
         cfg = (composed or _composed)(groups)
@@ -44,6 +50,46 @@ def sentences(arguments: Sequence[str], composed: Compose | None = None) -> list
         return found
     keys = [key for key in dotted if "/" not in key and not key.startswith("hydra.")]
     return found + [sentence for key in keys for sentence in _of_key(cfg, key)]
+
+
+def added(arguments: Sequence[str], composed: Compose | None = None) -> list[str]:
+    """One for each key with + before it that nothing reads; empty where the groups themselves cannot be composed."""
+    keys = [key for argument in arguments if argument.startswith("+") for key in _new_keys(argument)]
+    keys = [key for key in keys if not f"{key}.".startswith(FREE + OF_A_CLASS)]
+    if not keys:
+        return []
+    try:
+        cfg = (composed or _composed)(_chosen(arguments))
+    except Exception:  # Hydra tells of these
+        return []
+    return [sentence for key in keys for sentence in _of_key(cfg, key)]
+
+
+def _new_keys(argument: str) -> list[str]:
+    """The keys that a setting with + gives a value, none where it chooses from a group; a mapping gives several."""
+    [parsed] = OverridesParser.create().parse_overrides([argument])
+    key = parsed.key_or_group
+    if parsed.package is not None or "/" in key or key in _groups():
+        return []
+    value = None if parsed.is_sweep_override() else parsed.value()
+    return list(_leaves(key, value))
+
+
+def _leaves(key: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, dict) or not value:
+        yield key
+        return
+    for name, inner in value.items():
+        yield from _leaves(f"{key}.{name}", inner)
+
+
+def _groups() -> set[str]:
+    return {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
+def _chosen(arguments: Sequence[str]) -> list[str]:
+    """The choices from groups, one of each."""
+    return [argument for argument in arguments if argument.split("=")[0] in _groups() and "," not in argument]
 
 
 def _composed(groups: list[str]) -> DictConfig:

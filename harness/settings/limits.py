@@ -22,8 +22,16 @@ class Kind:
     text: bool = False
 
 
+FLOAT32 = 3.4028234663852886e38  # the largest; optimisers count in it
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """One that is finite in float32, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FLOAT32
+
+
+def _is_beyond(value: Any) -> bool:
+    return isinstance(value, int | float) and FLOAT32 < abs(value) < math.inf
 
 
 def _is_selection(value: Any) -> bool:
@@ -37,6 +45,10 @@ def number(low: float, *, itself: bool = True) -> Kind:
     """From `low` on, which itself is among them or not."""
     words = f"a finite number, {low} or more" if itself else f"a finite number above {low}"
     return Kind(words, lambda value: _is_number(value) and (value >= low if itself else value > low))
+
+
+def share() -> Kind:
+    return Kind("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1)
 
 
 def whole(low: int, high: float = math.inf) -> Kind:
@@ -89,6 +101,11 @@ ROLES = Kind(
     "names of modules by role letter, as {Q: model.layers.*.self_attn.q_proj}",
     lambda value: isinstance(value, dict) and value != {} and all(map(NAME.fits, [*value, *value.values()])),
 )
+BIAS = Kind(
+    "none, all, or those of adapted layers alone, as lora_only",
+    lambda value: isinstance(value, str) and (value in ("none", "all") or value.endswith("_only")),
+    text=True,
+)
 PROJECT = Kind(
     "a name that Weights & Biases takes: up to 128 letters, none of them one of / \\ # ? % :",
     lambda value: isinstance(value, str) and re.fullmatch(r"[^/\\#?%:]{1,128}", value) is not None,
@@ -124,6 +141,7 @@ KINDS: Mapping[str, Kind] = {
     "wandb.project": or_null(PROJECT),
     "wandb.group": or_null(NAME),
     "train.lr": number(0),
+    "train.sharding": ELSEWHERE,
     "train.head_lr": number(0),
     "train.weight_decay": number(0),
     "train.betas": BETAS,
@@ -144,6 +162,7 @@ KINDS: Mapping[str, Kind] = {
     "model.checkpoint": TEXT,
     "model.revision": or_null(TEXT),
     "model.roles": ROLES,
+    "model.drawn": ELSEWHERE,
     "task.name": FOLDER,
     "task.label": TEXT,
     "task.data_seed": whole(0, 2**32 - 1),
@@ -157,7 +176,14 @@ KINDS: Mapping[str, Kind] = {
     "method.lr": number(0),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),
+    "method.adapter.rank": or_null(whole(1)),
     "method.adapter.lora_alpha": number(0, itself=False),
+    "method.adapter.d_initial": number(-FLOAT32),
+    "method.adapter.*dropout": share(),
+    "method.adapter.bias": BIAS,
+    **{f"method.adapter.{name}": YES_OR_NO for name in ("keep_weight", "save_basis", "use_rslora", "block_share")},
+    **{f"method.adapter.{name}": or_null(YES_OR_NO) for name in ("gate", "replacement", "truncate_base")},
+    **{f"method.adapter.{name}": ELSEWHERE for name in ("init", "topk_score", "form", "init_lora_weights")},
     "method.adapter.*_block_size": whole(0),
     "method.adapter.boft_n_butterfly_factor": whole(1),
     "method.name": FOLDER,
@@ -176,7 +202,8 @@ def check(config: Mapping[str, Any]) -> None:
     for key, value in _walk(config):
         kind = next((kind for pattern, kind in KINDS.items() if fnmatchcase(key, pattern)), None)
         if kind is not None and not kind.fits(value):
-            raise SettingError(f"{key}={shown(value)} is not {kind.words}")
+            beyond = ", which is infinite in float32," if _is_beyond(value) else ""
+            raise SettingError(f"{key}={shown(value)}{beyond} is not {kind.words}")
 
 
 def is_text(key: str) -> bool:

@@ -38,7 +38,13 @@ def arguments(typed: Sequence[str]) -> list[str]:
     if len(modes) > 1:
         raise SettingError(f"{' '.join(modes)} do not go together: one at a time")
     several = not SEVERAL.isdisjoint(flags) or "hydra.mode=MULTIRUN" in settings
-    return [*flags, *(_setting(each, several) for each in [*settings, *_titles(settings)])]
+    return [*flags, *(forced(_setting(each, several)) for each in [*settings, *_titles(settings)])]
+
+
+def forced(setting: str) -> str:
+    """With ++ in the place of + before a key: an option that has come into a yaml may still be given with +."""
+    key = setting.partition("=")[0]
+    return f"+{setting}" if key.startswith("+") and not key.startswith("++") and "." in key else setting
 
 
 def _titles(settings: Sequence[str]) -> list[str]:

@@ -58,12 +58,25 @@ MEMORY = (
 
 # Options that came after the first records, by the value at which a run is what it was without them. A key leaves an
 # option out at that value, so that a new option takes no finished run out of sight.
-NEUTRAL: Mapping[str, Any] = {"task.source.background": "white"}
+NEUTRAL: Mapping[str, Any] = {"task.source.background": "white", "train.sharding": None, "model.drawn": None}
 # The same of the section with this `_target_`, where others have had an option of that name from the start.
+_LORA = {"lora_dropout": 0.0, "bias": "none"}
 NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
-    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None},
-    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None},
-}
+    "svft.SvftConfig": {
+        **dict.fromkeys(("rank", "init", "gate", "replacement", "topk_score", "truncate_base")),
+        "keep_weight": True, "form": "auto", "save_basis": False, "bias": "none",
+    },
+    "baselines.SpectralAdapterConfig": {"save_basis": False},
+    "baselines.VectorFitConfig": {"save_basis": False},
+    "peft.LoraConfig": {**_LORA, "init_lora_weights": True, "use_rslora": False},
+    "peft.AdaLoraConfig": _LORA,
+    "peft.BOFTConfig": {"boft_dropout": 0.0, "bias": "none"},
+    "peft.OFTConfig": {"block_share": False, "module_dropout": 0.0, "bias": "none"},
+    "peft.VeraConfig": {"d_initial": 0.1, "vera_dropout": 0.0, "bias": "none"},
+    "tasks.own_text.OwnClassification": {"limit": None, "class_names": None, "metrics": None},
+    "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None, "metrics": None},
+    "tasks.image_folder.ImageFolder": {"metrics": None},
+}  # fmt: skip
 
 # Where a record does not say itself which values follow the seed (`run.seeded`): these do, where they are equal to it.
 SEEDED = ("method.adapter.seed", "method.adapter.projection_prng_key", "method.callbacks.*.seed")
@@ -75,7 +88,7 @@ CONTENT = (
 
 def key(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
     """SHA-256 of a resolved configuration at seed 0 and of the fingerprints of data, base and adapter."""
-    return _sha256({"config": _keyed(config), "fingerprints": dict(fingerprints)})
+    return _sha256({"config": keyed(config), "fingerprints": dict(fingerprints)})
 
 
 def of_config(config: Mapping[str, Any], seeded: Iterable[str] | None = None) -> str:
@@ -150,7 +163,7 @@ def _content(record: Record, name: str, known: Mapping[str, str]) -> str:
     return record.fingerprints.get(name + CONTENT) or known.get(fingerprint, fingerprint)
 
 
-def _keyed(config: Mapping[str, Any]) -> dict[str, Any]:
+def keyed(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without what is cosmetic, and without options at their neutral value."""
     kept = copy.deepcopy(dict(config))
     for section, name, _ in list(_found(kept, COSMETIC)):
@@ -162,7 +175,7 @@ def _keyed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _placeless(config: Mapping[str, Any], seeded: Iterable[str] | None) -> dict[str, Any]:
-    kept = _keyed(config)
+    kept = keyed(config)
     for section, name, _ in list(_found(kept, PLACES + MEMORY)):
         del section[name]
     for section, name, _ in list(_found(kept, SEEDED if seeded is None else seeded)):

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from analysis import program
 from harness.store import identity
 from harness.store.files import write_sealed
 from harness.store.record import FILE, Record
+
+
+def built(runs: Path, out: Path, *names: str, command: str = "tables") -> int:
+    """The exit code of making all pages (`plots`: figures) of the records in `runs`, or those that are named."""
+    return program.main([command, *names, "--runs", str(runs), "--out", str(out)])
 
 
 def score(items: str, unparsed: float) -> dict:

@@ -2,9 +2,13 @@
 
 import pytest
 
-from analysis import comparison, paper, search, tables
+from analysis import search
+from analysis.load.records import load
+from analysis.pages import results
+from analysis.statistics import experiments, rates
 from errors import RecordError
 from harness.store import record
+from tests.analysis.conftest import built
 
 GOOD, BAD = "1" * 30 + "0" * 10, "1" * 5 + "0" * 35
 
@@ -21,7 +25,7 @@ def test_runs_of_one_name_on_two_bases_have_two_tables(add, tmp_path):
     add("LoRA", 0, {"strict": GOOD}, **on(base="a" * 64))
     add("SVFT-P", 0, {"strict": GOOD}, method="svft_plain", **on(base="a" * 64))
     add("LoRA", 0, {"strict": BAD}, **on(base="b" * 64))
-    first, second = tables.results(tmp_path / "runs")
+    first, second = results.results(load(tmp_path / "runs"))
     assert [first.name, second.name] == ["toy_tiny_base-aaaaaaaa", "toy_tiny_base-bbbbbbbb"]
     assert first.title == "Toy, Tiny, base aaaaaaaa"
     assert [len(first.rows), len(second.rows)] == [2, 1]
@@ -34,7 +38,7 @@ def test_runs_of_one_name_on_other_data_have_two_tables_though_their_label_is_on
     for seed in (0, 1):
         add("LoRA", seed, {"strict": GOOD}, **on(data="1" * 64))
     add("LoRA", 2, {"strict": BAD}, **on(data="2" * 64))
-    old, new = tables.results(tmp_path / "runs")
+    old, new = results.results(load(tmp_path / "runs"))
     assert (old.rows["seeds"].item(), new.rows["seeds"].item()) == (2, 1)
     assert (old.name, new.name) == ("toy_tiny_data-11111111", "toy_tiny_data-22222222")
 
@@ -43,14 +47,14 @@ def test_a_name_that_is_too_long_for_a_file_keeps_what_tells_the_tables_apart(ad
     for base in "ab":
         add("LoRA", 0, {"strict": GOOD}, **on(base=base * 64, run={
             "method": "lora", "task": "t" * 300, "model": "tiny", "seed": 0, "label": "LoRA"}))  # fmt: skip
-    first, second = tables.results(tmp_path / "runs")
+    first, second = results.results(load(tmp_path / "runs"))
     assert first.name != second.name and len(first.name) < 255
 
 
 def test_each_table_of_the_two_is_written(add, tmp_path):
     for base in "ab":
         add("LoRA", 0, {"strict": GOOD}, **on(base=base * 64))
-    tables.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    built(tmp_path / "runs", tmp_path / "out")
     assert {path.stem for path in (tmp_path / "out").glob("toy*.md")} == {
         "toy_tiny_base-aaaaaaaa", "toy_tiny_base-bbbbbbbb",
     }  # fmt: skip
@@ -67,7 +71,7 @@ def test_seeds_of_one_configuration_on_different_grounds_have_no_mean(add, tmp_p
     add("LoRA", 1, {"strict": BAD}, **other | identity(1))
     records, _ = record.find(tmp_path / "runs")
     with pytest.raises(RecordError, match=f"^LoRA, toy, tiny: seeds 0 and 1 have different {what} "):
-        paper.identified(records)
+        experiments.identified(records)
 
 
 def searched(add, rate: float, data: str) -> None:
@@ -91,4 +95,4 @@ def test_the_search_beside_a_row_is_that_of_its_own_data(add, tmp_path):
         searched(add, rate, data * 64)
     records, _ = record.find(tmp_path / "runs")
     run = next(each for each in records if each.fingerprints["data"] == "1" * 64)
-    assert set(comparison.searched(run, records)["rate"]) == {1e-3, 1e-2}
+    assert set(rates.searched(run, rates.searches(records))["rate"]) == {1e-3, 1e-2}

@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis import bench_figure, bench_files, bench_tables, plots
+from analysis.figures import bench as bench_figure
+from analysis.figures import style
+from analysis.load import bench as bench_files
+from analysis.load.records import load
+from analysis.pages import bench as bench_tables
 from errors import RecordError
+from tests.analysis.conftest import built
 from tests.conftest import ROOT
 
 DATA = ROOT / "tests" / "analysis" / "data"  # its folder bench has the made-up files
@@ -48,7 +53,7 @@ def runs(tmp_path):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    bench_tables.main(["--runs", str(DATA), "--out", str(folder)])
+    built(DATA, folder)
     return folder
 
 
@@ -217,12 +222,9 @@ def test_a_note_says_device_threads_type_and_commit(made):
 # --- files that are absent or damaged --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("room", "what"), [(bench_tables, "no result file"), (bench_figure, "no block or model file")])
-def test_without_result_files_it_says_so_and_writes_nothing(tmp_path, capsys, room, what):
-    (tmp_path / "runs").mkdir()
-    room.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
-    assert capsys.readouterr().err == f"{what} below {tmp_path}/runs/bench\n"
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("room", [bench_tables, bench_figure])
+def test_without_result_files_there_is_no_page(tmp_path, room):
+    assert room.makers(load(tmp_path)) == {}
 
 
 def damage(name: str):
@@ -252,13 +254,13 @@ def test_an_unusable_file_is_one_sentence_that_names_it(runs, name):
     assert BLOCK in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("room", [bench_tables, bench_figure])
-def test_a_truncated_file_ends_the_command_before_anything_is_written(runs, tmp_path, room):
+@pytest.mark.parametrize("command", ["tables", "plots"])
+def test_of_a_truncated_file_the_command_says_so_and_writes_no_page_of_benchmarks(runs, tmp_path, capsys, command):
     path = runs / "bench" / f"svd-{CPU}.json"  # the last to be read
     path.write_text(path.read_text()[:200])
-    with pytest.raises(SystemExit) as end:
-        room.main(["--runs", str(runs), "--out", str(tmp_path / "out")])
-    assert end.value.code.startswith(f"{path} is not a readable result file") and "\n" not in end.value.code
+    assert built(runs, tmp_path / "out", command=command) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {path} is not a readable result file")
     assert not (tmp_path / "out").exists()
 
 
@@ -277,7 +279,7 @@ def block():
 
 @pytest.fixture(scope="module")
 def drawn():
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with style.matplotlib.rc_context(style.STYLE):
         figure = bench_figure.figure(block())
         figure.draw_without_rendering()
     return figure
@@ -379,7 +381,7 @@ def test_nothing_written_overlaps_or_leaves_the_figure(drawn):
 def test_each_block_and_model_file_has_a_figure_and_it_is_the_same_each_time(runs, tmp_path):
     (runs / "bench" / BLOCK).rename(runs / "bench" / f"block-{GPU}.json")
     for folder in ("one", "two"):
-        bench_figure.main(["--runs", str(runs), "--out", str(tmp_path / folder)])
+        built(runs, tmp_path / folder, command="plots")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == [f"bench_{GPU}{more}.{kind}" for more in ("", "_tiny") for kind in ("png", "svg")]
     for name in names:
@@ -394,7 +396,7 @@ def other(folder, kind: str, **values) -> pd.DataFrame:
     (folder / "bench" / f"{kind}-cpu-imaginary.json").write_text(
         json.dumps({**said, "commit": "0" * 40, "dirty": False, **values})
     )
-    bench_tables.main(["--runs", str(folder), "--out", str(folder / "out")])
+    built(folder, folder / "out")
     assert (folder / "out" / f"bench_cpu-imaginary_{kind}.tex").exists()
     return bench_tables.tables(bench_files.find(folder)["cpu-imaginary"])[kind]
 

@@ -3,10 +3,15 @@
 import pandas as pd
 import pytest
 
-from analysis import comparison, comparison_figure, plots
+from analysis.figures import comparison as comparison_figure
+from analysis.figures.style import STYLE, matplotlib
+from analysis.load import paper
+from analysis.load.records import load
+from analysis.pages import comparison
+from analysis.statistics.experiments import experiments as joined
 from harness.plan import experiments
-from harness.store import record
 from tests.analysis import paper_cases as cases
+from tests.analysis.conftest import built
 
 PANELS = {"one": cases.column("GSM") | {"panel": "one", "reference": "LoRA (r=8)"},
           "two": cases.column("digits") | {"panel": "two", "reference": "Head"}}  # fmt: skip
@@ -46,9 +51,9 @@ def searched(add, row: dict, rates: dict[float, int], seeds: int = 1) -> None:
 
 
 def table(runs) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    records, _ = record.find(runs)
-    (experiment,) = comparison.comparisons(runs, records)
-    frame = comparison.numbers(experiment, records)
+    loaded = load(runs)
+    (experiment,) = joined(loaded).values()
+    frame = comparison.numbers(loaded, experiment.name)
     return frame, comparison.text(frame).set_index("Method"), list(comparison.notes(experiment, frame))
 
 
@@ -70,7 +75,7 @@ def test_each_panel_is_compared_with_a_reference_of_its_own(add, runs):
 
 def test_what_was_not_run_is_empty_and_never_zero(add, runs, tmp_path):
     ran(add, LORA, 0, 100)
-    comparison.main(["--runs", str(runs), "--out", str(tmp_path / "out")])
+    built(runs, tmp_path / "out", "compare")
     for suffix in ("csv", "md", "tex"):
         assert "nan" not in (tmp_path / "out" / f"compare.{suffix}").read_text().lower()
     _, shown, _ = table(runs)
@@ -136,42 +141,36 @@ def test_a_reference_that_is_no_row_is_refused_with_the_rows_there_are(tmp_path)
         table(tmp_path / "runs")
 
 
-def test_experiments_without_a_reference_are_left_to_other_pages(tmp_path, capsys):
+def test_experiments_without_a_reference_are_left_to_other_pages(tmp_path):
     cases.write(tmp_path / "runs", "table1", [cases.column("GSM")], [LORA], table=1)
-    comparison.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
-    assert "no experiment with a reference" in capsys.readouterr().err
+    assert comparison.makers(load(tmp_path / "runs")) == {}
 
 
 def test_every_row_of_the_comparison_has_one_column_and_its_reference_is_a_row():
     experiment = experiments.read("comparison")
     for row in experiment["rows"]:
         (column,) = [each for each in experiment["columns"] if experiments.belongs(each, row)]
-        labels = [comparison.paper.label({"variant": "", "config": "", **other}) for other in experiment["rows"]
+        labels = [paper.label({"variant": "", "config": "", **other}) for other in experiment["rows"]
                   if other["panel"] == row["panel"]]  # fmt: skip
         assert column["reference"] in labels
     runs = experiments.runs(experiment)
     assert len(set(runs)) == len(experiment["rows"])
 
 
-def test_the_figure_has_a_panel_for_each_and_no_label_covers_another(add, runs, monkeypatch):
+def test_the_figure_has_a_panel_for_each_and_no_label_covers_another(add, runs):
     for seed in range(3):
         ran(add, LORA, seed, 100 + seed, parameters={"adapter": 800, "head": 0})
         ran(add, SVFT, seed, 101 + seed, parameters={"adapter": 800, "head": 0})
         ran(add, NONE, seed, 98, train={"steps": 0}, parameters={"adapter": 0, "head": 0})
         ran(add, HEAD, seed, 100, parameters={"adapter": 0, "head": 9})
         ran(add, FULL, seed, 101, parameters={"adapter": 9000, "head": 9})
-    records, _ = record.find(runs)
-    (experiment,) = comparison.comparisons(runs, records)
-    with plots.matplotlib.rc_context(plots.STYLE):
-        whole = comparison_figure.figure(comparison.numbers(experiment, records))
+    loaded = load(runs)
+    with matplotlib.rc_context(STYLE):
+        whole = comparison_figure.figure(comparison.numbers(loaded, "compare"))
     assert [ax.get_title(loc="left") for ax in whole.axes] == ["one", "two"]
     for ax, labels in zip(whole.axes, ({"LoRA (r=8)", "SVFT-P", "None"}, {"Head", "Full-FT (9K)"}), strict=True):
         texts = [text for text in ax.texts if text.get_text()]
         assert {text.get_text() for text in texts} == labels
         boxes = [text.get_window_extent() for text in texts]
         assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
-    drawn = []
-    monkeypatch.setattr(plots, "save", lambda figure, folder, name: drawn.append(name))
-    comparison_figure.main(["--runs", str(runs)])
-    assert drawn == ["pareto_compare"]
+    assert list(comparison_figure.makers(loaded)) == ["pareto_compare"]

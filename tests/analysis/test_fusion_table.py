@@ -4,10 +4,12 @@ import math
 
 import pytest
 
-from analysis import fusion, paper
+from analysis.load.records import load
+from analysis.pages import fusion
+from analysis.statistics.experiments import experiments as joined
 from harness.plan import experiments
-from harness.store import record
 from tests.analysis import paper_cases as cases
+from tests.analysis.conftest import built
 
 TASKS = ["SST-2", "CoLA"]
 
@@ -35,7 +37,7 @@ def ran(add, variant: str, task: str, seed: int, right: int, majority: float | N
 
 
 def read(runs):
-    (experiment,) = paper.experiments(runs, record.find(runs)[0])
+    (experiment,) = joined(load(runs)).values()
     return experiment
 
 
@@ -71,7 +73,7 @@ def test_the_average_is_over_the_seeds_that_have_all_tasks_and_is_not_tested(add
 
 def test_what_was_not_run_is_empty_and_never_zero(add, runs, tmp_path):
     ran(add, "", "SST-2", 0, 90)
-    fusion.main(["--runs", str(runs), "--out", str(tmp_path / "out")])
+    built(runs, tmp_path / "out", "fusion")
     for suffix in ("csv", "md", "tex"):
         assert "nan" not in (tmp_path / "out" / f"fusion.{suffix}").read_text().lower()
     shown = table(runs)[1]
@@ -111,8 +113,9 @@ def test_fused_runs_without_the_tasks_alone_are_refused(tmp_path):
 
 
 def test_without_a_manifest_nothing_is_written(tmp_path, capsys):
-    fusion.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists() and "no fusion.json below" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        built(tmp_path, tmp_path / "out", "fusion")
+    assert not (tmp_path / "out").exists() and "there is no page or figure 'fusion'" in capsys.readouterr().err
 
 
 def test_the_experiment_trains_every_adapter_that_it_fuses():

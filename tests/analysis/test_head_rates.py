@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from analysis import head_rates, tables
-from analysis.paper_notes import record_notes
-from harness.store import record
+from analysis.load.records import load
+from analysis.pages.footnotes import HEAD_RATE, head_rate_notes
+from analysis.pages.paper_notes import record_notes
+from analysis.pages.results import results
 
 GOOD = "1" * 30 + "0" * 10
 
@@ -18,7 +19,7 @@ def trained(rate: float, **train) -> dict:
 
 
 def unequal(tmp_path) -> list[str]:
-    (result,) = tables.results(tmp_path / "runs")
+    (result,) = results(load(tmp_path / "runs"))
     return [note for note in result.notes if note.startswith("Unequal head")]
 
 
@@ -33,8 +34,8 @@ def test_rows_and_rates_are_named(add, tmp_path):
 def test_a_table_of_the_paper_says_so_too(add, tmp_path):
     add("LoRA (r=8)", 0, {"accuracy": GOOD}, **trained(1e-3))
     add("SVFT-P", 0, {"accuracy": GOOD}, method="svft_plain", **trained(5e-2))
-    records, _ = record.find(tmp_path / "runs")
-    notes = list(record_notes(SimpleNamespace(records=records, manifest={})))
+    records = load(tmp_path / "runs").records
+    notes = list(record_notes(SimpleNamespace(records=records, manifest={}, left_out=[])))
     assert [
         note for note in notes if note.startswith("Unequal head learning rates, Tiny on Toy: 0.001 LoRA (r=8); 0.05")
     ]
@@ -52,8 +53,8 @@ def test_rates_that_differ_between_tasks_are_no_matter():
     rows = [("Tiny", "Toy", "A", "0.1"), ("Tiny", "Other", "B", "0.2"), ("Big", "Toy", "B", "0.3")]
     frame = pd.DataFrame(
         [
-            {"model_label": m, "task_label": t, "label": name, "status": "done", "settings": {head_rates.RATE: rate}}
+            {"model_label": m, "task_label": t, "label": name, "status": "done", "settings": {HEAD_RATE: rate}}
             for m, t, name, rate in rows
         ]
     )
-    assert list(head_rates.notes(frame)) == []
+    assert list(head_rate_notes(frame)) == []

@@ -3,7 +3,8 @@
 import pytest
 from scipy import stats as reference
 
-from analysis import paired
+from analysis.statistics import paired
+from analysis.writing import numbers
 from harness.store.record import find
 from tests.analysis import paper_cases as cases
 
@@ -72,9 +73,9 @@ def test_outcomes_are_those_of_finished_runs_that_have_the_score(add, tmp_path):
 
 @pytest.mark.parametrize(("rate", "said"), [(0.0321, "+3.2"), (-0.0321, "-3.2"), (-0.0004, "0.0"), (0.0, "0.0")])
 def test_points_have_a_sign_unless_they_round_to_zero(rate, said):
-    assert paired.signed(rate) == said
+    assert numbers.signed(rate) == said
 
 
 def test_points_stand_before_their_interval():
-    assert paired.with_interval(0.02, 0.01, 0.03) == "+2.0 [+1.0, +3.0]"
-    assert paired.with_interval(0.02, None, None) == "+2.0"
+    assert numbers.with_interval(0.02, 0.01, 0.03) == "+2.0 [+1.0, +3.0]"
+    assert numbers.with_interval(0.02, None, None) == "+2.0"

@@ -7,9 +7,14 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from analysis import paper, paper_figures, patterns_figure, plots
-from harness.store import record
+from analysis.figures import paper as paper_figures
+from analysis.figures import patterns as patterns_figure
+from analysis.figures.style import STYLE, matplotlib
+from analysis.load import paper
+from analysis.load.records import Loaded, load
+from analysis.statistics.experiments import experiments
 from tests.analysis import paper_cases as cases
+from tests.analysis.conftest import built
 
 
 def figure_rows(name: str) -> list[dict]:
@@ -45,7 +50,7 @@ def ran(add, row: dict, seed: int, share: float) -> None:
 
 
 def only(runs):
-    (experiment,) = paper.experiments(runs, record.find(runs)[0])
+    (experiment,) = experiments(load(runs)).values()
     return experiment
 
 
@@ -88,7 +93,7 @@ def test_every_label_is_inside_the_figure_and_none_covers_another(add, tmp_path)
     for place, row in enumerate(rows):
         for seed in range(3):
             ran(add, row, seed, 0.6 + 0.01 * place + 0.002 * seed)
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         whole = paper_figures.figure(only(tmp_path / "runs"))
     for part in whole.subfigs:
         texts = [text for text in part.axes[0].texts if text.get_text()]
@@ -116,12 +121,12 @@ def test_a_twin_is_drawn_without_printed_points_and_only_once_it_was_run(add, tm
     for row in rows:
         row["cells"]["GSM-8K"]["identity"] = cases.identity(f"micro {row['targets']} {row['variant']} {row['config']}")
     cases.write(tmp_path / "runs", "figure4_micro", [cases.column("GSM-8K")], rows, twin_of="figure4")
-    paper_figures.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    built(tmp_path / "runs", tmp_path / "out", command="plots")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["figure4.png", "figure4.svg"]
     ran(add, rows[0], 0, 0.5)
-    paper_figures.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    built(tmp_path / "runs", tmp_path / "out", command="plots")
     assert (tmp_path / "out" / "figure4_micro.png").stat().st_size > 0
-    _, twin = paper.experiments(tmp_path / "runs", record.find(tmp_path / "runs")[0])
+    _, twin = experiments(load(tmp_path / "runs")).values()
     assert paper_figures.points(twin)["kind"].tolist() == [paper_figures.REPRODUCED]
 
 
@@ -162,8 +167,7 @@ def test_the_figures_are_the_same_bytes_each_time_and_have_no_date(add, patterns
     rows = write(tmp_path / "runs", "figure4", "F4")
     ran(add, rows[0], 0, 0.4)
     for folder in ("one", "two"):
-        for module in (paper_figures, patterns_figure):
-            module.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / folder)])
+        built(tmp_path / "runs", tmp_path / folder, "figure4", "patterns", command="plots")
     for name in ("figure4.svg", "figure4.png", "patterns.svg", "patterns.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert "dc:date" not in (tmp_path / "one" / "figure4.svg").read_text()
@@ -172,7 +176,7 @@ def test_the_figures_are_the_same_bytes_each_time_and_have_no_date(add, patterns
 def test_the_right_panel_of_figure_1_plots_the_mean_of_the_benchmarks_and_nothing_else():
     from tests.conftest import ROOT
 
-    found = {each.name: each for each in paper.experiments(ROOT / "runs", [])}
+    found = experiments(Loaded(ROOT / "runs", [], []))
     frame = paper_figures.points(found["figure1"])
     assert dict(frame.groupby("panel")["metric"].unique().map(list)) == {
         "left": ["GSM-8K"], "right": ["Commonsense average"],

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import paper, paper_tables
-from analysis.paper_notes import notes
+from analysis.load import paper
+from analysis.load.records import load
+from analysis.pages import paper_tables
+from analysis.pages.paper_notes import notes
+from analysis.statistics import cells
+from analysis.statistics.experiments import experiments
 from errors import RecordError
-from harness.store import record
 from tests.analysis import paper_cases as cases
+from tests.analysis.conftest import built
 
 GSM, MATH = cases.column("GSM-8K"), cases.column("MATH")
 SVFT = cases.row("Gemma-2B", "SVFT", "d=16", variant="R", metrics=["GSM-8K", "MATH"], targets="QKVUDOG", params=6352416)
@@ -30,7 +34,7 @@ def runs(tmp_path):
 
 
 def only(runs):
-    (experiment,) = paper.experiments(runs, record.find(runs)[0])
+    (experiment,) = experiments(load(runs)).values()
     return experiment
 
 
@@ -57,7 +61,7 @@ def test_what_was_not_run_is_empty_and_never_zero_or_nan(add, runs, tmp_path):
     cases.ran(add, SVFT, 0, {"gsm8k": items(660, 1319)})
     assert shown(only(runs), "LoRA (r=32)")[["GSM-8K", "MATH", "Seeds"]].tolist() == ["", "", ""]
     assert shown(only(runs), "SVFT-R (d=16)")["MATH"] == ""
-    paper_tables.main(["--runs", str(runs), "--out", str(tmp_path / "out")])
+    built(runs, tmp_path / "out")
     for suffix in ("csv", "md", "tex"):
         assert "nan" not in (tmp_path / "out" / f"table1.{suffix}").read_text().lower()
     numbers = pd.read_csv(tmp_path / "out" / "table1.csv").set_index(["label", "metric"])
@@ -84,9 +88,9 @@ def test_a_verdict_changes_where_the_difference_leaves_the_noise(add, runs, righ
 
 def test_the_error_of_three_seeds_is_that_of_their_bootstrap():
     means = [0.41, 0.44, 0.48, 0.43]
-    scores = [paper.Score(mean, 0.01, 100, True) for mean in means]
+    scores = [cells.Score(mean, 0.01, 100, True) for mean in means]
     resampled = stats.bootstrap((means,), np.mean, n_resamples=20000, rng=np.random.default_rng(0), method="percentile")
-    assert paper.seeds_error(scores) == pytest.approx(resampled.standard_error, rel=0.02)
+    assert cells.seeds_error(scores) == pytest.approx(resampled.standard_error, rel=0.02)
 
 
 def test_an_average_is_there_only_where_all_its_parts_are(add, tmp_path):
@@ -141,7 +145,7 @@ def test_a_twin_has_reproduced_columns_alone_and_says_whose_twin_it_is(add, runs
     twin = cases.row("Gemma-2B", "SVFT", "d=16", variant="R", metrics=["GSM-8K"], runs="micro")
     cases.write(runs, "table1_micro", [GSM], [twin], table=1, twin_of="table1")
     cases.ran(add, twin, 0, {"gsm8k": items(30, 100)})
-    _, experiment = paper.experiments(runs, record.find(runs)[0])
+    _, experiment = experiments(load(runs)).values()
     assert list(paper_tables.text(experiment).columns) == ["Gemma-2B", "Params counted", "Seeds", "GSM-8K"]
     assert next(notes(experiment)).startswith("Micro twin of Table 1")
     assert experiment.cells["printed"].isna().all()
@@ -150,7 +154,7 @@ def test_a_twin_has_reproduced_columns_alone_and_says_whose_twin_it_is(add, runs
 def test_a_twin_of_nothing_is_refused_with_the_names_there_are(runs):
     cases.write(runs, "table9_micro", [GSM], [SVFT], twin_of="table9")
     with pytest.raises(ValueError, match=r"twin of 'table9', which has no manifest; there are: table1, table9_micro"):
-        paper.experiments(runs, [])
+        experiments(load(runs))
 
 
 def test_a_run_that_is_there_twice_is_refused(add, runs):
@@ -158,7 +162,7 @@ def test_a_run_that_is_there_twice_is_refused(add, runs):
     copy = path.parents[1] / "copy" / path.name
     copy.parent.mkdir()
     copy.write_text(path.read_text())
-    with pytest.raises(RecordError, match="seed 0, is there twice"):
+    with pytest.raises(RecordError, match="seed 0, is twice below"):
         only(runs)
 
 
@@ -207,7 +211,7 @@ def test_rows_of_several_models_stand_below_a_line_with_the_models_name(runs):
 def test_every_line_of_the_latex_has_as_many_cells_and_no_bare_special_character(add, runs, tmp_path):
     for seed in range(3):
         cases.ran(add, SVFT, seed, {"gsm8k": items(900, 1319)})
-    paper_tables.main(["--runs", str(runs), "--out", str(tmp_path)])
+    built(runs, tmp_path)
     text = (tmp_path / "table1.tex").read_text()
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {7}
@@ -218,13 +222,13 @@ def test_every_line_of_the_latex_has_as_many_cells_and_no_bare_special_character
 def test_the_tables_are_the_same_bytes_each_time(add, runs, tmp_path):
     cases.ran(add, SVFT, 0, {"gsm8k": items(660, 1319)})
     for folder in ("one", "two"):
-        paper_tables.main(["--runs", str(runs), "--out", str(tmp_path / folder)])
+        built(runs, tmp_path / folder)
     for name in ("table1.csv", "table1.md", "table1.tex"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_the_long_csv_begins_with_what_its_readers_rely_on(runs, tmp_path):
-    paper_tables.main(["--runs", str(runs), "--out", str(tmp_path)])
+    built(runs, tmp_path)
     header = (tmp_path / "table1.csv").read_text().splitlines()[0]
     assert header.startswith(
         "table,model,label,metric,printed,reproduced,low,high,seeds,difference,noise,verdict,identity"

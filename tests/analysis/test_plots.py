@@ -4,8 +4,17 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from analysis import plots
-from analysis.tables import results
+from analysis.figures import pareto as plots
+from analysis.figures.style import STYLE, matplotlib
+from analysis.load.methods import OTHER, methods
+from analysis.load.records import load
+from analysis.pages import results as pages
+from tests.analysis.conftest import built
+
+
+def results(runs):
+    return pages.results(load(runs))
+
 
 METHODS = [("full", "Full-FT", 10**6, 36), ("head", "Head", 0, 10), ("lora", "LoRA (r=1)", 4000, 20),
            ("lora", "LoRA (r=8)", 32000, 26), ("svft_plain", "SVFT-P", 900, 21), ("svft_banded", "SVFT-B", 9000, 28),
@@ -31,7 +40,7 @@ def test_full_fine_tuning_and_head_are_lines_and_the_others_points(runs):
 
 def test_no_label_covers_another_or_leaves_the_axes(runs):
     (result,) = results(runs)
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         ax = plots.pareto(result).axes[0]
     boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
     assert len(boxes) == len(METHODS)
@@ -49,21 +58,20 @@ def test_methods_of_equally_many_parameters_stand_apart():
 
 def test_the_svg_has_no_date_and_is_the_same_each_time(runs, tmp_path):
     for folder in ("one", "two"):
-        plots.main(["--runs", str(runs), "--out", str(tmp_path / folder)])
+        built(runs, tmp_path / folder, command="plots")
     for name in ("pareto_toy_tiny.svg", "pareto_toy_tiny.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert "dc:date" not in (tmp_path / "one" / "pareto_toy_tiny.svg").read_text()
 
 
 def test_each_family_of_the_order_of_methods_has_a_look_of_its_own():
-    shown = plots.methods()[plots.methods()["drawn"] != "nowhere"]
-    families = set(shown["family"])
-    assert families <= plots.LOOKS.keys()
-    looks = [plots.LOOKS[family] for family in families]
-    assert len({colour for colour, _ in looks}) == len(looks)
-    points = set(shown[shown["drawn"] == "point"]["family"])
-    markers = {plots.LOOKS[family][1] for family in points} | {plots.OTHER[1]}
-    assert len(markers) == len(points) + 1 and "" not in markers
+    shown = methods()[methods()["drawn"] != "nowhere"]
+    looks = shown.groupby("family")[["colour", "marker"]].agg(set)
+    assert (looks.map(len) == 1).all(axis=None)  # methods of one family share it
+    assert shown["colour"].nunique() == len(looks)
+    points = shown[shown["drawn"] == "point"]
+    markers = {*points["marker"], OTHER["marker"]}
+    assert len(markers) == points["family"].nunique() + 1 and "" not in markers
 
 
 def test_the_pre_trained_model_is_a_dotted_line_and_what_is_fused_is_not_drawn(add, tmp_path):
@@ -81,7 +89,7 @@ def test_the_pre_trained_model_is_a_dotted_line_and_what_is_fused_is_not_drawn(a
 
 def test_what_is_fused_alone_makes_no_figure(add, tmp_path):
     add("Fusion", 0, {"strict": "0111"}, method="fusion", train={"steps": 0})
-    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    built(tmp_path / "runs", tmp_path / "out", command="plots")
     assert not (tmp_path / "out").exists()
 
 
@@ -96,7 +104,7 @@ def test_of_two_lines_close_together_the_lower_is_named_below_it(add, tmp_path):
     for method, label, right in (("full", "Full-FT", 21), ("head", "Head", 20), ("lora", "LoRA", 1)):
         add(label, 0, {"strict": "1" * right + "0" * (40 - right)}, method=method, parameters={"adapter": 9, "head": 0})
     (result,) = results(tmp_path / "runs")
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         texts = {text.get_text(): text for text in plots.pareto(result).axes[0].texts}
     assert (texts["Full-FT (9)"].get_va(), texts["Head (9)"].get_va()) == ("bottom", "top")
 
@@ -104,20 +112,20 @@ def test_of_two_lines_close_together_the_lower_is_named_below_it(add, tmp_path):
 def test_dollars_in_a_label_are_dollars(add, tmp_path):
     for label in ("$x_{1$", "LoRA ($5, not $6)"):
         add(label, 0, {"strict": "0011"})
-    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")])
+    built(tmp_path / "runs", tmp_path / "figures", command="plots")
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 1
 
 
 def test_a_record_that_cannot_be_read_is_told(add, tmp_path, capsys):
     add("LoRA", 0, {"strict": "0011"}).write_text("{")
     add("LoRA", 1, {"strict": "0011"})
-    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")])
-    assert "not drawn: toy/tiny/lora/v-" in capsys.readouterr().err
+    built(tmp_path / "runs", tmp_path / "figures", command="plots")
+    assert "not counted: toy/tiny/lora/v-" in capsys.readouterr().err
 
 
 def test_one_method_alone_can_be_drawn(add, tmp_path):
     add("LoRA", 0, {"strict": "0011"})
-    plots.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    built(tmp_path / "runs", tmp_path / "out", command="plots")
     assert (tmp_path / "out" / "pareto_toy_tiny.png").stat().st_size > 0
 
 
@@ -133,7 +141,7 @@ def test_crowded_points_are_all_labelled_inside_the_figure(add, tmp_path):
         items = "1" * (20 + place % 3) + "0" * (20 - place % 3)
         add(f"Method {place} (b=8, m=2)", 0, {"strict": items}, parameters={"adapter": 5000 + place, "head": 0})
     (result,) = results(tmp_path / "runs")
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = plots.pareto(result)
     texts = [text for text in figure.axes[0].texts if text.get_text()]
     boxes = [Text.get_window_extent(text) for text in texts]  # without the line to the point

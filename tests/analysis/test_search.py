@@ -4,7 +4,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from analysis import search, tables
+from analysis import search
+from analysis.load.records import load
+from analysis.pages.results import results
+from analysis.statistics import rates
 from harness.store import record
 from tests.analysis.conftest import entry
 
@@ -58,7 +61,7 @@ def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
 
 @pytest.mark.parametrize(("scores", "rate"), [([5, 5, 5], 2.0), ([5, 5], 1.0), ([5, 0, 5, 5], 3.0)])
 def test_among_equal_rates_the_middle_one_is_picked(scores, rate):
-    assert search.pick(pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores})) == rate
+    assert rates.pick(pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores})) == rate
 
 
 def test_the_table_marks_what_was_picked(add_rate, tmp_path):
@@ -92,7 +95,7 @@ def test_a_variant_that_was_run_at_one_rate_alone_was_not_searched(add_rate, tmp
 def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_rate, tmp_path):
     for rate in (1e-3, 1e-2, 1e-1):
         add_rate(rate, 5)
-    (result,) = tables.results(tmp_path / "runs")
+    (result,) = results(load(tmp_path / "runs"))
     assert any("every row 3 (0.001, 0.01, 0.1)" in note for note in result.notes)
 
 
@@ -117,7 +120,7 @@ def test_rates_are_compared_at_the_same_callbacks_of_a_method(add, tmp_path):
         method = {"adapter": {"seed": 1}, "callbacks": {"freezing": {"pick": chosen}}}
         add(chosen, 0, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
     records, _ = record.find(tmp_path / "runs")
-    assert len({search.budget(each) for each in records}) == 2
+    assert len({rates.budget(each) for each in records}) == 2
 
 
 def test_the_seed_of_a_callback_makes_no_other_budget(add, tmp_path):
@@ -125,7 +128,7 @@ def test_the_seed_of_a_callback_makes_no_other_budget(add, tmp_path):
         method = {"adapter": {"seed": seed}, "callbacks": {"freezing": {"pick": "random", "seed": seed}, "off": None}}
         add(f"run {seed}", seed, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
     records, _ = record.find(tmp_path / "runs")
-    assert len({search.budget(each) for each in records}) == 1
+    assert len({rates.budget(each) for each in records}) == 1
 
 
 def test_a_task_that_was_not_searched_or_a_folder_that_is_none_leaves_the_others_unwritten(add_rate, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from analysis import stats
+from analysis.statistics import stats
 
 
 def test_the_bootstrap_interval_is_that_of_all_resamples():

@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import paper, plots, strength_figure, training_strength
+from analysis.figures import strength as strength_figure
+from analysis.figures.style import STYLE, matplotlib
+from analysis.load import paper
+from analysis.load.records import load
+from analysis.pages import training_strength
+from analysis.statistics.experiments import experiments
 from errors import RecordError
 from tests.analysis import paper_cases as cases
+from tests.analysis.conftest import built
 
 LAYERS = {"Q": "attention.self.query_proj", "O": "attention.output.dense", "D": "output.dense"}
 ROLES = {letter: f"deberta.encoder.layer.*.{name}" for letter, name in LAYERS.items()}
@@ -29,7 +35,7 @@ def ran(add, row: dict, seed: int, values: list[list[float]]) -> None:
 
 
 def read(runs):
-    experiment = training_strength.read(runs)
+    experiment = experiments(load(runs))[training_strength.NAME]
     return experiment, training_strength.strengths(experiment)
 
 
@@ -96,7 +102,7 @@ def test_the_table_has_score_and_strength_of_each_run_with_intervals_over_seeds(
 
 
 def test_what_was_not_run_is_empty_and_never_zero(runs, tmp_path):
-    training_strength.main(["--runs", str(runs), "--out", str(tmp_path / "out")])
+    built(runs, tmp_path / "out", training_strength.NAME)
     experiment, frame = read(runs)
     shown = training_strength.text(training_strength.numbers(experiment, frame), "score")
     assert shown.iloc[0].tolist() == ["VectorFit (AVF)", "1,234", "", "", "", "", "", ""]
@@ -125,21 +131,16 @@ def test_the_lines_are_the_largest_strength_and_the_spread_of_each_seed_and_thei
 def test_the_svg_is_the_same_each_time(add, runs, tmp_path):
     ran(add, ROWS[0], 0, [[0.0, 0.0], [0.02, 0.06]])
     _, frame = read(runs)
-    with plots.matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         for name in ("one.svg", "two.svg"):
             strength_figure.figure(frame).savefig(tmp_path / name, metadata={"Date": None})
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_the_papers_figure_is_drawn_always_and_the_runs_where_there_are_any(add, runs, monkeypatch, capsys):
-    drawn = []
-    monkeypatch.setattr(plots, "save", lambda figure, folder, name: drawn.append(name))
-    strength_figure.main(["--runs", str(runs)])
-    assert drawn == ["vectorfit_strength_printed"]
-    assert "no finished run of vectorfit_strength" in capsys.readouterr().err
+def test_the_papers_figure_is_drawn_always_and_the_runs_where_there_are_any(add, runs):
+    assert list(strength_figure.makers(load(runs))) == ["vectorfit_strength_printed"]
     ran(add, ROWS[0], 0, [[0.0, 0.0], [0.02, 0.06]])
-    strength_figure.main(["--runs", str(runs)])
-    assert drawn[1:] == ["vectorfit_strength_printed", "vectorfit_strength"]
+    assert list(strength_figure.makers(load(runs))) == ["vectorfit_strength_printed", "vectorfit_strength"]
 
 
 def test_a_record_without_strengths_is_refused(add, runs):
@@ -149,7 +150,7 @@ def test_a_record_without_strengths_is_refused(add, runs):
 
 
 def test_colours_can_be_read_in_grey():
-    lightness = plots.matplotlib.colormaps[strength_figure.COLOURS](np.linspace(0, 1, 50))[:, :3] @ [
+    lightness = matplotlib.colormaps[strength_figure.COLOURS](np.linspace(0, 1, 50))[:, :3] @ [
         0.2126,
         0.7152,
         0.0722,

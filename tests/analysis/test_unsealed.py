@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import tables
 from harness import seal
 from harness.store import files, record
+from tests.analysis.conftest import built
 
 DAMAGES = {
     "no label": ('"label"', '"lcbel"'),
@@ -63,6 +63,6 @@ def test_a_record_without_a_seal_is_told_with_the_command_that_seals_it_and_coun
 
 
 def shown(folder: Path, capsys) -> str:
-    tables.main(["--runs", str(folder / "runs"), "--out", str(folder / "tables")])
+    built(folder / "runs", folder / "tables")
     capsys.readouterr()
     return (folder / "tables" / "toy_tiny.md").read_text()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.params import verdict
+from analysis.checks.params import verdict
 
 
 @pytest.mark.parametrize(

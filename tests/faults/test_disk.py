@@ -21,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis import tables
+from analysis import program as analysis
 from errors import DiskError
 from harness.store import disk, files, record
 from harness.store.run_folder import RunFolder
@@ -406,13 +406,13 @@ def test_a_run_in_a_place_where_no_folder_can_be_says_so(place):
 
 def test_tables_on_a_full_disk_are_the_old_ones_and_the_program_says_so(full, alone):
     out = full.folder / "tables"
-    arguments = ["--runs", str(alone), "--out", str(out)]
-    tables.main(arguments)
+    arguments = ["tables", "--runs", str(alone), "--out", str(out)]
+    analysis.main(arguments)
     for path in out.iterdir():
         path.write_text("old")
     full.fill()
     with pytest.raises(SystemExit) as end:
-        tables.main(arguments)
+        analysis.main(arguments)
     full.make_space()
     assert re.fullmatch(
         f"error: {re.escape(str(out))}/[^ ]+ cannot be written: {full.reason}; .*, then start the same command again",
@@ -420,7 +420,7 @@ def test_tables_on_a_full_disk_are_the_old_ones_and_the_program_says_so(full, al
     )
     assert len(contents(out)) == 3
     assert set(contents(out).values()) == {b"old"}
-    tables.main(arguments)
+    analysis.main(arguments)
     assert len(contents(out)) == 3
     assert b"old" not in contents(out).values()
 

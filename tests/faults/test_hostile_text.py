@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from analysis import markup, tables
+from analysis import program
+from analysis.writing import markup
 from harness.store import files
 from tasks import commonsense
 from tasks.base import ItemScore
@@ -350,7 +351,7 @@ FRAME = pd.DataFrame({"Method": [given for given, _ in NAMES], "Score (%)": ["1.
 
 def test_csv_gives_back_every_name_and_a_spreadsheet_takes_none_for_a_formula(tmp_path):
     numbers = pd.DataFrame({"label": FRAME["Method"], "=mean": [-0.25] * len(NAMES), "verdict": [None] * len(NAMES)})
-    tables.write(tmp_path, "table", numbers, FRAME, [])
+    (tmp_path / "table.csv").write_text(markup.csv(numbers), encoding="utf-8")
     header, *rows = csv.reader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines())
     assert header == ["label", "'=mean", "verdict"]
     assert [float(row[1]) for row in rows] == [-0.25] * len(NAMES)
@@ -437,7 +438,7 @@ def test_a_record_with_hostile_names_is_tabulated_in_every_format(add, tmp_path,
     add("failed", 0, method="dora", status="failed", failure={"reason": hostile * 1_000, "step": 3}, schema=1)
     monkeypatch.chdir(tmp_path)
     for arguments in (["--out", str(folder)], ["--print"]):
-        tables.main(["--runs", str(tmp_path / "runs"), *arguments])
+        program.main(["tables", "--runs", str(tmp_path / "runs"), *arguments])
     shown = markup.plain(label)
     assert f"'{shown}" in pd.read_csv(folder / "toy_tiny.csv")["label"].tolist()
     tokens = reader().parse((folder / "toy_tiny.md").read_text(encoding="utf-8"))

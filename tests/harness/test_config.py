@@ -10,6 +10,7 @@ from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError,
 from errors import RoleError
 from harness.models.bases import build
 from harness.plan import config
+from harness.store import identity
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = (
@@ -49,7 +50,7 @@ def test_what_changes_the_numbers_changes_the_key(composed, override):
 
 
 def test_a_new_option_at_its_neutral_value_keeps_the_key(composed, monkeypatch):
-    monkeypatch.setattr(config, "NEUTRAL", {"train.option": None, "method.adapter.option": False, "nowhere.x": 1})
+    monkeypatch.setattr(identity, "NEUTRAL", {"train.option": None, "method.adapter.option": False, "nowhere.x": 1})
     assert key(composed("+train.option=null", "+method.adapter.option=false")) == key(composed())
     assert (
         len({key(composed(f"+method.adapter.option={value}")) for value in ("true", "0", "null")} | {key(composed())})

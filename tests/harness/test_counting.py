@@ -31,7 +31,7 @@ def test_svft_keeps_one_factor_of_a_rectangular_weight_and_both_of_a_square_one(
     adapted = 18 * (2 * 2048**2 + 2 * 256 * 2048 + 3 * 16384 * 2048)
     for overrides, factors in (
         ((), 18 * (2 * square + narrow + mlp)),
-        (["+method.adapter.keep_weight=false"], 18 * (2 * square + narrow + 2 * 256 * 2048 + mlp * 9) - adapted),
+        (["method.adapter.keep_weight=false"], 18 * (2 * square + narrow + 2 * 256 * 2048 + mlp * 9) - adapted),
     ):
         _, memory = counting.trained_and_memory(
             composed("model=gemma2b", "task=gsm8k", "method=svft_plain", *overrides)

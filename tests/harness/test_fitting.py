@@ -245,8 +245,8 @@ def test_a_task_that_is_kept_as_released_says_in_how_many_texts_prompt_and_targe
 
 def test_what_was_said_before_training_is_in_the_record_and_below_the_table(composed, tmp_path, capsys):
     import run
-    from analysis.footnotes import _warning_notes
-    from analysis.frames import runs_frame
+    from analysis.load.frames import runs_frame
+    from analysis.pages.footnotes import _warning_notes
     from harness.store import record
 
     tiny = ("task.source.train_size=16", "task.source.validation_size=2", "task.source.test_size=1")
