@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from errors import DataError
 from tasks import prompts
 from tasks.base import SplitName, TextExample
-from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, choice, questions
+from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, asked, choice, questions
 from tasks.micro_facts import RELATIONS, Relation, larger
 
 GENERATOR_VERSION = 1  # Raise it with every change that alters a question.
@@ -247,6 +247,10 @@ class MicroCommonsense:
         if split == "train":
             return self._train
         return [example for benchmark in self.benchmarks.values() for example in benchmark.examples("validation")]
+
+    def questions(self, rows: Sequence[Any]) -> list[TextExample]:
+        """The column is `instruction`."""
+        return asked(rows)
 
     def rows(self) -> list[Row]:
         """The training rows, kinds in mixed order: instruction, input, output, answer."""
