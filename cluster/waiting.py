@@ -19,7 +19,7 @@ class RunFailed(SettingError):
 
 
 def wait(submitted: Submitted) -> None:
-    """Until none of the runs is in the queue; then each failure is told. Ctrl-C leaves the jobs where they are."""
+    """Wait until no run is in the queue, then tell each failure. Ctrl-C ends the waiting; the jobs go on."""
     runs = [*submitted.new.values(), *submitted.queued.values()]
     try:
         with bar(len(runs), submitted.sweep.name) as progress:
@@ -37,7 +37,7 @@ def wait(submitted: Submitted) -> None:
 
 
 def _in_queue(jobs: list[str]) -> dict[str, tuple[str, str]]:
-    """SLURM does not answer while it is busy or starts anew. Raises SlurmError where it is silent for long."""
+    """As slurm.in_queue, asked again while SLURM is busy or restarts. Raises SlurmError if it stays silent for long."""
     for attempt in range(PATIENCE):
         try:
             return slurm.in_queue(jobs)

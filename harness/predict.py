@@ -1,10 +1,10 @@
-"""What the model of a finished run says of rows of a file, or of images: classes by name, numbers, or text.
+"""Predictions of a finished run for rows of a file, or for images: classes by name, numbers, or text.
 
     python -m harness.predict runs/classification/encoder/lora/r8-QKVOUD-1a2b3c4d/seed=0 new.csv --out predictions.csv
     python -m harness.predict runs/image_folder/vision/lora/r8-QKVOUD-1a2b3c4d/seed=0 photos/ more/cat.jpg
 
-A file has the columns that the run was trained on; those of answers may be missing. Prompts and preprocessing are the
-run's own: its test rows get the predictions that are stored with it.
+A file has the columns that the run was trained on; those with answers may be missing. Prompts and preprocessing are
+those of the run, so its own test rows get the predictions that are stored with it.
 """
 
 import csv
