@@ -67,7 +67,7 @@ def submit(
             slurm_srun_args=["--kill-on-bad-exit=1"],  # no process of a run waits for one that has failed
             **{key if key in SHARED else f"slurm_{key}": value for key, value in options.items()},
         )  # fmt: skip
-    except (ValueError, TypeError, NameError, AssertionError) as error:
+    except (ValueError, TypeError, NameError, AssertionError) as error:  # submitit refuses settings with any of these
         raise SettingError(f"hydra/launcher: {error}") from error
     try:
         return [job.job_id for job in executor.map_array(function, arguments)]

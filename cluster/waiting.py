@@ -6,7 +6,7 @@ import time
 
 from cluster import slurm, states
 from cluster.submission import Submitted
-from errors import SettingError
+from errors import UserError
 from harness.console.progress import bar
 from harness.run.command_line import fail
 
@@ -14,7 +14,7 @@ SECONDS = 5  # between two questions to SLURM
 PATIENCE = 120  # questions in a row that SLURM may leave unanswered
 
 
-class RunFailed(SettingError):
+class RunFailed(UserError):
     """A run of the sweep failed; the message names it and says why."""
 
 
