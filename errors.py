@@ -1,21 +1,23 @@
-"""What can go wrong that a user mends: each of these is told in its one sentence, and the command ends with 1.
+"""What can go wrong that a user can mend: each of these is told in one sentence, and the command ends with 1.
 
-Any other exception is a bug, of this project or of a library, and keeps its traceback.
+Any other exception is a bug, of this project or of a library, and keeps its traceback. `svft` and `baselines` raise
+what PEFT would; harness/settings/refusals.py finds out which of that refuses a setting. harness/console/told.py makes
+the sentence, of errors of the disk and of OmegaConf as well.
 """
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """The message is one sentence: it names what is wrong and the remedy."""
+    """The message is one sentence, which names what is wrong and the remedy."""
 
 
 class SettingError(UserError):
-    """A value of the configuration that cannot be used; the message names the key and what it may be."""
+    """A value of the configuration that cannot be used; the message names the key and the values that can be."""
 
 
 class RoleError(SettingError):
-    """A role letter that this model has not, or that matches other layers than its yaml states."""
+    """A role letter that this model does not have, or that matches other layers than its yaml states."""
 
 
 class DataError(UserError):
@@ -27,7 +29,7 @@ class MissingData(DataError):
 
 
 class ModelError(UserError):
-    """A checkpoint that is not there or not of the stated architecture."""
+    """A checkpoint that is not there, or not of the stated architecture."""
 
 
 class RecordError(UserError):
@@ -35,7 +37,7 @@ class RecordError(UserError):
 
 
 class Damaged(UserError):
-    """A file that is not as it was written, or not where it belongs."""
+    """A file that has changed since it was written, or is in another run's folder."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(path, reason)
@@ -46,21 +48,21 @@ class Damaged(UserError):
 
 
 class DiskError(UserError):
-    """The disk refuses; the message names the place and the reason. What it holds is as it was before."""
+    """The disk cannot be written; the message names the place and the reason. Nothing there has changed."""
 
 
 class Busy(UserError):
-    """Another process is at this run."""
+    """Another process is doing this run."""
 
 
 class OfAllRanks(UserError):
-    """What all ranks of a run find out together, so that each of them raises it (see harness/ranks/distributed.py)."""
+    """Found by all ranks of a run together, so that each of them raises it (see harness/ranks/distributed.py)."""
 
     on_all_ranks = True
 
 
 class Diverged(OfAllRanks):
-    """The loss, on one rank or more, or what it led to, is not finite."""
+    """The loss of one rank or more is not finite, or a weight that it led to."""
 
     def __init__(self, step: int, what: str = "the loss"):
         super().__init__(f"{what} is not a finite number at step {step}")
@@ -68,8 +70,8 @@ class Diverged(OfAllRanks):
 
 
 class NotFinite(OfAllRanks):
-    """The model predicts something that is not a number, as after a training that diverged."""
+    """A prediction of the model is not a number, as after a training that diverged."""
 
 
 class DoesNotAct(OfAllRanks, SettingError):
-    """What would be trained and counted takes no part in training or in evaluation."""
+    """Something that is trained and counted has no effect in training or in evaluation."""

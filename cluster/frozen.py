@@ -1,7 +1,7 @@
-"""A run's configuration as it was when the run was submitted: whatever is edited afterwards, the job runs this.
+"""A run's configuration as it was when the run was submitted. The job runs this, whatever was edited meanwhile.
 
-The file holds the composed configuration with its interpolations, since a run's identity is that of all its seeds. The
-job resolves it and compares the result with what was resolved at submission, so changed code is noticed as well.
+The file holds the composed configuration before interpolation, since the identity of a run is computed with another
+seed. The job resolves it and compares the result with that of the submission, so changed code is noticed as well.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What a job does: the frozen run, and back into the queue when the cluster wants its node."""
+"""What a job does: run its frozen configuration, and go back into the queue when the cluster wants its node."""
 
 import os
 import sys
@@ -64,7 +64,7 @@ def _run(job: Job) -> None:
 
 def _go_back(job: Job, stopped: Stopped) -> None:
     if int(os.environ.get("SLURM_PROCID", 0)):
-        time.sleep(GRACE)  # the job would end with this process, before the first one has put it back
+        time.sleep(GRACE)  # else this process ends the job before the first one has put it back
         return
     print(f"stopped by {stopped.signal.name}", flush=True)
     try:

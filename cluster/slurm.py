@@ -67,7 +67,7 @@ def submit(
             slurm_srun_args=["--kill-on-bad-exit=1"],  # no process of a run waits for one that has failed
             **{key if key in SHARED else f"slurm_{key}": value for key, value in options.items()},
         )  # fmt: skip
-    except (ValueError, TypeError, NameError, AssertionError) as error:
+    except (ValueError, TypeError, NameError, AssertionError) as error:  # submitit refuses settings with any of these
         raise SettingError(f"hydra/launcher: {error}") from error
     try:
         return [job.job_id for job in executor.map_array(function, arguments)]
@@ -100,7 +100,7 @@ def ended(job: str) -> str:
     except SlurmError:
         state, exits = _accounted(job)
     code, _, number = (int(part or 0) if part.isdigit() else 0 for part in exits.partition(":"))
-    number = number or (code - 128 if code > 128 else 0)  # a shell's way to say that a signal ended it
+    number = number or (code - 128 if code > 128 else 0)  # a shell reports a signal in this way
     if state in ("", "COMPLETED"):
         return state
     return f"{state}, {_signal(number)}" if number else f"{state}, exit code {code}"
@@ -129,7 +129,7 @@ def cancel(jobs: Sequence[str]) -> None:
 
 
 def is_running() -> bool:
-    """Whether SLURM lets the job of this process go on; not so one that was cancelled, or that it puts back itself."""
+    """Whether SLURM still runs the job of this process: false once it was cancelled, or put back into the queue."""
     return "JobState=RUNNING" in _call("scontrol", "show", "job", "-o", own_job()).split()
 
 

@@ -6,7 +6,7 @@ import time
 
 from cluster import slurm, states
 from cluster.submission import Submitted
-from errors import SettingError
+from errors import UserError
 from harness.console.progress import bar
 from harness.run.command_line import fail
 
@@ -14,12 +14,12 @@ SECONDS = 5  # between two questions to SLURM
 PATIENCE = 120  # questions in a row that SLURM may leave unanswered
 
 
-class RunFailed(SettingError):
+class RunFailed(UserError):
     """A run of the sweep failed; the message names it and says why."""
 
 
 def wait(submitted: Submitted) -> None:
-    """Until none of the runs is in the queue; then each failure is told. Ctrl-C leaves the jobs where they are."""
+    """Wait until no run is in the queue, then tell each failure. Ctrl-C ends the waiting; the jobs go on."""
     runs = [*submitted.new.values(), *submitted.queued.values()]
     try:
         with bar(len(runs), submitted.sweep.name) as progress:
@@ -37,7 +37,7 @@ def wait(submitted: Submitted) -> None:
 
 
 def _in_queue(jobs: list[str]) -> dict[str, tuple[str, str]]:
-    """SLURM does not answer while it is busy or starts anew. Raises SlurmError where it is silent for long."""
+    """As slurm.in_queue, asked again while SLURM is busy or restarts. Raises SlurmError if it stays silent for long."""
     for attempt in range(PATIENCE):
         try:
             return slurm.in_queue(jobs)

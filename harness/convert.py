@@ -1,9 +1,9 @@
-"""A checkpoint whose weights are pickles, rewritten as safetensors, which is all that a run reads.
+"""Rewrite a checkpoint of pickled weights as safetensors, the only weights that a run reads.
 
     python -m harness.convert microsoft/deberta-v3-base checkpoints/deberta-v3-base
     python run.py model=deberta_v3_base model.checkpoint=checkpoints/deberta-v3-base
 
-The pickles are read with torch.load(weights_only=True): tensors come in, no code is run.
+The pickles are read with torch.load(weights_only=True), which runs no code of theirs.
 """
 
 import json
@@ -26,7 +26,7 @@ from harness.store.files import write_folder
 
 PICKLES = "pytorch_model*.bin"
 INDEX = "pytorch_model.bin.index.json"  # of weights in several files
-# What reading a damaged pickle raises: whatever its bytes lead to.
+# A damaged pickle can raise any of these: it depends on the bytes.
 BROKEN = (pickle.UnpicklingError, struct.error, RuntimeError, EOFError, ValueError, LookupError, TypeError,
           AttributeError, AssertionError)  # fmt: skip
 KEPT = (".json", ".txt", ".model", ".jinja")  # configuration and tokenizer

@@ -1,11 +1,12 @@
-"""The model of a finished run as a folder that transformers, or PEFT, loads without this project.
+"""Write the model of a finished run as a folder that transformers or PEFT loads without this project.
 
     python -m harness.export runs/classification/encoder/svft_random/d16-QKVOUD-1a2b3c4d/seed=0 my_model
     python -m harness.export runs/classification/encoder/lora/r8-QKVOUD-1a2b3c4d/seed=0 my_lora --as lora
 
-Merged: all weights, in float32, with tokenizer or preprocessor and the names of the classes. LoRA: the change alone,
-where it has a low rank (LoRA, PiSSA, AdaLoRA, VeRA, Spectral Adapter); refused where it has not (SVFT, DoRA, OFT, full
-fine-tuning). Either is loaded again and compared with the run before the folder is put in its place.
+merged: all weights in float32, with tokenizer or preprocessor, and the names of the classes.
+lora: the change of the weights alone. It has a low rank with LoRA, PiSSA, AdaLoRA, VeRA and Spectral Adapter; with
+SVFT, DoRA, OFT and full fine-tuning it has not, and this is refused.
+What is written is loaded again and compared with the run before the folder is put in its place.
 """
 
 import sys
@@ -28,7 +29,7 @@ from harness.store import trained
 from harness.store.files import write_folder
 
 TOLERANCE = 1e-5  # of logits, relative to the largest of them where that is above 1
-TOKENS, TEXTS = 16, 2  # of what both models are asked
+TOKENS, TEXTS = 16, 2  # size of the inputs that both models are compared on
 
 Inputs = dict[str, torch.Tensor]
 Fill = Callable[[Path], PreTrainedModel | PeftModel]  # writes into a folder, and loads what it has written
@@ -118,7 +119,7 @@ def _write_reader(run: Finished, folder: Path) -> None:
 
 
 def _inputs(run: Finished) -> Inputs:
-    """Two texts of tokens, or two images, at random: what both models are asked."""
+    """Two random texts or two random images, which both models are compared on."""
     random = torch.Generator().manual_seed(0)
     if "image" in run.cfg.model:
         image = run.cfg.model.image

@@ -1,10 +1,10 @@
-"""What the model of a finished run says of rows of a file, or of images: classes by name, numbers, or text.
+"""Predictions of a finished run for rows of a file, or for images: classes by name, numbers, or text.
 
     python -m harness.predict runs/classification/encoder/lora/r8-QKVOUD-1a2b3c4d/seed=0 new.csv --out predictions.csv
     python -m harness.predict runs/image_folder/vision/lora/r8-QKVOUD-1a2b3c4d/seed=0 photos/ more/cat.jpg
 
-A file has the columns that the run was trained on; those of answers may be missing. Prompts and preprocessing are the
-run's own: its test rows get the predictions that are stored with it.
+A file has the columns that the run was trained on; those with answers may be missing. Prompts and preprocessing are
+those of the run, so its own test rows get the predictions that are stored with it.
 """
 
 import csv
@@ -35,7 +35,8 @@ def predict(run: Finished, inputs: Sequence[Path]) -> list[Row]:
     """One row of output for each row of the file or each image, in their order.
 
     Of texts {row: its number in the file, from 1, ...}, of images {file, ...}; then {class, probability} where classes
-    are predicted, {value} of a number, {text} of text that is generated. Raises DataError and SettingError.
+    are predicted, {value} of a number, {text} of text that is generated, and {likeliest, text} of a question whose text
+    names its choices. Raises DataError and SettingError.
     """
     places, examples = (_images if run.task.kind == "image_classification" else _texts)(run.task, inputs)
     return [place | answer for place, answer in zip(places, _answers(run, examples), strict=True)]
@@ -71,8 +72,8 @@ def _answers(run: Finished, examples: Sequence[Any]) -> list[Row]:
     modality, batch_size, label = run.modality, run.cfg.evaluate.batch_size, "rows"
     if modality.num_labels is None:
         benchmark = next(iter(run.task.benchmarks.values()))
-        texts, _ = modality.predict(run.model, benchmark, examples, batch_size, label)
-        return [{"text": text} for text in texts]
+        answers, _ = modality.predict(run.model, benchmark, examples, batch_size, label)
+        return list(map(_said, answers))
     logits = modality.logits(run.model, examples, batch_size, label)
     if not np.isfinite(logits).all():
         raise NotFinite("a prediction is not a finite number")
@@ -87,6 +88,13 @@ def _answers(run: Finished, examples: Sequence[Any]) -> list[Row]:
     ]
 
 
+def _said(answer: str | Mapping[str, str] | float) -> Row:
+    """Generated text; of a question with choices, the likeliest of them before it."""
+    if isinstance(answer, float):  # a likelihood that is no number
+        raise NotFinite("a prediction is not a finite number")
+    return {"text": answer} if isinstance(answer, str) else {"likeliest": answer["likeliest"], "text": answer["text"]}
+
+
 def _softmax(logits: np.ndarray) -> np.ndarray:
     """Of each row of (examples, K)."""
     powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
@@ -95,7 +103,8 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    table = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    columns = dict.fromkeys(name for row in rows for name in row)  # some questions have choices, others none
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return text.getvalue()

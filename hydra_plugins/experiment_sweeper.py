@@ -40,7 +40,7 @@ class ExperimentSweeper(BasicSweeper):
         return [jobs]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Choices of groups alone; what else is wrong each run says by itself, as composing all twice takes minutes."""
+        """Look at the choices of groups alone. To compose each run here, too, would take minutes."""
         options = self.hydra_context.config_loader.get_group_options
         for group, _, choice in {override.partition("=") for job in batch for override in job}:
             there = options(group)

@@ -19,9 +19,9 @@ from harness.run.several import Several
 
 
 class LocalLauncher(BasicLauncher):
-    """Says which run is going, and at the end what became of each; one that fails stops no other.
+    """Tells which run is running, and at the end what became of each. A run that fails does not stop the others.
 
-    Where no run can be composed, what is typed is wrong, and is told once.
+    If none of the runs can be composed, the command is wrong, and that is told once.
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -37,7 +37,7 @@ class LocalLauncher(BasicLauncher):
         return []
 
     def _wrong_everywhere(self, job_overrides: Sequence[Sequence[str]]) -> SettingError | None:
-        """Why none can be; a run for each choice from the groups is looked at, up to the first that can."""
+        """Why no run can be composed; None as soon as one can. One run is tried for each choice of groups."""
         chosen, first = {}, None
         for job in job_overrides:
             groups = tuple(item for item in job if "." not in item and not item.startswith("seed="))

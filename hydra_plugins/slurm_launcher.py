@@ -1,7 +1,7 @@
 """`hydra/launcher=slurm`: the runs of a sweep as jobs, with their configurations as they are now.
 
-Hydra takes launchers from the package `hydra_plugins` alone. Its own launcher for SLURM composes a configuration when
-the job starts, from files that may have been edited since, and a run that fails there is COMPLETED for SLURM.
+Hydra takes launchers from the package `hydra_plugins` alone. Its own launcher for SLURM composes the configuration when
+the job starts, from files that may have been edited meanwhile, and SLURM shows a failed run as COMPLETED.
 """
 
 import shlex

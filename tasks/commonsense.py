@@ -129,6 +129,17 @@ def questions(rows: Sequence[Row], prefix: str, source: str) -> list[TextExample
     return examples
 
 
+def asked(rows: Sequence[Any]) -> list[TextExample]:
+    """What rows of a file ask in their column `instruction`; the choices are the labels that end it, if any do."""
+    instructions = [row.text("instruction") for row in rows]
+    prompts_of = map(prompts.llm_adapters_evaluation, instructions)
+    choices = (tuple(map(choice, _labels_offered(instruction))) for instruction in instructions)
+    return [
+        TextExample(str(row), prompt, prompt, "", "", offered)
+        for row, prompt, offered in zip(rows, prompts_of, choices, strict=True)
+    ]
+
+
 def _labels_offered(instruction: str) -> tuple[str, ...]:
     found = _FORMAT.search(instruction)
     return tuple(found[1].split("/")) if found else ()
@@ -258,6 +269,10 @@ class Commonsense(Task):
     def examples(self, split: SplitName) -> Sequence[TextExample]:
         train, validation = self._train_and_validation
         return train if split == "train" else validation
+
+    def questions(self, rows: Sequence[Any]) -> list[TextExample]:
+        """The column is `instruction`."""
+        return asked(rows)
 
     @cached_property
     def _train_and_validation(self) -> tuple[list[TextExample], list[TextExample]]:

@@ -141,6 +141,10 @@ class Gsm8kDirect(Task):
         learnt, _ = self._split
         return [_example(f"train-{number}", problem, ()) for number, problem in learnt.items()][: self.limit]
 
+    def questions(self, rows: Sequence[Any]) -> list[TextExample]:
+        """The column is `question`. The first row is shown the problems that the first test question is, and so on."""
+        return self.benchmarks[Gsm8kFewShot.name].questions(rows)
+
     @cached_property
     def _split(self) -> tuple[dict[int, Problem], dict[int, Problem]]:
         """Row number to problem: those that are learnt, and those held out."""
@@ -200,7 +204,7 @@ class Gsm8kFewShot(Benchmark):
     def _validation(self) -> list[TextExample]:
         held_out = self._held_out()
         pool = [problem for number, problem in enumerate(self._shown.rows()) if number not in held_out]
-        return self._asked({f"train-{number}": problem for number, problem in held_out.items()}, pool)
+        return self._asked({f"train-{number}": problem for number, problem in held_out.items()}, pool)[: self._limit]
 
     @cached_property
     def _test(self) -> list[TextExample]:
@@ -208,7 +212,11 @@ class Gsm8kFewShot(Benchmark):
         for number, (_, answer) in enumerate(problems.values(), 1):
             if not _gold(answer):
                 raise DataError(f"row {number} of {self._table.source} has no integer after '#### '")
-        return self._asked(problems, self._shown.rows())
+        return self._asked(problems, self._shown.rows())[: self._limit]
+
+    def questions(self, rows: Sequence[Any]) -> list[TextExample]:
+        """Those of a file's column `question`."""
+        return self._asked({str(row): (row.text("question"), "") for row in rows}, self._shown.rows())
 
     def _asked(self, problems: Mapping[str, Problem], pool: Sequence[Problem]) -> list[TextExample]:
         if len(pool) < self._shots:
@@ -216,8 +224,7 @@ class Gsm8kFewShot(Benchmark):
                 f"{self._shown.source} leaves {len(pool)} solved problems to show: too few for shots={self._shots}"
             )
         shown = demonstrations(pool, self._shots, len(problems), self._shots_seed)
-        examples = [_example(id, problem, few) for (id, problem), few in zip(problems.items(), shown, strict=True)]
-        return examples[: self._limit]
+        return [_example(id, problem, few) for (id, problem), few in zip(problems.items(), shown, strict=True)]
 
 
 def _example(id: str, problem: Problem, shown: Sequence[Problem]) -> TextExample:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from errors import DataError
 from tasks import fingerprints, prompts
 from tasks.base import SplitName, Task, TextExample
-from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, choice, questions
+from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, asked, choice, questions
 from tasks.micro.facts import RELATIONS
 from tasks.micro.questions import KINDS, Subjects, split_subjects
 
@@ -126,6 +126,10 @@ class MicroCommonsense(Task):
         if split == "train":
             return self._train
         return [example for benchmark in self.benchmarks.values() for example in benchmark.examples("validation")]
+
+    def questions(self, rows: Sequence[Any]) -> list[TextExample]:
+        """The column is `instruction`."""
+        return asked(rows)
 
     def rows(self) -> list[Row]:
         """The training rows, kinds in mixed order: instruction, input, output, answer."""

@@ -1,6 +1,8 @@
 """The house of the design: rooms import only from rooms to their left, and every yaml names code that exists."""
 
 import ast
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,14 @@ MAY_IMPORT = {
     "hydra_plugins": {"harness", "cluster"},
     "analysis": {"harness.store.record", "harness.store.identity", "harness.store.files", "harness.store.disk"},
     "assets": {"tasks"},
+    "examples": {"svft", "baselines"},
 }
+# The house from left to right: each may import from what stands before it, and MAY_IMPORT says from which of that.
+HOUSE = (
+    "errors", "svft", "baselines", "tasks", "harness", "run", "cluster", "hydra_plugins", "papers", "bench", "analysis",
+    "assets", "examples", "tests",
+)  # fmt: skip
+INSTALLED_ALONE = ("svft", "baselines", "examples")  # without errors.py, so they raise what PEFT would
 ROOMS = {*MAY_IMPORT, "run", "tests"}
 HARNESS = (  # each imports from those before it
     "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
@@ -33,14 +42,65 @@ OF_A_ROOM = 9  # files
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
 
+@cache
 def imported(path: Path) -> set[str]:
+    """Names that the file imports, at its top and inside functions; relative ones in full."""
     names = set()
+    package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            within = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*within, *([node.module] if node.module else [])])
+            names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the house by its name, a package by the name of its folder."""
+    paths = [*ROOT.glob("*.py"), *(path for folder in folders() for path in (ROOT / folder).rglob("*.py"))]
+    parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in paths}
+    return {".".join(p[:-1] if p[-1] == "__init__" else p): path for path, p in parts.items()}
+
+
+def folders() -> list[str]:
+    """Those that hold code."""
+    return [path.name for path in ROOT.iterdir() if path.name[0] != "." and path.is_dir() and any(path.rglob("*.py"))]
+
+
+def module_of(name: str) -> str | None:
+    """The module of the house that is imported by this name, or whose content is; None of a library's."""
+    return next((found for found in (name, name.rpartition(".")[0]) if found in modules()), None)
+
+
+def test_every_folder_and_script_has_its_place_in_the_house():
+    assert {*folders(), *(path.stem for path in ROOT.glob("*.py"))} <= set(HOUSE)
+    for name, allowed in MAY_IMPORT.items():
+        assert {each.partition(".")[0] for each in allowed} <= set(HOUSE[: HOUSE.index(name)]), name
+    assert {name.partition(".")[0] for name in imported(ROOT / "run.py")} & set(HOUSE) == {"harness"}
+    assert not {name.partition(".")[0] for name in imported(ROOT / "errors.py")} & set(HOUSE)
+
+
+def test_no_modules_import_each_other_in_a_circle_inside_functions_neither():
+    """Raises CycleError, which names the circle."""
+    graph = {name: {module_of(each) for each in imported(path)} - {None, name} for name, path in modules().items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph) > 400
+
+
+def test_what_is_installed_alone_needs_nothing_of_the_rest():
+    for name, path in modules().items():
+        if name.partition(".")[0] in INSTALLED_ALONE:
+            assert not {each.partition(".")[0] for each in imported(path)} & (set(HOUSE) - set(INSTALLED_ALONE)), path
+
+
+def test_helpers_of_tests_import_no_tests():
+    for name, path in modules().items():
+        is_program = '__name__ == "__main__"' in path.read_text()  # as tests/soak.py
+        if name.startswith("tests.") and not path.name.startswith("test_") and not is_program:
+            found = filter(None, map(module_of, imported(path)))
+            assert not [each for each in found if each.rpartition(".")[2].startswith("test_")], path
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))

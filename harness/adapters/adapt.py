@@ -38,12 +38,12 @@ class Adapted:
 
 
 def head_modules(head: str | Sequence[str] | None) -> list[str]:
-    """The modules that are new with the task and trained by every method: a model yaml's `head`, as a list."""
+    """A model yaml's `head` as a list: the modules that are new with the task. Every method trains them."""
     return [head] if isinstance(head, str) else list(head or ())
 
 
 def fingerprint(adapter: Any, base: str) -> dict[str, str]:
-    """What the adapter is made of besides its configuration, for the run key; nothing for most methods.
+    """What an adapter is made of besides its configuration, as a part of the run key; empty for most methods.
 
     base: the fingerprint of the model that it is to be attached to. Raises SettingError where it is of another one.
     """
@@ -98,12 +98,12 @@ def _freeze_state(model: nn.Module) -> None:
 
 
 def _sentence(warning: warnings.WarningMessage) -> str:
-    """Its first line, with file names for paths: a record says nothing of the machine's folders."""
+    """The first line, with paths cut to file names: a record names no folder of this machine."""
     return re.sub(r"(?<![\w.])/[\w.~/-]*/", "", str(warning.message).split("\n")[0])
 
 
 def count(model: nn.Module, head: Sequence[str]) -> dict[str, int]:
-    """Scalars in the adapter, in the head, and frozen, freed weights too; a head's frozen original counts once."""
+    """Numbers in the adapter, in the head, and frozen. Weights that were freed count as frozen, a head counts once."""
     totals = {"adapter": 0, "head": 0, "frozen": 0}
     within = "base_model.model." if isinstance(model, PeftModel) else ""
     prefixes = tuple(f"{within}{module}." for module in head)

@@ -1,4 +1,4 @@
-"""What a training changed, as a plain LoRA, where it is one: W - W0 = B A with fewer directions than the layer has.
+"""What a training changed, as a plain LoRA. This exists where W - W0 = B A has a lower rank than the layer.
 
 Shapes: O out_features, I in_features, R rank.
 """
@@ -11,7 +11,7 @@ from torch import nn
 
 from errors import SettingError
 
-# Of a layer's largest singular value. What fp32 rounds off in a weight is below, and so is no direction of its own.
+# Relative to a layer's largest singular value. Smaller singular values of W - W0 are rounding errors of fp32.
 NOISE = 1e-6
 
 Factors = tuple[torch.Tensor, torch.Tensor]  # B (O, R), A (R, I)

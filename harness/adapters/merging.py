@@ -1,4 +1,4 @@
-"""Adapters as a part of the weights, for as long as nothing is trained."""
+"""Adapters merged into the weights for a while, and taken out again without a trace."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ Weights = list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]]  # owner, name
 
 @contextmanager
 def merged(model: nn.Module) -> Iterator[None]:
-    """Inside, active adapters are part of the weights; afterwards every weight is bit for bit what it was.
+    """Inside, active adapters are part of the weights. Afterwards every weight is bit for bit what it was.
 
-    The weights of adapted layers are in memory twice meanwhile. Where nothing can be merged, a warning says why and the
+    Meanwhile the weights of adapted layers are in memory twice. If merging is impossible, a warning says why, and the
     model stays as it is.
     """
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
@@ -54,7 +54,7 @@ def _obstacle(model: nn.Module, layers: Sequence[BaseTunerLayer], weights: Weigh
 
 def _merge(tuner: BaseTuner, layers: Sequence[BaseTunerLayer], weights: Weights) -> str | None:
     """Into copies of the weights. Returns what PEFT says where it refuses; a bug is raised."""
-    with torch.inference_mode(False), torch.no_grad():  # what a layer keeps of this is to be trained with later
+    with torch.inference_mode(False), torch.no_grad():  # a layer may keep a tensor of this, and train with it later
         for _, _, parameter, data in weights:
             parameter.data = data.clone()
         try:

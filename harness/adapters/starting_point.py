@@ -1,5 +1,7 @@
-"""Where an adapter starts. PiSSA and OLoRA take their first factors out of the base weights, so that what is stored is
-relative to weights that only the same start makes again; and a start may be asked for that this program cannot give.
+"""Where an adapter starts, and which starts are refused.
+
+PiSSA and OLoRA subtract their first factors from the base weights. A stored adapter then belongs to weights that only
+the same start makes again: one that chance decides cannot be loaded in another process. Other starts need data.
 """
 
 import copy
@@ -14,7 +16,7 @@ from torch import nn
 
 from errors import SettingError
 
-# Worked out from data in a step before; where that was not done PEFT starts as plain LoRA, without a word.
+# These need a step before that looks at data. Without it PEFT starts as plain LoRA and says nothing.
 FROM_DATA = ("eva", "lora_ga", "corda")
 
 
@@ -48,7 +50,7 @@ def check(adapter: PeftConfig) -> None:
 
 
 def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A small weight before, and after an adapter of this kind was attached to it."""
+    """A small weight, and what it is once an adapter of this kind is attached."""
     small = copy.deepcopy(adapter)
     small.target_modules, small.r, small.modules_to_save = ["layer"], 2, None
     small.layers_to_transform = small.layers_pattern = small.exclude_modules = None
@@ -92,7 +94,7 @@ def _check_each(option: str, values: Mapping[str, Any], layers: Sequence[str]) -
 
 
 def _names(pattern: str, layer: str) -> bool:
-    """As PEFT matches them."""
+    """Whether the pattern matches the layer, as PEFT matches."""
     return re.match(rf"(.*\.)?({pattern})$", layer) is not None
 
 

@@ -32,6 +32,6 @@ class TrainingBar(TrainerCallback):
         self.bar.update(state.global_step - self.bar.n)
 
     def close(self) -> None:
-        """However training ends: what is printed next begins a line."""
+        """Called however training ends, so that the next output begins on a line of its own."""
         if self.bar is not None:
             self.bar.close()

@@ -1,4 +1,4 @@
-"""What is said of a command: nothing of Hydra's above a sentence of our own, and by one of several processes alone."""
+"""stderr while a command is read: Hydra's own output is held back and told in our words, by one process of several."""
 
 import io
 import os
@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-_own: TextIO | None = None  # stderr, while what goes there is held back
+_own: TextIO | None = None  # the real stderr, while sys.stderr is a buffer
 
 
 def is_first() -> bool:
-    """Whether this process is the one of several that speaks for all of them."""
+    """Whether this process prints for all processes of a run: the only one, or rank 0 of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) <= 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def hold_stderr(explained: Callable[[str], str]) -> Iterator[None]:
-    """Around a program: what goes to stderr is held back until `release_stderr`.
+    """Around a program: hold back what goes to stderr until `release_stderr` is called.
 
-    Where Hydra ends the program before that, `explained` of what is held is told in its place, and by the first process
-    alone: whatever is wrong with a command is wrong for all of them.
+    If Hydra ends the program before that, `explained(held text)` is printed in place of the held text. Only the first
+    process prints it, since all processes were given the same command.
     """
     global _own
     _own, sys.stderr = sys.stderr, io.StringIO()
@@ -38,7 +38,10 @@ def hold_stderr(explained: Callable[[str], str]) -> Iterator[None]:
 
 
 def release_stderr() -> None:
-    """Once the command is understood: what goes wrong from here on may go wrong in this process alone."""
+    """Print what is held, and let stderr be stderr again.
+
+    Called once the command is understood: an error after that may be one of this process alone.
+    """
     global _own
     if _own is not None:
         held, sys.stderr, _own = sys.stderr.getvalue(), _own, None

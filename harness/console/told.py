@@ -1,15 +1,15 @@
-"""What is told of an error: one sentence of those that the user mends, nothing of a bug; and what has been told."""
+"""The sentence that tells an error which the user can mend, and the list of sentences that were told."""
 
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from errors import UserError
 from harness.store import disk
 
-failures: list[str] = []  # sentences told by this process; with any of them it ends with 1
+failures: list[str] = []  # sentences told by this process; if there are any, its exit code is 1
 
 
 def sentence(error: Exception) -> str | None:
-    """What to tell the user; None of a bug."""
+    """What to tell the user; None for a bug, which keeps its traceback."""
     if isinstance(error, OmegaConfBaseException):
         return " ".join(_without_wrapping(error).split())
     if disk.refuses(error):
@@ -18,7 +18,7 @@ def sentence(error: Exception) -> str | None:
 
 
 def _without_wrapping(error: OmegaConfBaseException) -> str:
-    """The message of what a resolver raised, without OmegaConf's words around it; of a value left open, its key."""
+    """The message without OmegaConf's own words: what a resolver said, or the key of a value that has to be given."""
     message = str(error).split("\n")[0]
     _, open_value, key = message.rpartition("Missing mandatory value: ")
     if open_value:

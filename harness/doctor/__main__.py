@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from errors import SettingError
+from errors import SettingError, UserError
 from harness.doctor import machine, needs, services, software
 from harness.doctor.checks import Finding, Section, examine
 from harness.plan import config
@@ -109,9 +109,9 @@ def main() -> int:
     config.register_resolvers()
     try:
         page = examined(arguments(a.overrides))
-    except (HydraException, OmegaConfBaseException, SettingError) as error:
+    except (HydraException, OmegaConfBaseException, UserError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
-        if not isinstance(error, SettingError):
+        if not isinstance(error, UserError):
             for sentence in hints.sentences(a.overrides):
                 print(f"error: {sentence}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""A run that is done, opened again: its model, and the way in which it read and answered."""
+"""A finished run, opened again: its model, its task, and how it reads inputs and writes answers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,9 +42,10 @@ class Finished:
         return adapt.head_modules(self.cfg.model.head) if self.modality.num_labels else []
 
     def load_base(self) -> torch.nn.Module:
-        """The base model anew. A model of text is not asked whether its training examples have targets.
+        """The base model, without the adapter.
 
-        It is read in the type that it was trained in, which may have rounded it, and only then brought to another.
+        It is read in the dtype of the training, which may have rounded it, and then converted. A model that generates
+        is loaded directly: its modality would read the training data first.
         """
         generates = self.modality.num_labels is None
         base = bases.load(self.cfg.model, self.task.kind) if generates else self.modality.load_model()
@@ -52,7 +53,7 @@ class Finished:
 
 
 class KnownClasses:
-    """A task with the number and the names of its classes, for which it would read its training data."""
+    """A task whose classes are known already; the task itself would read its training data to count them."""
 
     def __init__(self, task: Task, num_classes: int, class_names: list[str]):
         self._task = task
@@ -75,7 +76,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype | None = None) -
     cfg = OmegaConf.create(found.config)
     _refuse_another_base(cfg, found)
     task = _with_classes(config.instantiate(cfg.task.source), found, stored.adapter)
-    set_seed(cfg.seed)  # what is drawn when the adapter is built, as it was drawn for the training
+    set_seed(cfg.seed)  # an adapter may draw numbers when it is built: the same ones as for the training
     modality = modalities.choose(cfg, task)
     opened = Finished(path, found, cfg, task, modality, torch.nn.Module(), dtype)
     model = adapt.adapt(opened.load_base(), config.instantiate(cfg.method.adapter), opened.head).model
@@ -113,4 +114,4 @@ def _with_classes(task: Task, found: Record, adapter: Path) -> Task:
         return KnownClasses(task, len(names), names)
     if (adapter / "config.json").is_file():
         return KnownClasses(task, AutoConfig.from_pretrained(adapter).num_labels, [])
-    return task  # of generated text, and of records that are older than names
+    return task  # it generates text, or its record is older than names of classes

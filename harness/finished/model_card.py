@@ -11,7 +11,7 @@ from harness.finished.finished_run import Finished
 from harness.models import pretrained
 from harness.store.record import Record
 
-Z = 1.959964  # of a 95 % interval
+Z = 1.959964  # normal quantile of a 95 % interval
 
 CLASSES = {
     "generation": "AutoModelForCausalLM",
@@ -49,7 +49,7 @@ def _title(run: Finished) -> str:
 
 
 def _front(run: Finished, lora: bool) -> list[str]:
-    """What the hub reads."""
+    """The metadata that the hub reads."""
     values: dict[str, Any] = {"library_name": "peft" if lora else "transformers"}
     values["pipeline_tag"] = PIPELINES[run.task.kind]
     if pretrained.local_folder(run.cfg.model.checkpoint) is None:
@@ -88,7 +88,7 @@ def scores(found: Record) -> Iterator[str]:
 
 
 def interval(score: dict[str, Any], n: int) -> tuple[float, float]:
-    """Wilson's, of a mean of verdicts; else 1.96 standard errors to both sides."""
+    """95 %: Wilson's interval for a share of correct answers, else 1.96 standard errors to both sides."""
     mean = score["mean"]
     if score.get("items") is None:
         return mean - Z * score["standard_error"], mean + Z * score["standard_error"]
@@ -97,7 +97,7 @@ def interval(score: dict[str, Any], n: int) -> tuple[float, float]:
 
 
 def _base(run: Finished) -> str:
-    """Its hub id and revision, or the name of its folder without the way to it."""
+    """The hub id and revision, or the name of the folder without its path."""
     model = run.cfg.model
     if pretrained.local_folder(model.checkpoint) is not None:
         return f"{Path(model.checkpoint).name} (a folder; fingerprint {run.record.fingerprints['model'][:8]})"

@@ -12,6 +12,7 @@ from torch import nn
 
 from errors import SettingError
 from harness.fusion.parts import read, relative_to
+from harness.settings import refusals
 from harness.store import record
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
@@ -71,7 +72,8 @@ class Fusion:
     def attach(self, model: nn.Module, head: Sequence[str]) -> nn.Module:
         """The model with the fused adapter, frozen; on the meta device, where nothing can be read, without it.
 
-        Raises ValueError where a part's adapter is damaged or missing, and where the head is missing.
+        Raises ValueError where a part's adapter is damaged or missing, and where the head is missing; SettingError
+        where the tuner refuses to put the parts together.
         """
         if next(model.parameters()).is_meta:
             return model.requires_grad_(False)
@@ -89,10 +91,11 @@ class Fusion:
         if head:
             adapted.load_state_dict(parts[self.task].head, strict=False)
         adapted.eval()  # without dropout
-        for task in parts:
-            self._check_alone(adapted, task)
         weights = [MODES[self.mode](len(parts))] * len(parts)
-        adapted.base_model.add_weighted_adapter(list(parts), weights, FUSED, self.combination)
+        with refusals.told(refusals.packages_of(type(adapted.base_model)) | refusals.packages_of(type(self))):
+            for task in parts:
+                self._check_alone(adapted, task)
+            adapted.base_model.add_weighted_adapter(list(parts), weights, FUSED, self.combination)
         adapted.set_adapter(FUSED)
         for task in parts:
             adapted.delete_adapter(task)

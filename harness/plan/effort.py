@@ -1,7 +1,7 @@
 """How long a run takes: measured where a record says so, else counted.
 
-Counted seconds are operations (harness/plan/work.py) over what a device reaches of its stated peak, and not less than
-the launching of the operators takes, nor, for a token that is generated, than reading the weights and the cache:
+Counted seconds are operations (harness/plan/work.py) divided by the share of its peak that a device reaches. At least
+they are the time to launch the operators and, for each generated token, the time to read the weights and the cache:
 
     UTILISATION   trainings that are published reach 21% to 46% of the peak (Chowdhery et al. 2022, arXiv:2204.02311,
                   Table 3); between the two, in ratio, lies 31%. So a count may be 1.5 times too long or too short
@@ -74,7 +74,7 @@ def _readable(folder: Path) -> Iterator[Record]:
 
 
 def of_run(cfg: DictConfig, records: Records, device: devices.Device, elsewhere: str | None) -> Effort:
-    """`elsewhere`: the name of a processor whose records count too, where there are none of `device`."""
+    """elsewhere: a processor whose records are used where there are none of `device`."""
     resolved = config.resolve(cfg)
     found = records.of(resolved)
     own = [r for r in found if r.run["identity"] == config.identity(cfg)]

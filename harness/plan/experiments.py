@@ -1,8 +1,8 @@
 """Experiments: the runs of one table or figure.
 
-`conf/experiment/<name>.yaml` lists rows and columns as they are printed. A row says how the method and the model are
-set, a column which task and benchmark fill it; every pair is a *cell*, and cells whose overrides are equal are one run.
-Each run is composed as if its overrides had been typed, so it is found again under any other experiment that has it.
+`conf/experiment/<name>.yaml` lists rows and columns as they are printed. A row sets the method and the model, a column
+the task and the benchmark. Each pair is a *cell*; cells with equal overrides share one run. A run is composed as if its
+overrides had been typed, so two experiments that contain it share it, too.
 """
 
 import sys

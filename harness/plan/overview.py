@@ -1,4 +1,4 @@
-"""What a set of runs is: which of them are done, what they train, and what they need; nothing is started."""
+"""A table of planned runs: which are done, what they train, what they need of a GPU. Nothing is started."""
 
 import math
 from collections import Counter
@@ -43,7 +43,7 @@ class Planned:
 
 
 def planned(cfg: DictConfig, records: Records | None = None, device: devices.Device | None = None) -> Planned:
-    """`device` is the one that is planned for; None is what `cfg.plan` says."""
+    """device: what is planned for; None: what `cfg.plan` says."""
     bases.complete(cfg)
     resolved = config.resolve(cfg)
     names = config.names(cfg, resolved)
@@ -76,7 +76,7 @@ def state(resolved: dict[str, Any], identity: str, records: Records) -> str:
 def show(configurations: Iterable[DictConfig], number: int) -> list[Planned]:
     """Print the runs as a table. A configuration that cannot be resolved is listed with the reason.
 
-    It would fail as a run, so the program ends as it then would: with exit code 1.
+    As a run it would fail, so the exit code of the program is 1 then, too.
     """
     found, records, device = [], Records(), None
     with bar(number, "counting") as progress:
@@ -111,7 +111,7 @@ def _planned_or_problem(cfg: DictConfig, records: Records, device: devices.Devic
         return Planned(*names, "", cfg.method.lr, cfg.seed, REFUSED, None, None, None, reason)
 
 
-# Heading, side, and what of a run stands there.
+# Heading, alignment, and the text of a run.
 Column = tuple[str, str, Callable[[Planned], str]]
 NAMES: tuple[Column, ...] = (
     ("Task", "left", lambda run: run.task),
@@ -124,7 +124,7 @@ NAMES: tuple[Column, ...] = (
 
 
 def table(found: Sequence[Planned], device: devices.Device) -> Table:
-    """A name that all runs share stands in the title."""
+    """Names that all runs share are in the title, the others in columns."""
     shared = [c for c in NAMES if len(found) > 1 and len({c[2](run) for run in found}) == 1]
     said = ", ".join(f"{heading} {value(found[0])}" for heading, _, value in shared)
     columns: list[Column] = [c for c in NAMES if c not in shared] + [
@@ -195,7 +195,7 @@ def _how(run: Planned) -> str:
 
 
 def _hours(seconds: float | None) -> str:
-    """Two digits that count: 0.013, 4.2, 130."""
+    """Two significant digits: 0.013, 4.2, 130."""
     if seconds is None:
         return UNKNOWN
     hours = seconds / HOUR

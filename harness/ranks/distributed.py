@@ -1,6 +1,6 @@
 """One run on several devices: `torchrun --nproc-per-node=2 run.py ...` starts a process a device, its *rank*.
 
-All ranks do the same; rank 0 alone writes and speaks. Where one of them fails, all end.
+All ranks run the same code. Rank 0 alone writes files and prints. If one rank fails, all of them end.
 """
 
 import logging
@@ -19,7 +19,7 @@ from harness.console.stderr import is_first
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
-PATIENCE = timedelta(hours=2)  # while rank 0 alone decomposes, hashes or writes, or one rank generates longer texts
+PATIENCE = timedelta(hours=2)  # other ranks wait while rank 0 decomposes, hashes or writes, or one generates more text
 _FAILURE = "failure"  # key of the store
 _store: dist.Store | None = None
 
@@ -38,12 +38,12 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes and speaks; also before `join`."""
+    """Whether this process is rank 0, which writes and prints. Known before `join`, too."""
     return is_first()
 
 
 def tells_errors() -> bool:
-    """Whether this process tells an error: rank 0 for all of them; before `join` each, which may have it alone."""
+    """Whether this process prints its errors: rank 0 does, for all. Before `join` each does: it may be the only one."""
     return is_main() or not dist.is_initialized()
 
 
@@ -75,9 +75,9 @@ def _connect(backend: str) -> None:
 
 
 def tell_failure(sentence: str) -> str | None:
-    """Leave the reason for the other ranks, which will find no more than that this one is gone.
+    """Leave the reason of this rank's failure in the store, where other ranks look once this one is gone.
 
-    Where another rank was the first to leave one, that is returned, and stays.
+    If another rank was first, its reason stays in the store and is returned.
     """
     own = f"{rank()} {sentence}"
     try:
@@ -88,7 +88,7 @@ def tell_failure(sentence: str) -> str | None:
 
 
 def told_failure() -> str | None:
-    """What another rank has left so."""
+    """The reason that another rank has left there, if any."""
     try:
         return _store.get(_FAILURE).decode().partition(" ")[2] if _store.check([_FAILURE]) else None
     except dist.DistError:
@@ -96,7 +96,7 @@ def told_failure() -> str | None:
 
 
 def tells_last() -> bool:
-    """Whether this rank is to say that another one is gone: rank 0, or rank 1 where the store is gone with rank 0."""
+    """Whether this rank tells that another one is gone: rank 0 does, or rank 1 if the store went away with rank 0."""
     if rank() != 1:
         return is_main()
     try:
@@ -114,14 +114,14 @@ def is_lost_connection(error: Exception) -> bool:
 
 
 def leave() -> None:
-    """When all ranks are done."""
+    """Wait for the other ranks, and end the group."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def say(line: str) -> None:
-    """Once for all ranks."""
+    """Print, on rank 0 alone."""
     if is_main():
         print(line)
 
@@ -132,12 +132,12 @@ def barrier() -> None:
 
 
 def first(value: T | None) -> T | None:
-    """Of the values that are not None, that of the lowest rank; on all ranks."""
+    """The value of the lowest rank that has one, on all ranks; None if none has."""
     return next((found for found in gather(value) if found is not None), None)
 
 
 def gather(value: T) -> list[T]:
-    """What each rank gives, by rank, on all of them."""
+    """The values of all ranks, in the order of ranks, on all of them."""
     values: list[Any] = [None] * size()
     if size() == 1:
         return [value]
@@ -155,7 +155,10 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def call_together(function: Callable[[], T]) -> T:
-    """What `function`, in which no rank waits for another, returns here; an error of any rank is raised on all."""
+    """Call `function` on each rank and return what it returns here. An error of any rank is raised on all.
+
+    No rank may wait for another inside `function`: one that fails there would be waited for.
+    """
     if size() == 1:
         return function()
     result, error = None, None
@@ -170,7 +173,7 @@ def call_together(function: Callable[[], T]) -> T:
 
 
 def refuse_differing(values: Mapping[str, str]) -> None:
-    """Raise SettingError, on all ranks, where these are not the same on all; `values` by what is told of them."""
+    """Raise SettingError on all ranks if a value is not the same on all of them. values: by the name to tell."""
     ranks = gather(dict(values))
     for name in values:
         for number, found in enumerate(ranks):
@@ -182,7 +185,7 @@ def refuse_differing(values: Mapping[str, str]) -> None:
 
 
 def broadcast_from_main(function: Callable[[], T]) -> T:
-    """What `function` returns on rank 0, which alone calls it; what it raises there is raised on all."""
+    """Call `function` on rank 0 alone. All ranks return its result, or raise its error."""
     if size() == 1:
         return function()
     return gather(call_together(function if is_main() else _nothing))[0]
@@ -221,7 +224,7 @@ def _sent(error: Exception) -> Sent:
 
 
 def _received(kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
-    """Not by its own constructor, which may take something else than the arguments that are kept."""
+    """Made without its constructor, which may take other arguments than those that an exception keeps."""
     error = kind.__new__(kind, *arguments)
     builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     builtin.__init__(error, *arguments)

@@ -33,7 +33,7 @@ def asked(cfg: DictConfig) -> bool:
 def check(cfg: DictConfig, adapter: Any) -> None:
     """Raise SettingError for a sharding that there is not, and where the method is not known to work under it.
 
-    How many devices there are is another matter (`check_devices`): a finished run is evaluated on any number.
+    The number of devices is not looked at here (see `check_devices`): a finished run is evaluated on any number.
     """
     if not asked(cfg):
         return
@@ -70,7 +70,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def _make_parameters(layer: nn.Module, names: Sequence[str]) -> None:
-    """Of buffers, which FSDP2 leaves whole on every rank."""
+    """Turn these buffers into frozen parameters: FSDP2 shards parameters alone."""
     for name in names:
         tensor = getattr(layer, name)
         if tensor is not None:
@@ -79,7 +79,7 @@ def _make_parameters(layer: nn.Module, names: Sequence[str]) -> None:
 
 
 def _block_names(model: nn.Module) -> set[str]:
-    """Classes of the blocks: those that transformers' model names, or else (DeBERTa) of what its longest list holds.
+    """Names of the classes of blocks: those that transformers names, or else (DeBERTa) those in the longest list.
 
     Raises SettingError where there is neither.
     """
@@ -93,7 +93,7 @@ def _block_names(model: nn.Module) -> set[str]:
 
 
 def reshard(model: nn.Module) -> None:
-    """After a forward pass without a backward one, as in an evaluation, the unit of the rest is still whole."""
+    """Free what a forward pass without a backward pass, as in an evaluation, has left whole."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -139,7 +139,7 @@ def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
 
 
 def shard_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """After whole state was loaded."""
+    """Shard state that was loaded as whole tensors."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == parameter.shape and not isinstance(value, DTensor):

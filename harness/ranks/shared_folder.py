@@ -1,4 +1,4 @@
-"""The folder of a run on several devices: rank 0 alone writes, and all ranks go by what it finds there."""
+"""The folder of a run on several devices: rank 0 alone reads and writes it, and tells the others what it found."""
 
 import sys
 import traceback
@@ -17,14 +17,17 @@ from harness.store.run_folder import RunFolder
 
 
 class Ended(SystemExit):
-    """This process can do no other run: the ranks are no longer in step. The record is as it should be."""
+    """Ends this process after an error of one rank: the ranks are at different places now, so no other run can follow.
+
+    The record has been written.
+    """
 
     def __init__(self) -> None:
         super().__init__(1)
 
 
 class Elsewhere(Exception):
-    """Another rank failed, and told this."""
+    """Another rank failed; the message is the reason that it left."""
 
 
 def folder_class() -> type[RunFolder]:
@@ -38,7 +41,7 @@ class SharedFolder(RunFolder):
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        """An error of this rank alone is told here, and ends the process: the others are not where this one is."""
+        """Tell an error that this rank has alone, and end the process: the other ranks are at another place."""
         if distributed.is_main():
             super().__exit__(kind, error, trace)
         if not isinstance(error, Exception) or distributed.is_of_all_ranks(error):
@@ -52,9 +55,9 @@ class SharedFolder(RunFolder):
 
     @contextmanager
     def recording(self, done: Record | None) -> Iterator[Record]:
-        """An error that not all ranks have gets into the record too, by the words of the rank that has it.
+        """As in one process. An error that one rank has alone is recorded, too, with the reason that it gives.
 
-        Where another rank is gone and has told nothing, as after a kill, the record stays `running`.
+        If another rank is gone without a reason, as after a kill, the record stays `running`.
         """
         entered = False
         try:
@@ -120,9 +123,9 @@ def _tell(error: Exception) -> None:
 
 
 def _explained(error: Exception) -> BaseException:
-    """What is to be raised for an error of this rank. The other ranks learn of it by what is told."""
+    """The exception to raise for an error of this rank. Its reason is left where the other ranks find it."""
     lost = distributed.is_lost_connection(error)
-    # Nothing is told as the reason where the same command may go on with the run.
+    # A full disk is no reason to record: the same command goes on with the run once there is space.
     reason = "" if disk.refuses(error) else " ".join(str(error).split()) or type(error).__name__
     told = distributed.told_failure() if lost else distributed.tell_failure(reason)
     if told is not None:

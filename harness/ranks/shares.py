@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from harness.ranks import distributed
 
-# Marks a batch that takes part in the backward pass, since ranks wait for each other, and adds nothing.
+# Marks a batch that adds nothing to the loss. Its rank has no example left, and others wait for its backward pass.
 FILLER = "filler"
 
 

@@ -1,4 +1,4 @@
-"""Several runs after each other in one process: which one is going, and at the end what became of each of them."""
+"""The runs of a sweep, one after the other in one process: which one is running, and at the end a table of all."""
 
 import sys
 import traceback
@@ -14,12 +14,12 @@ from harness.console.ending import Ending, parameters, scores
 from harness.console.stderr import is_first
 from harness.run.command_line import fail, failures
 
-LABELLED = ("method", "model", "task", "seed")  # what the name of a run says anyway
+LABELLED = ("method", "model", "task", "seed")  # these are in the name of a run already
 
 
 @dataclass
 class Outcome:
-    """Of one run, in words."""
+    """What became of one run, in words."""
 
     name: str
     seed: str = ""
@@ -33,7 +33,7 @@ class Outcome:
 
 
 class Several:
-    """Use as a context: its end prints the table, also where something ends the program between two runs.
+    """A context whose end prints the table, even if something ends the program between two runs.
 
     jobs: the overrides of each run.
     """
@@ -46,7 +46,7 @@ class Several:
         self.outcomes = [Outcome(" ".join(f"{k}={v}" for k, v in job.items() if k in differing)) for job in self.jobs]
 
     def do(self, index: int, compose: Callable[[], DictConfig], start: Callable[[DictConfig], Ending | None]) -> None:
-        """Run number `index`, from 0, and whatever becomes of it. A bug is told with its traceback, and not raised."""
+        """Do run `index`, from 0, and note what became of it. A bug is printed with its traceback, not raised."""
         outcome, told = self.outcomes[index], len(failures)
         outcome.status = "stopped"
         ended = None

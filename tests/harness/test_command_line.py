@@ -1,5 +1,6 @@
 """run.py by its command line, in processes that share nothing but imports: exit codes, sentences, sweeps."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from harness.run import command_line, several
+from harness.run import command_line, help, several
 from harness.store import record
 from tests import processes
 from tests.conftest import ROOT, TINY
@@ -61,7 +62,53 @@ def test_a_sweep_runs_every_combination_and_fails_at_the_end_if_one_run_did(tmp_
     assert found == {("lora", seed, "done") for seed in (0, 1)}
 
 
-def test_help_and_the_resolved_configuration_can_be_shown(tmp_path):
+# What takes seconds to import, and what needs none of it.
+HEAVY = ("torch", "transformers", "peft", "datasets", "pandas", "scipy", "sklearn", "huggingface_hub", "rich", "wandb")
+LIGHT = {
+    ("--help",): "svft_random",
+    ("--cfg", "job"): "max_grad_norm: 1.0",
+    ("train.lrr=1",): "there is no 'train.lrr'",
+    ("-m", "method=nope"): "there is no method 'nope'",
+    ("experiment=table1", "plan=nope"): "plan=nope is neither true, false nor a device",
+}
+ANSWERED = """
+import contextlib, io, json, runpy, sys
+program, commands, said = sys.argv[1], json.loads(sys.argv[2]), []
+for command in commands:
+    sys.argv = [program, *command]
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except SystemExit as stop:
+            print(stop.code)
+    said.append(stream.getvalue())
+print(json.dumps([said, [name for name in sys.modules if "." not in name]]))
+"""
+
+
+def test_help_a_configuration_and_wrong_words_are_told_without_what_takes_seconds_to_import():
+    command = [sys.executable, "-c", ANSWERED, str(ROOT / "run.py"), json.dumps(list(LIGHT))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    said, modules = json.loads(done.stdout)
+    for answer, words in zip(said, LIGHT.values(), strict=True):
+        assert words in answer
+    assert not set(HEAVY) & set(modules)
+
+
+def test_help_names_every_choice_and_each_choice_that_it_names_is_there():
+    shown = help.text()
+    for group in help.GROUPS:
+        choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        assert choices and choices <= set(re.split(r"[,\s]+", shown)), group
+    for file in re.findall(r"conf/[a-z_/]+\.yaml", shown):
+        assert (ROOT / file).is_file(), file
+    for own in ("decoder", "encoder", "vision", "classification", "generation", "image_folder"):
+        assert list((ROOT / "conf").glob(f"*/{own}.yaml")), own
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_the_resolved_configuration_can_be_shown(tmp_path):
     shown = processes.fresh("--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "svft_random" in shown.stdout

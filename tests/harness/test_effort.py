@@ -207,10 +207,10 @@ def test_a_device_is_chosen_by_name_and_known_by_the_name_cuda_gives_it(monkeypa
     assert devices.chosen("H200").label == "H200"
     with pytest.raises(SettingError, match=r"plan=abacus .* a100, a100_40g, h100"):
         devices.chosen("abacus")
-    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name, wanted in (("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA A100-SXM4-40GB", "a100_40g"),
                          ("NVIDIA GeForce RTX 4090", "rtx4090"), ("Abacus", devices.REFERENCE)):  # fmt: skip
-        monkeypatch.setattr(devices.torch.cuda, "get_device_name", lambda name=name: name)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda name=name: name)
         assert devices.chosen(True).name == wanted
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from errors import NotFinite
 from harness import predict
 from harness.predict import main
 from harness.store import record
@@ -162,6 +163,14 @@ def test_texts_with_quotes_and_lines_come_back_from_csv():
     rows = [{"row": 1, "text": 'a "b",\nc'}, {"row": 2, "text": "é"}]
     read = list(csv.DictReader(predict.as_csv(rows).splitlines(keepends=True)))
     assert [row["text"] for row in read] == [row["text"] for row in rows]
+
+
+def test_a_question_with_choices_gets_the_likeliest_beside_the_text_and_others_leave_that_empty():
+    answers = [{"text": "it is true", "likeliest": "true"}, "42"]
+    rows = [{"row": number} | predict._said(answer) for number, answer in enumerate(answers, 1)]
+    assert predict.as_csv(rows) == "row,likeliest,text\n1,true,it is true\n2,,42\n"
+    with pytest.raises(NotFinite):
+        predict._said(float("nan"))
 
 
 def test_help_shows_how_it_is_called(capsys):

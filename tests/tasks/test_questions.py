@@ -48,6 +48,26 @@ def test_problems_are_asked_with_the_prompt_of_the_benchmark(composed, tmp_path)
         assert [e.eval_prompt for e in asked] == [e.eval_prompt for e in examples]
 
 
+def test_questions_of_choices_are_asked_with_the_prompt_and_the_choices_of_the_benchmark(composed, tmp_path):
+    for name in ("micro_commonsense", "commonsense"):
+        made = task(composed, name)
+        for benchmark in list(made.benchmarks.values())[:2]:
+            examples = benchmark.examples("test")[:3]
+            marks = "### Instruction:", "### Response:"
+            texts = [e.eval_prompt.partition(marks[0])[2].partition(marks[1])[0].strip() for e in examples]
+            asked = made.questions(rows(tmp_path / "rows.jsonl", [{"instruction": text} for text in texts]))
+            assert [(e.eval_prompt, e.choices) for e in asked] == [(e.eval_prompt, e.choices) for e in examples]
+
+
+def test_the_problems_shown_before_a_question_are_those_before_the_test_question_of_its_number(composed, tmp_path):
+    made = task(composed, "gsm8k_few_shot")
+    (benchmark,) = made.benchmarks.values()
+    examples = benchmark.examples("test")[:3]
+    problems = [e.prompt.removeprefix("question: ").removesuffix(" answer: ") for e in examples]
+    asked = made.questions(rows(tmp_path / "rows.jsonl", [{"question": problem} for problem in problems]))
+    assert [e.eval_prompt for e in asked] == [e.eval_prompt for e in examples]
+
+
 def test_a_column_that_is_missing_is_named(composed, tmp_path):
     for name, column in (("metamath", "question"), ("glue_sst2", "sentence"), ("generation", "question")):
         with pytest.raises(DataError, match=f"row 1 of .* has no column '{column}'; its columns are other"):
