@@ -53,13 +53,13 @@ def run(cfg: DictConfig) -> Ending:
     from harness.plan import splits
     from harness.ranks import distributed, sharding
     from harness.ranks.shared_folder import folder_class
-    from harness.run import data_report, evaluator
-    from harness.run.tracking import Tracker
+    from harness.run import data_report, evaluator, tracking
     from harness.store import provenance, record, trained
     from harness.train import trainer
     from harness.train.interruption import Stop
 
     resolved = config.resolve(cfg)
+    tracker = config.instantiate(cfg.tracker)
     device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
     task, adapter, method_callbacks, asked, fingerprints, key = distributed.call_together(lambda: identify(cfg))
     distributed.refuse_differing({**fingerprints, "configuration": key, "seed": str(cfg.seed)})
@@ -85,7 +85,7 @@ def run(cfg: DictConfig) -> Ending:
             distributed.say("\n".join(data_report.sentences(result.data)))
             said = distributed.call_together(lambda: fitting.look(modality, adapted.model, wanted, to_train))
             folder.begin(result, adapted.parameters, adapted.section(), provenance.collect(device))
-            with Tracker(cfg, result, folder.path) as callbacks:
+            with tracking.tracked(tracker, result, folder.path) as callbacks:
                 if to_train:
                     callbacks = [*callbacks, *method_callbacks, stop]
                     train = trainer.fit(cfg, adapted.model, modality, task, head, folder.checkpoint, callbacks)

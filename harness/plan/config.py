@@ -21,7 +21,7 @@ from harness.settings.choices import meant, no_choice
 # among them: what is in the files is part of the key as their fingerprint.
 COSMETIC = (
     "seed", "family", "experiment", "recipe.picked", "recipe.by_task", "recipe.by_model", "recipe.by_width",
-    "recipe.head_lr", "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan",
+    "recipe.head_lr", "evaluate", "tracker", "wandb", "device", "threads", "runs_dir", "force", "plan",
     "task.source.train_source", "task.source.gsm8k_source", "task.source.math_source", "task.source.dev_source",
     "task.source.mismatched_source", "task.source.folder",
     "method.label", "method.variant", "method.adapter.runs_dir", "model.label", "task.label",

@@ -1,10 +1,12 @@
 """What training changed, on disk: a PEFT adapter, or the trained weights of a model without one."""
 
 import copy
+import json
 from pathlib import Path
 
 import torch
-from peft import PeftModel, set_peft_model_state_dict
+from peft import PeftConfig, PeftModel, set_peft_model_state_dict
+from peft.utils import CONFIG_NAME
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -20,9 +22,18 @@ def save(model: nn.Module, folder: Path) -> None:
     if isinstance(model, PeftModel):
         # False: no embedding is trained, and PEFT would ask the hub about the vocabulary otherwise.
         model.save_pretrained(str(folder), save_embedding_layers=False)
+        _sort_sets(model.active_peft_config, folder / CONFIG_NAME)
         return
     tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     save_file(tensors, str(folder / WEIGHTS))
+
+
+def _sort_sets(config: PeftConfig, path: Path) -> None:
+    """In the adapter_config.json that PEFT wrote, whose sets are in the order of hashes that differ by process."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    sets = {name: sorted(value) for name, value in vars(config).items() if isinstance(value, set)}
+    if sets:
+        path.write_text(json.dumps(content | sets, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def save_configuration(model: nn.Module, folder: Path) -> None:
