@@ -22,7 +22,7 @@ _HOST = "api.wandb.ai"
 
 
 class Tracker:
-    """The interface. This one shows nothing; a subclass overrides what it wants to hear.
+    """The interface. This one shows nothing; a subclass overrides what it wants to be told.
 
     The constructor gets the other values of the yaml. It is called on every rank before the run begins, so it should
     check them (raise ValueError or SettingError) and open nothing. The methods are called on rank 0, in this order.

@@ -37,9 +37,9 @@ def _sort_sets(config: PeftConfig, path: Path) -> None:
 
 
 def save_configuration(model: nn.Module, folder: Path) -> None:
-    """config.json of a classifier: with it the base model is loaded with as many classes, and names for them.
+    """Write config.json beside a classifier, so that the base model can be loaded with its number and names of classes.
 
-    A PEFT adapter has the classifier's weights and says nothing of their number, so that it cannot be loaded alone.
+    A PEFT adapter contains the classifier's weights but not the number of classes, so it cannot be loaded alone.
     """
     base = model.get_base_model() if isinstance(model, PeftModel) else model
     if isinstance(base, PreTrainedModel) and base.config.problem_type is not None:
@@ -49,7 +49,7 @@ def save_configuration(model: nn.Module, folder: Path) -> None:
 
 
 def load(model: nn.Module, folder: Path) -> None:
-    """Into a model that was adapted in the same way. Raises Damaged where the tensors are not those of this model."""
+    """Load into a model that was adapted in the same way. Raises Damaged if the tensors are not those of this model."""
     if isinstance(model, PeftModel):
         result = set_peft_model_state_dict(model, tensors(folder / PEFT_WEIGHTS))
         if result.unexpected_keys:
@@ -64,7 +64,7 @@ def load(model: nn.Module, folder: Path) -> None:
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Of a safetensors file. Raises Damaged where it is truncated, or its header is not one."""
+    """The tensors of a safetensors file. Raises Damaged if it is truncated or its header cannot be read."""
     try:
         return load_file(str(path))
     except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:

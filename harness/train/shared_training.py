@@ -1,4 +1,4 @@
-"""What HF's Trainer does otherwise where one training is on several ranks: their losses are those of one process."""
+"""What HF's Trainer has to do differently so that a training on several ranks has the losses of one process."""
 
 from contextlib import nullcontext
 from pathlib import Path
