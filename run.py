@@ -53,12 +53,12 @@ def run(cfg: DictConfig) -> Ending:
     from harness.plan import splits
     from harness.ranks import distributed
     from harness.ranks.shared_folder import folder_class
-    from harness.run import stages
-    from harness.run.tracking import Tracker
+    from harness.run import stages, tracking
     from harness.store.record import Record
     from harness.train.interruption import Stop
 
     resolved = config.resolve(cfg)
+    tracker = config.instantiate(cfg.tracker)
     device = distributed.join(provenance.set_up(cfg.device, cfg.threads))
     this = stages.identify(cfg)
     new = Record(this.key, config.names(cfg, resolved), resolved, this.fingerprints)
@@ -77,7 +77,7 @@ def run(cfg: DictConfig) -> Ending:
             loaded = stages.load(cfg, this, there.wanted, device, to_train=to_train)
             result.data = stages.examine(this, loaded, there, to_train=to_train)
             folder.begin(result, loaded.adapted.parameters, loaded.adapted.section(), provenance.collect(device))
-            with Tracker(cfg, result, folder.path) as callbacks:
+            with tracking.tracked(tracker, result, folder.path) as callbacks:
                 if to_train:
                     stages.train(cfg, this, loaded, folder, [*callbacks, *this.callbacks, stop])
                 stages.score(cfg, loaded, folder, result, there.wanted)

@@ -294,9 +294,9 @@ def test_a_plan_with_a_run_that_cannot_be_ends_as_that_run_would(composed, monke
 
 def test_a_mode_of_weights_and_biases_that_is_none_is_refused_with_where_it_is_from(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "of")
-    assert tracking.mode("offline") == "offline"
+    assert tracking.wandb_mode("offline") == "offline"
     with pytest.raises(SettingError, match="^WANDB_MODE=of is none of online, offline, disabled, "):
-        tracking.mode("auto")
+        tracking.wandb_mode("auto")
 
 
 def test_a_folder_of_sweeps_that_is_a_file_has_none_and_is_not_called_damaged(tmp_path):

@@ -24,7 +24,9 @@ VOCABULARIES = (  # one of them makes a tokenizer
     "tokenizer.json", "tokenizer.model", "spm.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json",
     "vocab.txt",
 )  # fmt: skip
-NOT_LOADED = ("method", "seed", "train", "evaluate", "wandb", "device", "threads", "runs_dir", "force", "plan")
+NOT_LOADED = (
+    "method", "seed", "train", "evaluate", "tracker", "wandb", "device", "threads", "runs_dir", "force", "plan",
+)  # fmt: skip
 
 
 def configurations(overrides: Sequence[str]) -> list[DictConfig]:

@@ -52,7 +52,7 @@ def token() -> Iterator[Finding]:
 
 
 def wandb() -> Iterator[Finding]:
-    mode = tracking.mode("auto")
+    mode = tracking.wandb_mode("auto")
     said = f"Weights & Biases: {mode} where wandb.mode=auto"
     if mode == "disabled":
         yield Finding("ok", f"{said} (WANDB_MODE)")

@@ -1,5 +1,5 @@
-"""What a run's data are, told before it trains: examples and classes by number, what reading left out, and how many
-test examples are training examples too.
+"""A report on a run's data, printed before it trains: the numbers of examples and classes, what reading left out, and
+how many test examples are training examples too.
 
 The report is the section `data` of the record:
 

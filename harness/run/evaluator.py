@@ -1,4 +1,4 @@
-"""Predictions, stored before they are scored; then every scorer over the same predictions."""
+"""Predictions are made and stored; then every scorer of the benchmark scores the same predictions."""
 
 import math
 import sys

@@ -1,6 +1,7 @@
-"""A disk that refuses: full, over quota, read-only, forbidden, failing. The user mends it, so one sentence tells of it.
+"""Errors of the disk: full, over quota, read-only, forbidden, failing. The user can mend them, so each gets a sentence.
 
-Libraries report it in errors of their own: it is known by its number where there is one, and else by their words.
+Libraries raise them as errors of their own. They are recognised by the system's error number, or by their words if
+there is none.
 """
 
 import errno
@@ -30,23 +31,23 @@ REMEDIES = {
     errno.ESTALE: "the network disk was mounted anew; start again",
     errno.EPIPE: "who read the output has gone",
 }
-IN_THE_WAY = {  # reasons of the disk only where something is written
+IN_THE_WAY = {  # reasons of the disk only if something was being written
     errno.EISDIR: "move away the folder that is in the place of a file",
     errno.EEXIST: "move away the file that is in the place of a folder",
     errno.ENOTDIR: "move away the file that is in the place of a folder",
 }
-EITHER = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}  # of reading too
+EITHER = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}  # may come of reading too
 _NUMBER = re.compile(r"\(os error (\d+)\)")  # safetensors and other libraries written in Rust
 _TORCH = re.compile(r"inline_container\.cc.*(unexpected pos|PytorchStreamWriter|open file failed)|basic_ios::clear")
 
 
 def refuses(error: BaseException) -> bool:
-    """Whether the disk (or a pipe) is the reason of `error`, whatever was being done."""
+    """Whether the disk, or a pipe, is the reason of `error`, be it of reading or of writing."""
     return isinstance(error, DiskError) or _number(error) in REMEDIES or _is_torchs(error)
 
 
 def sentence(error: BaseException, place: Path | None = None) -> str:
-    """What to tell of an error that `refuses`; `place` is what was written to, where that is what was being done."""
+    """What to tell the user of an error for which `refuses` is true. `place`: what was written to, if something was."""
     if isinstance(error, DiskError):
         return str(error)
     number = _number(error)
@@ -62,7 +63,7 @@ def sentence(error: BaseException, place: Path | None = None) -> str:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Around what writes into folder `place`. Raises DiskError in the place of whatever reports that it failed."""
+    """Around code that writes to `place`. If the disk is why that failed, DiskError is raised instead."""
     try:
         yield
     except Exception as error:
@@ -72,7 +73,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def writes(function: Callable[P, R]) -> Callable[P, R]:
-    """Of a function whose first argument is the path that it writes: `writing` around every call."""
+    """Decorator for a function whose first argument is the path that it writes: puts `writing` around every call."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,7 +85,7 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Around a program: where the disk refuses, or no one reads its output, it ends with a sentence and exit code 1."""
+    """Around a program: at an error of the disk, or of a pipe that nobody reads, it ends with a sentence and code 1."""
     try:
         yield
         sys.stdout.flush()

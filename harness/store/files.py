@@ -29,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
 
 @writes
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`. Raises DiskError; that, or a crash, leaves the old file as it was."""
+    """Replace the content of `path`. If that fails, with DiskError or in a crash, the old file stays as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -44,7 +44,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # Half of a surrogate pair has no UTF-8; in JSON it has an escape.
+    # Half of a surrogate pair cannot be written as UTF-8, but JSON has an escape for it.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
@@ -132,7 +132,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def checked_sums(folder: Path, expected: Mapping[str, str]) -> dict[str, str]:
-    """The `sums` of a folder that has the `expected` files. Raises Damaged for one that is missing or is another."""
+    """The `sums` of a folder. Raises Damaged if one of the `expected` files is missing or has another SHA-256."""
     found = sums(folder)
     for name, digest in expected.items():
         if name not in found:
@@ -151,9 +151,9 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Drop the temporary files of processes that were killed in `folder`; only for who holds its lock.
+    """Remove the temporary files of processes that were killed in `folder`. The caller must hold its lock.
 
-    What was moved aside and not yet replaced goes back to its place.
+    A folder that was moved aside, and whose replacement never came, goes back to its place.
     """
     for path in list(folder.rglob(".*.old")):
         name = path.name.removeprefix(".").rsplit(".", 2)[0]

@@ -1,4 +1,4 @@
-"""One process at a time in a folder. The kernel frees the lock of a process that died, however it died."""
+"""One process at a time in a folder. When a process dies, in whatever way, the kernel frees its lock."""
 
 import fcntl
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TextIO
 
 NAME = ".lock"
-TRIES = 1000  # each lost to another process that removed the folder in that moment
+TRIES = 1000  # one fails only if another process removes the folder at that moment
 
 
 class Lock:
     """Held from here until `release`; the folder is made.
 
-    `works` is False where the disk has no locks: a warning says so, and another process may be in the folder too.
-    Raises BlockingIOError where another process holds the lock, and OSError where the folder cannot be written.
+    `works` is False if the disk has no locks. Then there is a warning, and another process may be in the folder too.
+    Raises BlockingIOError if another process holds the lock, and OSError if the folder cannot be written.
     """
 
     def __init__(self, folder: Path):
@@ -40,7 +40,7 @@ class Lock:
 
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """One process at a time in the folder, which is made; the others wait."""
+    """Makes the folder and lets one process at a time in; the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / NAME).open("a") as file:
         _lock(file, folder, wait=True)
@@ -63,7 +63,7 @@ def _lock(file: TextIO, folder: Path, *, wait: bool = False) -> bool:
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
-    """Whether `path` is this file still: who held the lock before may have removed it."""
+    """Whether `path` is still this file: the process that had the lock before may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

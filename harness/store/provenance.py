@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import SettingError
 
-if TYPE_CHECKING:  # which code this is can be told without it
+if TYPE_CHECKING:  # torch takes seconds to import, and `code` and `packages` do not need it
     import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "peft", "timm", "datasets", "accelerate", "
 
 
 def set_up(wanted: str, threads: int | None) -> "torch.device":
-    """The device of the run, "auto" being a GPU where there is one. Raises SettingError where there is none."""
+    """The device of the run; "auto" takes a GPU if there is one. Raises SettingError for one that is not here."""
     import torch
 
     if threads:
@@ -64,7 +64,7 @@ def packages() -> dict[str, str | None]:
 
 
 def code() -> dict[str, Any]:
-    """Commit, and whether tracked files differ from it; nulls outside a git checkout."""
+    """The commit, and whether tracked files differ from it. Both are None outside a git checkout."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!runs", ":!analysis/output")
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}

@@ -1,9 +1,10 @@
-"""The folder of one run: who holds it, what is already there, and how it is left.
+"""The folder of one run.
 
-config.yaml          resolved configuration, written before anything is loaded; for people to read, not for programs
-checkpoint/          while training: what an interrupted run resumes from; see harness/train/checkpoints.py
-adapter/             what was trained, with train.json (the record's `train` section); see harness/store/stored.py
-predictions/         one JSON a benchmark and split; scores are computed from these; see harness/store/stored.py
+config.yaml          the resolved configuration, for people to read; the record has the same for programs
+checkpoint/          during training: what an interrupted run resumes from; see harness/train/checkpoints.py
+adapter/             what was trained, and train.json (the record's `train` section); see harness/store/stored.py
+predictions/         a JSON file for each benchmark and split, from which the scores are computed; see there
+measured/            seconds and peak memory of adapter/ and predictions/, until the record has them; see there
 record.json          written last; see harness/store/record.py
 """
 
@@ -25,7 +26,7 @@ from harness.store.stored import Stored
 
 
 class RunFolder:
-    """Use as a context: holds a lock (released when the process dies), and records how the run ended."""
+    """A context in which the folder is locked, and that records how the run ended."""
 
     def __init__(self, path: Path, new_record: Record):
         self.path = path
@@ -35,10 +36,10 @@ class RunFolder:
         self.record_path = path / record.FILE
 
     def prepare(self, force: bool) -> Record | None:
-        """The finished record that is there, if any; else the configuration is written and the run may begin or resume.
+        """The record of the run if it is done. If not, config.yaml is written, and the run may begin or resume.
 
-        A failed run begins anew. Raises RecordError for a damaged record, which is the user's to move away, and
-        SettingError where a record that would be kept was made with another tokenizer, which is not in the key.
+        A run that failed begins anew. Raises RecordError for a damaged record, which the user has to move away, and
+        SettingError if the record that is there was made with another tokenizer, which the key does not contain.
         """
         found = None if force else self._found()
         if found is not None and found.status != "failed":
@@ -51,7 +52,7 @@ class RunFolder:
         return None
 
     def _refuse_other_tokenizer(self, found: Record) -> None:
-        """A record may be older than this field, and a checkpoint of the hub has none: then nothing is compared."""
+        """Compares nothing where one of the two has no fingerprint: an old record, or a checkpoint of the hub."""
         there, here = (each.fingerprints.get("tokenizer") for each in (found, self.new_record))
         if None not in (there, here) and there != here:
             raise SettingError(
@@ -72,11 +73,11 @@ class RunFolder:
 
     @contextmanager
     def recording(self, done: Record | None) -> Iterator[Record]:
-        """The record to fill in; written when the block ends, as done, or as failed with the reason.
+        """Gives the record to fill in. It is written when the block ends: as done, or as failed with the reason.
 
-        A run that fails before `begin` was not a run: nothing of it stays. One that the disk stops stays `running`: the
-        same command goes on with it. Raises SettingError where a finished run lost its adapter, and RecordError where
-        that is damaged: another training would be mixed with predictions of the first.
+        If a run fails before `begin`, nothing of it stays. If the disk stops it, it stays `running`, and the same
+        command goes on with it. Raises SettingError if a finished run has no adapter any more, and RecordError if that
+        is damaged, since predictions of another training would be mixed with those of the first.
         """
         result = done or self.new_record
         self.stored = Stored(self.path, result)
@@ -103,7 +104,7 @@ class RunFolder:
     def begin(
         self, result: Record, parameters: dict[str, int], adapter: dict[str, Any], provenance: dict[str, Any]
     ) -> None:
-        """Write a record that says `running`, unless an evaluation is being added to a finished one.
+        """Write a record with status `running`, unless an evaluation is being added to a finished run.
 
         parameters, adapter, provenance: the record's sections of these names.
         """
@@ -133,29 +134,29 @@ class RunFolder:
         record.write(self.record_path, value)
 
     def _discard(self) -> None:
-        """Leave nothing of a run that never began: the folder goes, and parents that it leaves empty."""
+        """Remove the folder of a run that never began, and parents that are empty without it."""
         if not self.created:
             return
         shutil.rmtree(self.path, ignore_errors=True)
-        with suppress(OSError):  # one that is not empty, perhaps since this moment
+        with suppress(OSError):  # a parent that is not empty; another process may write there at this moment
             for parent in self.path.parents[:5]:
                 parent.rmdir()
 
     def _clear(self) -> None:
-        """Remove what an earlier run left, all but the lock."""
+        """Remove everything that an earlier run left, except the lock."""
         for path in self.path.iterdir():
             if path.name != lock.NAME:
                 files.remove(path)
 
     def finish_training(self, model: nn.Module, train: dict[str, Any]) -> None:
-        """Write adapter/, then drop the checkpoints."""
+        """Write adapter/, then remove the checkpoints."""
         self.stored.write_adapter(model, train)
         files.remove(self.checkpoint)
 
     def train_section(self) -> dict[str, Any] | None:
-        """The `train` section of a finished training, or None; a damaged adapter is dropped, to be trained again.
+        """The `train` section of a finished training, or None. A damaged adapter is removed and will be trained again.
 
-        Raises RecordError where the run is done: its scores are those of that adapter.
+        Raises RecordError for a damaged adapter of a run that is done, because its scores are those of that adapter.
         """
         try:
             return self.stored.train_section()
@@ -169,7 +170,7 @@ class RunFolder:
             return None
 
     def stored_predictions(self, benchmark: str, split: str) -> dict[str, Any] | None:
-        """What was stored, or None; damaged predictions are dropped, to be made again."""
+        """What was stored, or None. Damaged predictions are removed and will be made again."""
         try:
             return self.stored.read_predictions(benchmark, split)
         except Damaged as error:

@@ -1,6 +1,7 @@
-"""That what is trained acts, in training and in evaluation: looked at once, in the first step of each process.
+"""Whether everything that is trained has an effect, in training and in evaluation. Checked once, in the first step.
 
-A model that reads the weight of an adapted layer itself leaves the adapter out, and such a run would end with a record.
+A model may read the weight of a layer itself and never call the adapter around it. Without this check such a run would
+end with a record as if the adapter had been trained.
 """
 
 import sys
@@ -18,7 +19,7 @@ from svft import acting
 
 
 class Acting(TrainerCallback):
-    """Raises DoesNotAct after the first optimiser step. All ranks look; what one of them has seen counts for all.
+    """Raises DoesNotAct after the first optimiser step. What one rank has seen called counts for all ranks.
 
     Each adapted module has to be called, and each trained tensor of it, and of the head, to get a gradient; in
     evaluation each has to be called again and to act on the output (svft/acting.py). Of other weights that are trained,

@@ -1,6 +1,7 @@
-"""The folder that an interrupted training resumes from: checkpoint-<step>/, of which only whole ones are used.
+"""What an interrupted training resumes from: folders checkpoint-<step>/, which are used only if they are complete.
 
-`complete`, written last into a checkpoint, is a sealed file: {schema, key, seed, files: {name: SHA-256}, sha256}.
+The last file that is written into a checkpoint is `complete`, which is sealed:
+{schema, key, seed, files: {name: SHA-256}, sha256}.
 """
 
 import json
@@ -23,7 +24,10 @@ KEPT = 2  # checkpoints, the best on validation data among them
 
 
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is written, since a kill can come in between; then drops all but `kept`."""
+    """Marks a checkpoint as complete when all of it is written, then removes all checkpoints but `kept`.
+
+    A process may be killed while the Trainer writes one, and from its files alone one could not tell.
+    """
 
     def __init__(self, kept: int = KEPT):
         self.kept = kept
@@ -45,10 +49,10 @@ def mark(checkpoint: Path) -> None:
 
 
 def last(folder: Path) -> str | None:
-    """The last checkpoint in `folder` that is whole, as is the one that it needs as the best.
+    """The last checkpoint in `folder` that is complete and undamaged, as must be the one that it names as the best.
 
-    Those after it are removed, with a warning where one is damaged. Those before it stay as they are: the best of an
-    older one may have been dropped when there was a better one.
+    Later ones are removed, with a warning if they are damaged. Earlier ones stay as they are and are not looked at: the
+    best that they name may have been removed when there was a better one.
     """
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
         print(f"warning: {folder} is not a folder; it is removed, and training begins anew", file=sys.stderr)
@@ -75,7 +79,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_best(checkpoint: Path, run: Mapping[str, Any]) -> None:
-    """Raises Damaged where the checkpoint that this one needs as the best is not whole."""
+    """Raises Damaged if the checkpoint that this one names as the best is not complete and undamaged."""
     best = _best(checkpoint)
     if best is None or best == checkpoint.name:
         return
@@ -86,7 +90,7 @@ def _check_best(checkpoint: Path, run: Mapping[str, Any]) -> None:
 
 
 def check(checkpoint: Path, run: Mapping[str, Any]) -> None:
-    """Raises Damaged where a file is not as it was when the checkpoint was marked, or is of another run."""
+    """Raises Damaged if a file is not as it was when the checkpoint was marked, or is of another run."""
     marked = files.read_sealed(checkpoint / COMPLETE, run)
     files.checked_sums(checkpoint, marked["files"])
 
@@ -97,7 +101,7 @@ def _leave(error: Damaged, checkpoint: Path) -> None:
 
 
 def _run(folder: Path) -> dict[str, Any]:
-    """Key and seed of the run whose checkpoints are in `folder`, by the record beside it; nothing without one."""
+    """Key and seed of the run whose checkpoints are in `folder`, from the record beside it; {} if there is none."""
     path = folder.parent / record.FILE
     if not path.exists():
         return {}
@@ -106,7 +110,7 @@ def _run(folder: Path) -> dict[str, Any]:
 
 
 def _best(checkpoint: Path) -> str | None:
-    """The name of the checkpoint that was the best on validation data when this one was written, if that is chosen."""
+    """The checkpoint that was the best on validation data when this one was written; None without train.select_best."""
     state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     best = state["best_model_checkpoint"]
     return best and Path(best).name

@@ -1,6 +1,7 @@
-"""A run that is asked to stop ends where nothing is lost: in training after the step, with a checkpoint; else at once.
+"""Stopping a run without losing work: during training after the step, with a checkpoint; at any other time at once.
 
-Schedulers ask with SIGTERM, or with SIGUSR2 some time before the limit; a person with Ctrl-C, and a second one insists.
+Schedulers ask for it with SIGTERM, or with SIGUSR2 some time before the limit; a person with Ctrl-C. A second Ctrl-C
+stops at once, without a checkpoint.
 """
 
 import signal

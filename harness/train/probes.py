@@ -1,4 +1,4 @@
-"""What a few passes through a model tell before it is trained; they leave it, and the random numbers, as they were."""
+"""Checks by a few passes through a model before it is trained. Model and random numbers are left as they were."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ from transformers import TrainingArguments
 
 from errors import ModelError, SettingError
 
-# A mean is the same up to rounding, that of bf16 too; a sum is twice as large.
+# The loss of a row and of the same row twice: a mean is the same up to rounding, even in bf16; a sum is doubled.
 SAME = 0.02
 
 
 @contextmanager
 def random_numbers_kept(device: torch.device) -> Iterator[None]:
-    """What is drawn inside, on the CPU, on `device` or in Python and NumPy, leaves the draws after it as they were."""
+    """What is drawn inside (on the CPU, on `device`, in Python or NumPy) does not change what is drawn afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -35,9 +35,9 @@ def first_with_target(modality, rows: Sequence[Any]) -> Any | None:
 
 
 def keep_statistics(model: nn.Module) -> None:
-    """Let layers that count running means of what they see, as batch norms do, go by those that they have.
+    """Let batch norms use the running means that they have, and not update them.
 
-    They are no weights that are trained and saved, and would depend on micro-batches and ranks.
+    Running means are neither trained nor saved, and would depend on the size of micro-batches and on the ranks.
     """
     for module in model.modules():
         if isinstance(module, _NormBase):
@@ -45,7 +45,7 @@ def keep_statistics(model: nn.Module) -> None:
 
 
 def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> bool:
-    """Whether a trained parameter takes no part in the loss, which is to be told to DistributedDataParallel."""
+    """Whether a trained parameter takes no part in the loss. DistributedDataParallel has to be told."""
     with random_numbers_kept(arguments.device):
         keep_statistics(model.train())
         loss = _loss(model, batch, arguments)
@@ -57,7 +57,7 @@ def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArgum
 
 
 def require_gradient(loss: torch.Tensor) -> None:
-    """Raise SettingError where the loss depends on nothing that is trained: there is nothing to go back through."""
+    """Raise SettingError if the loss depends on nothing that is trained; a backward pass would be an error of torch."""
     if not loss.requires_grad:
         raise SettingError(
             "the loss does not depend on anything that is trained: the model does not call the adapted modules, but "
@@ -67,9 +67,9 @@ def require_gradient(loss: torch.Tensor) -> None:
 
 @torch.no_grad()
 def require_mean(model: nn.Module, modality, row: Any, arguments: TrainingArguments) -> None:
-    """Raise ModelError where the loss of a row twice is not that of the row.
+    """Raise ModelError if the loss of a batch is not a mean over its rows: if a row and the same row twice differ.
 
-    Micro-batches are put together as means over their targets are (harness/train/shared_training.py).
+    Micro-batches are weighed as means over their targets (harness/train/shared_training.py).
     """
     with random_numbers_kept(arguments.device):
         once, twice = (_loss(model.eval(), modality.collate([row] * n), arguments).item() for n in (1, 2))

@@ -1,4 +1,4 @@
-"""What HF's Trainer does otherwise where one training is on several ranks: their losses are those of one process."""
+"""What HF's Trainer has to do differently so that a training on several ranks has the losses of one process."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,11 +36,15 @@ class SharedTraining(Trainer):
         self.is_distributed_loading_by_transformers = self.sharded  # what they call a model that is sharded already
 
     def get_train_dataloader(self):
+        # accelerate's loader fills up the last step of an epoch with examples from its beginning, so that every rank
+        # has a full micro-batch; one process has a shorter step there.
         if distributed.size() == 1:
             return super().get_train_dataloader()
         return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self.args.data_seed)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
+        # This is where all micro-batches of an optimiser step are at hand before the first of them is trained on. The
+        # Trainer's own number is for models that divide by it themselves.
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.step_targets = distributed.total([sum(map(self._targets, batches))], device)[0]
         return batches, None
@@ -49,6 +53,7 @@ class SharedTraining(Trainer):
         return 0 if shares.FILLER in batch else int(self.modality.targets(batch).sum())
 
     def compute_loss(self, model, inputs, *args, **kwargs):
+        # The Trainer has just put the model into training mode, its batch norms too.
         probes.keep_statistics(model)
         loss = super().compute_loss(model, inputs, *args, **kwargs)
         if not model.training:
@@ -106,6 +111,7 @@ class SharedTraining(Trainer):
         return count, _on_cpu(loss), _on_cpu(outputs["logits"]), _on_cpu(inputs["labels"])
 
     def _save_optimizer_and_scheduler(self, output_dir):
+        # The Trainer writes what rank 0 has, which is a share of a sharded model's states.
         super()._save_optimizer_and_scheduler(output_dir)
         if self.sharded:
             sharding.save_optimizer(self.optimizer, Path(output_dir))
@@ -116,10 +122,11 @@ class SharedTraining(Trainer):
             sharding.shard_optimizer(self.optimizer)
 
     def _defer_fsdp_gradient_reduction(self):
-        """Not deferred: gradients that wait for the last micro-batch would be whole on every rank."""
+        """Not deferred: until the last micro-batch each rank would hold the gradients of all weights, not its share."""
         return nullcontext()
 
     def _get_grad_norm(self, model, grad_norm=None):
+        # Of a sharded model the Trainer gives a tensor that is sharded as well, and logs of it what rank 0 has.
         norm = super()._get_grad_norm(model, grad_norm)
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,15 +12,16 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import EvalPrediction, ProgressCallback, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import ExportableState, PrinterCallback
+from transformers.trainer_callback import PrinterCallback
 
 from errors import Diverged, SettingError
 from harness.console.progress import TrainingBar
 from harness.ranks import distributed, sharding, shares
 from harness.store import disk, trained
-from harness.train import checkpoints, memory, probes
+from harness.train import checkpoints, meter, probes
 from harness.train.acting import Acting
 from harness.train.interruption import Stop
+from harness.train.meter import Meter
 from harness.train.scores import mean_score
 from harness.train.shared_training import SharedTraining
 from harness.train.train_settings import VALIDATION, optimizer, training_arguments
@@ -37,34 +37,12 @@ def _require_finite(values: dict[str, Any], step: int) -> None:
             raise Diverged(step, f"the {name.removeprefix('eval_').replace('_', ' ')}")
 
 
-class Meter(TrainerCallback, ExportableState):
-    """Seconds inside optimiser steps, and tokens (or images) trained on by all ranks; all survives an interruption.
-
-    So does what the next logged loss is made of: the steps since the last one, those of them that had no target, and,
-    in a checkpoint, the sum of their losses.
-    """
-
-    def __init__(
-        self, step_seconds: float = 0.0, size: int = 0, unlogged: int = 0, empty: int = 0, losses: float = 0.0
-    ):
-        self.step_seconds, self.size = step_seconds, size
-        self.unlogged, self.empty, self.losses = unlogged, empty, losses
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.started = time.perf_counter()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.step_seconds += time.perf_counter() - self.started
-
-    def state(self) -> dict[str, Any]:
-        names = ("step_seconds", "size", "unlogged", "empty", "losses")
-        return {"args": {name: getattr(self, name) for name in names}, "attributes": {}}
-
-
 class BenchTrainer(SharedTraining):
-    """HF's Trainer, which stops at a loss that is not finite and writes only what is trained.
+    """HF's Trainer, which stops at a loss that is not finite, writes only what is trained, and counts right where it
+    resumes. SharedTraining does what several ranks need.
 
-    On several ranks it goes through the micro-batches that one process would have, so that the losses are the same.
+    Of the Trainer's private methods those are overridden for which it has neither a setting nor a callback;
+    tests/harness/test_private_names.py names them all. At each one a comment says what the Trainer itself would do.
     """
 
     def __init__(self, *args, **kwargs):
@@ -78,6 +56,8 @@ class BenchTrainer(SharedTraining):
         return next(c for c in self.callback_handler.callbacks if isinstance(c, Meter))
 
     def training_step(self, model, inputs, num_items_in_batch=None):
+        # A callback is told of steps and not of their micro-batches or losses, so counting is done here. What the ranks
+        # have to tell each other waits for the last micro-batch of a step: one message a step, and all stop together.
         self.unseen_size += 0 if shares.FILLER in inputs else int(self.modality.size(inputs))
         loss = super().training_step(model, self.weighed(inputs), num_items_in_batch)
         self.unseen_errors += int(not torch.isfinite(loss))
@@ -88,7 +68,9 @@ class BenchTrainer(SharedTraining):
         return loss
 
     def log(self, logs, *args, **kwargs):
-        """A loss is the mean over the steps since the last one that had a target; without any there is none."""
+        """A loss is the mean over the steps since the last entry that had a target; without any there is none."""
+        # The Trainer divides by all steps. Those of no target, as of texts cut off before their answer, add 0 to the
+        # sum and would lower the mean.
         meter = self.meter
         if "loss" in logs:
             if meter.empty == meter.unlogged:
@@ -100,15 +82,17 @@ class BenchTrainer(SharedTraining):
 
     def evaluate(self, *args, **kwargs):
         """Draws nothing from the random numbers of the training. Raises Diverged at what is not finite."""
+        # In the Trainer an evaluation may draw random numbers, so that looking at validation data changes the dropout
+        # masks of the steps after it; and a loss that is no number may count as the best one.
         with probes.random_numbers_kept(self.args.device):
             metrics = super().evaluate(*args, **kwargs)
         _require_finite(metrics, self.state.global_step)
         return metrics
 
     def _meet(self) -> None:
-        """Count the step's examples on all ranks, and hear who is asked to stop.
+        """Add up over the ranks the step's examples and the signals by which ranks are asked to stop.
 
-        Raises Diverged on all where the loss of one is not finite.
+        Raises Diverged on all ranks where the loss of one is not finite.
         """
         stops = [callback for callback in self.callback_handler.callbacks if isinstance(callback, Stop)]
         asked = [number for stop in stops for number in stop.numbers()]
@@ -121,7 +105,9 @@ class BenchTrainer(SharedTraining):
             raise Diverged(self.state.global_step + 1)
 
     def _run_epoch(self, *args, **kwargs):
-        """Nothing where the training that is resumed had reached its last step: the Trainer would do one more."""
+        # Where the checkpoint is that of the last step, the Trainer would do one more.
+        # It also forgets the losses that were summed but not yet logged when the checkpoint was written; `train` sets
+        # both counters to the step of the checkpoint just before, so this is the first moment to put them right.
         if self.resuming:
             self.resuming = False
             self._tr_loss += self.meter.losses
@@ -130,12 +116,14 @@ class BenchTrainer(SharedTraining):
             super()._run_epoch(*args, **kwargs)
 
     def _save_checkpoint(self, model, trial):
+        # Before the callbacks' states are written, the sum of the losses that no log entry has yet goes into one.
         self.meter.losses = fmean(distributed.gather(self._tr_loss.item()))
         with disk.writing(Path(self.args.output_dir)):
             super()._save_checkpoint(model, trial)
         distributed.barrier()  # what all ranks write is there before the checkpoint is marked as complete
 
     def _save(self, output_dir=None, state_dict=None):
+        # The Trainer would save the base too where there is no PEFT adapter, and gather all weights of a sharded model.
         folder = Path(output_dir or self.args.output_dir)
         if self.sharded:
             sharding.save(self.model, folder)
@@ -145,10 +133,13 @@ class BenchTrainer(SharedTraining):
         trained.save(self.accelerator.unwrap_model(self.model), folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        # What `_save` wrote. The Trainer finds no weights under the name that they have without a PEFT adapter.
         self.resuming = True
         self._load(resume_from_checkpoint)
 
     def _load_best_model(self):
+        # The Trainer goes on with the last weights, with a warning alone, where the file is not there; and the file may
+        # have been damaged since it was written, while the run went on.
         distributed.broadcast_from_main(lambda: checkpoints.check(Path(self.state.best_model_checkpoint), {}))
         self._load(self.state.best_model_checkpoint)
 
@@ -196,10 +187,10 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    memory.reset_peak(arguments.device)
+    meter.reset_peak(arguments.device)
     if distributed.rank():
-        torch.manual_seed(cfg.seed + distributed.rank())  # dropout's masks, which would be the same on all ranks
-    try:
+        torch.manual_seed(cfg.seed + distributed.rank())  # dropout's masks would be the same on all ranks otherwise
+    try:  # a bar that is left open would write into the line of the error
         trainer.train(resume_from_checkpoint=last)
     finally:
         bar.close()
@@ -221,7 +212,7 @@ def _section(trainer: BenchTrainer, selects: bool) -> dict[str, Any]:
         "best_step": trainer.state.best_global_step if selects else None,
         "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
         "size": trainer.meter.size,
-        "peak_bytes": _largest(distributed.gather(memory.peak_bytes(trainer.args.device))),
+        "peak_bytes": _largest(distributed.gather(meter.peak_bytes(trainer.args.device))),
         **({"method": _in_one_order(reports)} if any(reports) else {}),
     }
 

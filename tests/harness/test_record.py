@@ -1,11 +1,15 @@
 """The record file: written whole, read strictly."""
 
+import json
 import math
+from collections import OrderedDict
 
 import pytest
+from peft import LoraConfig, get_peft_model
+from torch import nn
 
 from errors import DiskError, RecordError
-from harness.store import files, record
+from harness.store import files, record, trained
 
 
 def test_the_standard_error_is_binomial():
@@ -36,6 +40,13 @@ def test_find_reports_damaged_records_beside_the_good_ones(tmp_path):
     assert [r.key for r in records] == ["k"]
     assert len(broken) == 1
     assert "b/record.json" in broken[0]
+
+
+def test_names_in_an_adapters_configuration_are_in_one_order_whatever_the_hashes_of_a_process(tmp_path):
+    names = list("hgfedcba")
+    layers = nn.Sequential(OrderedDict((name, nn.Linear(2, 2)) for name in names))
+    trained.save(get_peft_model(layers, LoraConfig(r=1, target_modules=names)), tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"] == sorted(names)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
