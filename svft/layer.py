@@ -7,26 +7,66 @@ With a gate, M is sigmoid(gate) M.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from peft.tuners._buffer_dict import BufferDict
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
-from . import patterns
+from . import arithmetic, patterns
+from .arithmetic import cost
+from .basis import BasisLayer
 from .config import SvftConfig
-from .coupled_layer import CoupledLayer
+from .decomposition import Basis
 from .decomposition.streams import generator, stream_of
+from .storage import Storage, WithBoth, WithoutU, WithoutVh, WithoutWeight, delta
+
+# The least singular value, relative to their root mean square, that a layer may divide by. Its inverse enlarges the
+# rounding errors of the factor that is kept.
+LEAST = {2: 1 / 8, 4: 1 / 32, 8: 1e-3}  # by bytes of an entry of the base weight
 
 
-class SvftLinear(CoupledLayer):
+class SvftLinear(BasisLayer):
+    """`storage` says which of W0, U and V^T the layer keeps, and computes with them; the first adapter decides."""
+
     adapter_layer_names = ("svft_m", "svft_gate")
     other_param_names = (
-        *CoupledLayer.other_param_names,
+        *BasisLayer.other_param_names,
         "svft_index",  # Ω of banded and random, which the config gives again
         "svft_topk",  # Ω of topk, stored: near ties could be decided differently next time
         "svft_omega",  # of random: the stream and the checksum of Ω
     )
     configs: dict[str, SvftConfig]
+    storage: Storage = WithBoth()  # while the first adapter is added
+    _forms: dict[tuple[str, int, torch.dtype, bool], str]  # chosen so far; emptied where an adapter comes
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: SvftConfig, name: str) -> None:
+        super().__init__(base_layer, adapter_name, config, name)
+        self.storage = self._storage_for(config)
+        self.free()
+
+    def _storage_for(self, config: SvftConfig) -> Storage:
+        """Raises ValueError where the weight is to be dropped, and the layer is more than its weight."""
+        if not config.keep_weight:
+            self._refuse_to_drop_more_than_a_weight()
+            return WithoutWeight()
+        if not self.plain or config.truncate_base or self.out_features == self.in_features:
+            return WithBoth()
+        s = self.basis_s
+        if not s.is_meta and s.min() < LEAST[self.basis_dtype.itemsize] * s.square().mean().sqrt():
+            return WithBoth()
+        return WithoutU() if self.out_features > self.in_features else WithoutVh()
+
+    def _refuse_to_drop_more_than_a_weight(self) -> None:
+        if self.plain:
+            return
+        more = " that is quantised" if self.quantization_backend else ""
+        more += "" if "weight" in self.get_base_layer()._parameters else " whose weight is no parameter"
+        raise ValueError(
+            f"layer '{self.name}': keep_weight=False needs a plain linear layer, not a "
+            f"{type(self.base_layer).__name__}{more}"
+        )
 
     def make_stores(self) -> None:
         self.svft_m = nn.ParameterDict()
@@ -40,9 +80,9 @@ class SvftLinear(CoupledLayer):
         """The basis is there already, so another adapter may be merged meanwhile."""
         self.configs[adapter_name] = config
         self._forms.clear()
-        if self.spare in ("U", "Vh") and self.truncates(adapter_name):  # which needs both
+        if self.truncates(adapter_name) and not self.storage.can_truncate:
             self.fill()
-            self.spare = None
+            self.storage = WithBoth()
         K = self.directions(adapter_name)
         N = patterns.num_coefficients(K, min(config.d or 0, K - 1))
         stream = stream_of(config.seed, self.name)
@@ -111,6 +151,103 @@ class SvftLinear(CoupledLayer):
         if adapter_name not in self.svft_gate:
             return m
         return m * torch.sigmoid(self.svft_gate[adapter_name].to(m.dtype))
+
+    def truncates(self, adapter_name: str) -> bool:
+        """Whether the adapter drops directions of W0."""
+        return self.configs[adapter_name].truncate_base and self.directions(adapter_name) < len(self.basis_s)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the base layer is its weight and bias, and nothing else happens in it."""
+        base = self.base_layer
+        if type(base) not in (nn.Linear, Conv1D) or hasattr(base, "_hf_hook"):
+            return False
+        return self.quantization_backend is None and "weight" in base._parameters
+
+    def forward_with(self, active: list[str], x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return self.storage.forward(self, active, x, *args, **kwargs)
+
+    def form(self, tokens: int, adapter_name: str | None = None, dtype: torch.dtype | None = None) -> str:
+        """The form for so many tokens, in training where gradients are on: the cheapest by count, unless configured."""
+        adapter_name, dtype = adapter_name or self.active_adapters[0], dtype or self.basis_dtype
+        configured = self.configs[adapter_name].form
+        if configured != "auto":
+            return configured
+        if torch.compiler.is_compiling():
+            return self._cheapest(tokens, adapter_name, dtype)
+        key = adapter_name, tokens, dtype, torch.is_grad_enabled()
+        if key not in self._forms:
+            self._forms[key] = self._cheapest(tokens, adapter_name, dtype)
+        return self._forms[key]
+
+    def _cheapest(self, tokens: int, adapter_name: str, dtype: torch.dtype) -> str:
+        """In 16 bits a factor with Sigma + M would lose a small M in its rounding, so M is applied to activations."""
+        if dtype.itemsize == 2 and self.storage.replaces_weight(self, adapter_name):
+            return "activations"
+        counts = self.storage.counts(self, adapter_name, tokens, dtype)
+        return cost.cheapest(counts, torch.is_grad_enabled(), self.basis_s.device.type, dtype.itemsize)
+
+    def gemms(
+        self, tokens: int, adapter_name: str | None = None, dtype: torch.dtype | None = None
+    ) -> list[cost.Product]:
+        """The dense products of a forward and backward pass in the chosen form."""
+        adapter_name, dtype = adapter_name or self.active_adapters[0], dtype or self.basis_dtype
+        counts = self.storage.counts(self, adapter_name, tokens, dtype)
+        count = counts[self.form(tokens, adapter_name, dtype)]
+        return count.forward + count.backward
+
+    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+        return delta(self, adapter_name, x)
+
+    def delta_weight(self, adapter_name: str) -> torch.Tensor:
+        (U, s, Vh), C = self.basis(adapter_name), self.directions(adapter_name)
+        tail = s[C:] if self.truncates(adapter_name) else None
+        if tail is None:
+            U, Vh = U[:, :C], Vh[:C]
+        return arithmetic.delta_weight(U, Vh, self.coefficients(adapter_name), self.index(adapter_name), tail)
+
+    @property
+    def spare(self) -> str | None:
+        """Which of "weight", "U" and "Vh" the layer does not keep."""
+        return self.storage.spare
+
+    def shared_basis(self) -> Basis:
+        return self.storage.basis(self)
+
+    @property
+    def basis_dtype(self) -> torch.dtype:
+        return (self.basis_Vh if self.basis_U is None else self.basis_U).dtype
+
+    def free(self) -> None:
+        self.storage.free(self)
+
+    def fill(self) -> None:
+        self.storage.fill(self)
+
+    def fill_weight(self) -> None:
+        if not self.storage.has_weight(self):
+            self.fill()
+
+    def put_weight(self, weight: torch.Tensor) -> None:
+        """A weight that another module shares stays there.
+
+        PEFT's low_cpu_mem_usage puts what is registered on the meta device, and then buffers beside it.
+        """
+        self.get_base_layer()._parameters["weight"] = nn.Parameter(weight, requires_grad=False)
+
+    def get_base_weight(self) -> torch.Tensor:
+        """Laid out as in the base layer."""
+        return self.storage.weight(self)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Transformers' models look at the weight of some layers."""
+        return super().weight if self.storage.has_weight(self) else self.get_base_weight()
+
+    @property
+    def freed_parameters(self) -> int:
+        """Scalars of the base layer that are not stored, though the layer computes with them."""
+        return 0 if self.storage.has_weight(self) else self.out_features * self.in_features
 
     def has_signs(self, adapter_name: str) -> bool:
         return self.index(adapter_name) is not None

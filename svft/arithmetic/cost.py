@@ -7,7 +7,7 @@ as the device does in that time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from .coupling import Coupling, Diagonal, Product
@@ -79,3 +79,13 @@ def cost(count: Count, training: bool, device: str, itemsize: int) -> float:
     products = count.forward + (count.backward if training else [])
     per_byte = OPERATIONS_PER_BYTE.get(device, OPERATIONS_PER_BYTE["cuda"])
     return operations(products) + per_byte * itemsize * count.moved * (1 if training else 0.5)
+
+
+def cheapest(counts: Mapping[str, Count], training: bool, device: str, itemsize: int) -> str:
+    """The form with the least cost; among equals the first."""
+    chosen, least = "", None
+    for form, count in counts.items():  # not min(..., key=...), which torch.compile cannot trace
+        operations = cost(count, training, device, itemsize)
+        if least is None or operations < least:
+            chosen, least = form, operations
+    return chosen

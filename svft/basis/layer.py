@@ -98,7 +98,7 @@ class BasisLayer(nn.Module, Mergeable):
         """W0 as O x I. Raises ValueError while an adapter is merged into it."""
         if self.merged_adapters:
             raise ValueError(f"layer '{self.name}': unmerge {', '.join(self.merged_adapters)} before adding an adapter")
-        return self._weight()
+        return self.base_matrix()
 
     def decompose(self, weight: torch.Tensor) -> Basis:
         """Timed, from the cache if it is there; of a weight on the meta device: shapes only."""
@@ -121,62 +121,14 @@ class BasisLayer(nn.Module, Mergeable):
         return self.shared_basis()
 
     def shared_basis(self) -> Basis:
-        """What is freed of it is computed, in the dtype of the singular values."""
-        U, s, Vh = self.basis_U, self.basis_s, self.basis_Vh
-        if U is None:
-            U = self._weight().to(s.dtype) @ Vh.T.to(s.dtype) / s
-        if Vh is None:
-            Vh = U.T.to(s.dtype) @ self._weight().to(s.dtype) / s[:, None]
-        return Basis(U, s, Vh)
+        return Basis(self.basis_U, self.basis_s, self.basis_Vh)
 
     @property
     def basis_dtype(self) -> torch.dtype:
-        return (self.basis_Vh if self.basis_U is None else self.basis_U).dtype
+        return self.basis_U.dtype
 
-    def is_freed(self, name: str) -> bool:
-        if name != self.spare:
-            return False
-        return self.get_base_layer().weight.numel() == 0 if name == "weight" else getattr(self, f"basis_{name}") is None
-
-    @property
-    def freed_parameters(self) -> int:
-        """Scalars of the base layer that are not stored, though the layer computes with them."""
-        return self.out_features * self.in_features if self.is_freed("weight") else 0
-
-    def free(self) -> None:
-        """A weight that another module shares stays there."""
-        if self.spare == "weight":
-            self._put_weight(self.get_base_layer().weight.data.new_empty(0))
-        elif self.spare:
-            setattr(self, f"basis_{self.spare}", None)
-
-    def fill(self) -> None:
-        """From the other two: W0 in its dtype, U or V^T in that of the singular values."""
-        if self.spare is None or not self.is_freed(self.spare):
-            return
-        if self.spare == "weight":
-            self._put_weight(self.get_base_weight())
-        else:
-            setattr(self, f"basis_{self.spare}", getattr(self.shared_basis(), self.spare))
-
-    def _put_weight(self, weight: torch.Tensor) -> None:
-        """PEFT's low_cpu_mem_usage puts what is registered on the meta device, and then buffers beside it."""
-        self.get_base_layer()._parameters["weight"] = nn.Parameter(weight, requires_grad=False)
-
-    def get_base_weight(self) -> torch.Tensor:
-        """Laid out as in the base layer."""
-        if not self.is_freed("weight"):
-            return super().get_base_weight()
-        U, s, Vh = self.basis_U, self.basis_s, self.basis_Vh
-        weight = ((U * s) @ Vh.to(s.dtype)).to(self.get_base_layer().weight.dtype)
-        return weight.T.contiguous() if self.transposed else weight
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """Transformers' models look at the weight of some layers."""
-        return self.get_base_weight() if self.is_freed("weight") else super().weight
-
-    def _weight(self) -> torch.Tensor:
+    def base_matrix(self) -> torch.Tensor:
+        """W0 as O x I."""
         return self.get_base_weight().T if self.transposed else self.get_base_weight()
 
     def give_own_basis(self, adapter_name: str, basis: Basis) -> None:

@@ -16,7 +16,6 @@ class Mergeable(BaseTunerLayer):
     """A subclass says what each adapter in `configs` adds to weight and bias."""
 
     name: str
-    spare: str | None = None  # "weight", "U" or "Vh" where it follows from the other two and may be freed
 
     @abstractmethod
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
@@ -26,13 +25,14 @@ class Mergeable(BaseTunerLayer):
         """The same for the bias (O,); None where the method leaves it alone."""
         return None
 
-    @abstractmethod
     def free(self) -> None:
-        """Give up the spare tensor, if there is one."""
+        """Drop what the layer need not keep while nothing is merged. Nothing, unless a subclass says otherwise."""
 
-    @abstractmethod
     def fill(self) -> None:
-        """Compute it again."""
+        """Keep it again: it is computed from the weight, which is about to change."""
+
+    def fill_weight(self) -> None:
+        """Keep the weight of the base layer again, if that is what was dropped."""
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         for adapter in check_adapters_to_merge(self, adapter_names):
@@ -59,8 +59,7 @@ class Mergeable(BaseTunerLayer):
         """The base layer as PEFT hands it back, whole."""
         if merge:
             self.merge(safe_merge=safe_merge, adapter_names=adapter_names)
-        if self.spare == "weight":
-            self.fill()
+        self.fill_weight()
         return self.get_base_layer()
 
     @torch.no_grad()

@@ -266,7 +266,6 @@ def test_several_active_adapters_and_one_with_its_own_basis_add_up(adapt, monkey
     W0, x = drawn(*shape, seed=0), drawn(4, shape[1])
     alone, layer = adapt(*shape, save_basis=True, **patterns["own"])
     order = torch.arange(9).roll(1)
-    layer.spare = None
     U, s, Vh = (tensor.clone() for tensor in layer.basis("default"))
     layer.give_own_basis("default", type(layer.basis("default"))(U[:, order], s[order], Vh[order]))
     layer.remember_basis("default")
