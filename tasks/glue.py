@@ -7,6 +7,13 @@ nothing. Rows are drawn, not premises: halves can share a sentence (MNLI asks ab
 validation is no stranger to test.
 
 A local file has the hub's columns, or is one of GLUE's own .tsv files: other names, labels in words, no quoting.
+
+A row of MNLI's file, and the pair as it is fed:
+
+    >>> row = Row("dev.jsonl", 1, 1, {"premise": "Mia plays the guitar.", "hypothesis": "Mia makes music.", "label": 0})
+    >>> [example] = Glue(subset="mnli", data_seed=0).questions([row])
+    >>> example.text, example.pair, SUBSETS["mnli"].classes[row.values["label"]]
+    ('Mia plays the guitar.', 'Mia makes music.', 'entailment')
 """
 
 import random

@@ -1,4 +1,15 @@
-"""Text classification and regression on files of one's own."""
+"""Text classification and regression on files of one's own.
+
+A row, and how it is fed; the label is an index of the classes:
+
+    >>> row = Row("mine.csv", 1, 1, {"review": "A dull film.", "good": "no"})
+    >>> task = OwnClassification(
+    ...     train="mine.csv", validation=None, test=None, validation_share=0.1, test_share=0.2, data_seed=0,
+    ...     name="mine", text="review", pair=None, label="good", class_names=["no", "yes"], regression=False,
+    ... )
+    >>> task.example("train-1", row)
+    ClassExample(id='train-1', text='A dull film.', pair=None, label=0)
+"""
 
 import math
 import re
@@ -91,8 +102,11 @@ class OwnClassification(OwnText):
         return {label: index for index, label in enumerate(_in_order(found))}
 
     def examples(self, split: SplitName) -> list[ClassExample]:
-        value = self._value if self.regression else self._class
-        return [ClassExample(id, *self._texts(row), value(row)) for id, row in self._kept(split)]
+        return [self.example(id, row) for id, row in self._kept(split)]
+
+    def example(self, id: str, row: Row) -> ClassExample:
+        """Raises DataError where the label is no class, or no number."""
+        return ClassExample(id, *self._texts(row), (self._value if self.regression else self._class)(row))
 
     def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
         return [ClassExample(str(row), *self._texts(row), 0) for row in rows]
