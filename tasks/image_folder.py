@@ -110,7 +110,7 @@ class ImageFolder(OwnBenchmark):
         return [DataFile(str(self.root), there, "" if there else f"there is no {self.root}")]
 
     def fingerprint(self) -> str:
-        """Images that are scaled or laid over the background were other images when they were not."""
+        """Names the images that are scaled or laid over a background, whose pixels are not those of their files."""
         contents = self._contents
         facts = [
             [[self._name(path), contents[path].sha256] for path in self._paths()],

@@ -2,7 +2,7 @@ r"""Multiple-choice questions about a small world, drawn from a seeded generator
 
 Rows have the columns of the real data, and prompts, labels and scorers are the real ones (`tasks/commonsense.py`), so a
 run takes the same path. The facts are in `tasks/micro/facts.py`. Of each relation, validation and test ask about other
-subjects than the training questions do: who answers must know the facts beforehand.
+subjects than the training questions do, so a model has to know the facts from its pre-training.
 
 A question as it is fed; in evaluation, the choices are ranked as continuations of a prompt that differs in blanks:
 

@@ -7,7 +7,7 @@ numbers (1 to 99) and the vocabulary are small enough for a model that trains on
 
 A problem as it is fed, prompt and then target:
 
-    >>> example = MicroGsm(train_size=2000, validation_size=200, test_size=500).examples("train")[0]
+    >>> example = MicroGsm(train_size=1, validation_size=200, test_size=500).examples("train")[0]
     >>> print(example.prompt + example.target)
     Below is an instruction that describes a task. Write a response that appropriately completes the request.
     <BLANKLINE>

@@ -27,7 +27,7 @@ from tasks.reading.tables import Row, text_of
 from tasks.scoring import corpus
 from tasks.scoring.verdicts import exact_class
 
-FEWEST_ROWS = 10  # of which it can be said that they have too many classes
+FEWEST_ROWS = 10  # with fewer, many classes are no sign that the column is wrong
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
 _TRUTH = {"false": "0", "true": "1"}
@@ -133,8 +133,10 @@ class OwnClassification(OwnText):
 
 
 def refuse_accidents(found: Mapping[str, int], where: str) -> None:
-    """Raise DataError where classes, by their number of rows, are one that is written in several ways, are the mark of
-    a row without label, or are about as many as rows.
+    """Raise DataError where labels do not look like classes: one class is written in several ways, a label marks rows
+    that have none, or there are nearly as many labels as rows.
+
+    found: the number of rows of each label.  where: file and column, as the sentence begins.
     """
     written: dict[str, list[str]] = {}
     for label in found:
@@ -170,7 +172,7 @@ def _marks_no_label(label: str, others: set[str]) -> bool:
 
 
 def _meant(label: str) -> str:
-    """What a label is but for case, blanks, form of a letter, and the way in which a number or a truth is written."""
+    """The label without what may be a slip: case, blanks, the form of a letter, how a number or a truth is written."""
     plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
     plain = _TRUTH.get(plain, plain)
     return repr(float(plain)) if _NUMBER.fullmatch(plain) else plain
