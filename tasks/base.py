@@ -98,15 +98,20 @@ NEARLY = 0.8  # of difflib's likeness, from 0 to 1
 
 @cache
 def _refuse_misspelt(cls: type, name: str) -> None:
-    """Raises TypeError for a public name that is nearly one of the interface, and none of it."""
+    """Raises TypeError for a public name that is nearly one that has a default, and none of the interface.
+
+    Whoever misspells what has no default is told by Python: it is missing.
+    """
     interfaces = [base for base in cls.__mro__ if _Interface in base.__bases__]  # Task, Benchmark or both
-    known = {each for base in interfaces for each in (*vars(base), *base.__annotations__) if not each.startswith("_")}
-    if name.startswith("_") or name in known or not (nearly := get_close_matches(name, known, n=1, cutoff=NEARLY)):
+    known = {each for base in interfaces for each in (*vars(base), *base.__annotations__)}
+    if name.startswith("_") or name in known:
         return
-    raise TypeError(
-        f"{cls.__name__} has an attribute {name!r}, and the harness reads {nearly[0]!r}: write it so, or let an "
-        "attribute of your own begin with an underscore"
-    )
+    optional = {each for base in interfaces for each in vars(base).keys() - base.__abstractmethods__}
+    if nearly := get_close_matches(name, optional, n=1, cutoff=NEARLY):
+        raise TypeError(
+            f"{cls.__name__} has an attribute {name!r}, and the harness reads {nearly[0]!r}: write it so, or let an "
+            "attribute of your own begin with an underscore"
+        )
 
 
 class _Interface:

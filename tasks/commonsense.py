@@ -1,8 +1,39 @@
-"""Commonsense-15K to eight sets of multiple-choice questions, as LLM-Adapters has them (arXiv:2304.01933).
+r"""Commonsense-15K to eight sets of multiple-choice questions, as LLM-Adapters has them (arXiv:2304.01933).
 
 Every question names the labels that it offers ("Answer format: answer1/answer2/answer3") and is answered by "the
 correct answer is <label>". The same model is scored on what it writes (`legacy`, as released) and on which of the
 offered answers it finds likeliest (`strict`), which no slip of format can lower.
+
+A row of commonsense_15k.json, and how it is fed; the prompts have the blanks of the released source:
+
+    >>> from pprint import pp
+    >>> asked = "Please answer the following question with true or false, question: can a fish swim?"
+    >>> row = (asked + "\n\nAnswer format: true/false", "", "the correct answer is true", "true")
+    >>> [example] = questions([row], "train", "commonsense_15k.json")
+    >>> pp(example.prompt, width=110)
+    ('Below is an instruction that describes a task. Write a response that appropriately completes the '
+     'request.  \n'
+     '\n'
+     '                ### Instruction:\n'
+     '                Please answer the following question with true or false, question: can a fish swim?\n'
+     '\n'
+     'Answer format: true/false\n'
+     '                \n'
+     '                ### Response:\n'
+     '                ')
+    >>> example.target, example.choices
+    ('the correct answer is true', ('the correct answer is true', 'the correct answer is false'))
+    >>> pp(example.eval_prompt, width=110)
+    ('Below is an instruction that describes a task. Write a response that appropriately completes the '
+     'request. \n'
+     '\n'
+     '                ### Instruction:\n'
+     '                Please answer the following question with true or false, question: can a fish swim?\n'
+     '\n'
+     'Answer format: true/false\n'
+     '\n'
+     '                ### Response:\n'
+     '                ')
 """
 
 import random

@@ -1,4 +1,20 @@
-"""Handwritten digits: the 1797 real 8 x 8 images that scikit-learn ships, with few training examples per class."""
+"""Handwritten digits: the 1797 real 8 x 8 images that scikit-learn ships, with few training examples per class.
+
+An image as it is before the model's preprocessing, and its class:
+
+    >>> example = Digits(train_per_class=1, validation_per_class=1).examples("train")[3]
+    >>> print(example.image)
+    [[  0   0   0  48 143 255 255  32]
+     [  0   0  64 255 207 175 255  16]
+     [  0   0  48  80   0  96 207   0]
+     [  0   0   0  32 112 223 143   0]
+     [  0   0  64 255 255 239  48   0]
+     [  0   0 143 128 175 191   0   0]
+     [  0   0   0   0 191  64   0   0]
+     [  0   0   0  32 239  16   0   0]]
+    >>> example.label
+    7
+"""
 
 import json
 import random

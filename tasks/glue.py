@@ -1,12 +1,19 @@
 """GLUE, the eight tasks of SVFT's Table 3 (Wang et al. 2018, arXiv:1804.07461; all of GLUE but WNLI).
 
 The labels of the official test sets are not public, so the official dev set is split at random into two halves,
-"validation" and "test", with labels distributed alike. Numbers in the literature, Table 3's among them, are the best
-epoch on the whole dev set; to compare with those there is the split "dev", both halves, which is watched and selects
-nothing. Rows are drawn, not premises: halves can share a sentence (MNLI asks about a premise three times), so
-validation is no stranger to test.
+"validation" and "test", with labels distributed alike. Published numbers, those of Table 3 among them, are of the best
+epoch on the whole dev set. To compare with them there is the split "dev", which is both halves: it is scored after
+every epoch and selects nothing. Rows are drawn at random, not premises. MNLI asks about each premise three times, so
+both halves can have the same premise, and validation is not independent of test.
 
 A local file has the hub's columns, or is one of GLUE's own .tsv files: other names, labels in words, no quoting.
+
+A row of MNLI's file, and the pair as it is fed:
+
+    >>> row = Row("dev.jsonl", 1, 1, {"premise": "Mia plays the guitar.", "hypothesis": "Mia makes music.", "label": 0})
+    >>> [example] = Glue(subset="mnli", data_seed=0).questions([row])
+    >>> example.text, example.pair, SUBSETS["mnli"].classes[row.values["label"]]
+    ('Mia plays the guitar.', 'Mia makes music.', 'entailment')
 """
 
 import random
@@ -286,10 +293,11 @@ class _Part:
 
 
 def halves(labels: Sequence[float], rng: random.Random) -> tuple[list[int], list[int]]:
-    """Row numbers of two halves, each in order, stratified: rows are sorted by label and paired, one of a pair to each.
+    """Row numbers of two halves, each in ascending order. Rows are sorted by label and paired; each half gets one of a
+    pair, by chance.
 
-    Ties are in random order, so for classes this is a stratified draw, and for values a draw with like distributions.
-    An odd row out goes to the first half.
+    Equal labels are in random order, so this is a stratified draw of classes, and of values a draw with like
+    distributions. A last row without a partner goes to the first half.
     """
     order = list(range(len(labels)))
     rng.shuffle(order)

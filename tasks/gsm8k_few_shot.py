@@ -1,9 +1,25 @@
-"""GSM-8K (Cobbe et al. 2021, arXiv:2110.14168) from its own training problems to five-shot answers: Table 2 of the
+r"""GSM-8K (Cobbe et al. 2021, arXiv:2110.14168) from its own training problems to five-shot answers: Table 2 of the
 Spectral Adapter paper (Zhang & Pilanci 2024, arXiv:2405.13952).
 
 Trained as the released `mistral_tune.py` does (pilancilab/spectral_adapter at 3c18280), with the loss on question and
 answer alike; the released text has no end-of-sequence token. Tested as the task `gsm8k` (version 3.0) of
 EleutherAI/lm-evaluation-harness asks and scores: the same prompts, stop strings and filters, byte for byte.
+
+A problem as it is trained on, and as it is asked after one that is solved:
+
+    >>> solved = ("A bus has 40 seats, 13 are taken. How many are free?", "40-13=<<40-13=27>>27\n#### 27")
+    >>> problem = ("Ines has 4 boxes of 6 pears. How many pears?", "4*6=<<4*6=24>>24\n#### 24")
+    >>> trained, asked = example("train-0", problem, ()), example("test-0", problem, [solved])
+    >>> print(trained.prompt + trained.target)
+    question: Ines has 4 boxes of 6 pears. How many pears? answer: 4*6=<<4*6=24>>24
+    #### 24
+    >>> print(asked.eval_prompt)
+    Question: A bus has 40 seats, 13 are taken. How many are free?
+    Answer: 40-13=<<40-13=27>>27
+    #### 27
+    <BLANKLINE>
+    Question: Ines has 4 boxes of 6 pears. How many pears?
+    Answer:
 """
 
 import random
@@ -139,7 +155,7 @@ class Gsm8kDirect(Task):
         if split == "validation":
             return self.benchmarks[Gsm8kFewShot.name].examples(split)
         learnt, _ = self._split
-        return [_example(f"train-{number}", problem, ()) for number, problem in learnt.items()][: self.limit]
+        return [example(f"train-{number}", problem, ()) for number, problem in learnt.items()][: self.limit]
 
     def questions(self, rows: Sequence[Any]) -> list[TextExample]:
         """The column is `question`. The first row is shown the problems that the first test question is, and so on."""
@@ -224,10 +240,11 @@ class Gsm8kFewShot(Benchmark):
                 f"{self._shown.source} leaves {len(pool)} solved problems to show: too few for shots={self._shots}"
             )
         shown = demonstrations(pool, self._shots, len(problems), self._shots_seed)
-        return [_example(id, problem, few) for (id, problem), few in zip(problems.items(), shown, strict=True)]
+        return [example(id, problem, few) for (id, problem), few in zip(problems.items(), shown, strict=True)]
 
 
-def _example(id: str, problem: Problem, shown: Sequence[Problem]) -> TextExample:
+def example(id: str, problem: Problem, shown: Sequence[Problem]) -> TextExample:
+    """shown: solved problems before the question, when it is asked. The gold answer is empty where it is no integer."""
     question, answer = problem
     prompt, eval_prompt = LEARNT.format(question=question), few_shot_prompt(shown, question)
     return TextExample(id, prompt, eval_prompt, answer, _gold(answer))

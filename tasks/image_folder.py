@@ -2,6 +2,16 @@
 
 Either `root/train/<class>/*` and `root/test/<class>/*`, and perhaps `root/validation/<class>/*` (or val, valid, dev);
 or `root/<class>/*`. What is missing of validation and test is split off, class by class, as `data_seed` says.
+
+An example of a folder in `data`; the model's preprocessing scales the image:
+
+    >>> task = ImageFolder(
+    ...     root=f"{data}/vision/folder", test_fraction=0.2, validation_fraction=0.1, train_per_class=None,
+    ...     validation_per_class=None, data_seed=0,
+    ... )
+    >>> example = task.examples("train")[0]
+    >>> example.id, example.image().size, example.image().mode, task.class_names[example.label]
+    ('cat/2.png', (6, 4), 'RGB', 'cat')
 """
 
 import io
@@ -100,7 +110,7 @@ class ImageFolder(OwnBenchmark):
         return [DataFile(str(self.root), there, "" if there else f"there is no {self.root}")]
 
     def fingerprint(self) -> str:
-        """Images that are scaled or laid over the background were other images when they were not."""
+        """Names the images that are scaled or laid over a background, whose pixels are not those of their files."""
         contents = self._contents
         facts = [
             [[self._name(path), contents[path].sha256] for path in self._paths()],

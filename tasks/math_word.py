@@ -1,8 +1,24 @@
-"""Math word problems: MetaMathQA to train on (Yu et al. 2024, arXiv:2309.12284); GSM-8K (Cobbe et al. 2021,
+r"""Math word problems: MetaMathQA to train on (Yu et al. 2024, arXiv:2309.12284); GSM-8K (Cobbe et al. 2021,
 arXiv:2110.14168) and MATH (Hendrycks et al. 2021, arXiv:2103.03874) to test.
 
 Training asks with the released template that separates the lines after the first as an input; evaluation puts the whole
 question into the instruction and appends `eval_suffix`, as the released `eval_gsm8k.py` and `eval_math.py` do.
+
+A row of MetaMathQA as it is fed, prompt and then target:
+
+    >>> query, response = "Ines has 4 boxes of 6 pears. How many pears?", "4*6 = 24.\n#### 24\nThe answer is: 24"
+    >>> example = taught("train-0", query, response, eval_suffix="")
+    >>> print(example.prompt + example.target)
+    Below is an instruction that describes a task. Write a response that appropriately completes the request.
+    <BLANKLINE>
+    ### Instruction:
+    Ines has 4 boxes of 6 pears. How many pears?
+    <BLANKLINE>
+    ### Response:4*6 = 24.
+    #### 24
+    The answer is: 24
+    >>> example.gold
+    '24'
 """
 
 import random
@@ -120,10 +136,7 @@ class MetaMath(Task):
         train: list[TextExample] = []
         validation: list[TextExample] = []
         for number, (_, query, response) in enumerate(rows):
-            instruction, _, input = query.partition("\n")
-            prompt, eval_prompt = prompts.alpaca(instruction, input), prompts.alpaca(query) + self.eval_suffix
-            gold = _answer(response, MARKER).replace(",", "")
-            example = TextExample(f"train-{number}", prompt, eval_prompt, response, gold)
+            example = taught(f"train-{number}", query, response, self.eval_suffix)
             (validation if number in held_out else train).append(example)
         return {"train": train[: self.limit], "validation": validation[: self.limit]}
 
@@ -226,6 +239,13 @@ class Math(_TestFile):
             told = f"left out {len(without)} of {len(rows):,} rows with {lacking} (rows {several(without)})"
             self._table.notes.append(f"{self._table.source}: {told}")
         return examples[: self._limit]
+
+
+def taught(id: str, query: str, response: str, eval_suffix: str) -> TextExample:
+    """A row of MetaMathQA, as it is trained on and as it is asked in validation."""
+    instruction, _, input = query.partition("\n")
+    prompt, eval_prompt = prompts.alpaca(instruction, input), prompts.alpaca(query) + eval_suffix
+    return TextExample(id, prompt, eval_prompt, response, _answer(response, MARKER).replace(",", ""))
 
 
 def _answer(solution: str, marker: str) -> str:

@@ -1,8 +1,28 @@
-"""Multiple-choice questions about a small world, drawn from a seeded generator: Commonsense-15K in small.
+r"""Multiple-choice questions about a small world, drawn from a seeded generator: Commonsense-15K in small.
 
 Rows have the columns of the real data, and prompts, labels and scorers are the real ones (`tasks/commonsense.py`), so a
 run takes the same path. The facts are in `tasks/micro/facts.py`. Of each relation, validation and test ask about other
-subjects than the training questions do: who answers must know the facts beforehand.
+subjects than the training questions do, so a model has to know the facts from its pre-training.
+
+A question as it is fed; in evaluation, the choices are ranked as continuations of a prompt that differs in blanks:
+
+    >>> from pprint import pp
+    >>> task = MicroCommonsense(train_size=4, validation_size=1, test_size=1, loss_on="answer", beams=1)
+    >>> example = task.examples("train")[0]
+    >>> pp(example.prompt, width=110)
+    ('Below is an instruction that describes a task. Write a response that appropriately completes the '
+     'request.  \n'
+     '\n'
+     '                ### Instruction:\n'
+     '                Please answer the following question with true or false, question: is it true that the '
+     'spoon is used to eat soup?\n'
+     '\n'
+     'Answer format: true/false\n'
+     '                \n'
+     '                ### Response:\n'
+     '                ')
+    >>> example.target, example.choices
+    ('the correct answer is true', ('the correct answer is true', 'the correct answer is false'))
 """
 
 import random

@@ -2,6 +2,13 @@
 
 Columns, label values and metrics are those of GLUE (Wang et al. 2019, arXiv:1804.07461), so a run takes the same path
 through the harness; only the vocabulary is small enough for a model that trains on a laptop.
+
+A pair of micro-MNLI as it is fed, and the name of its class:
+
+    >>> task = MicroGlue(subset="mnli", train_size=3, dev_size=2, data_seed=0)
+    >>> example = task.examples("train")[0]
+    >>> example.text, example.pair, task.class_names[example.label]
+    ('Ben moves five hammers on Monday.', 'On Monday, five tools are moved by Ben.', 'entailment')
 """
 
 import random

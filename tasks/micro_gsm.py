@@ -4,6 +4,19 @@ Problems of four steps, harder than any that is trained on, are a second benchma
 
 Prompt, target layout and scorers are those of GSM-8K, so a run takes the same path through the harness; only the
 numbers (1 to 99) and the vocabulary are small enough for a model that trains on a laptop.
+
+A problem as it is fed, prompt and then target:
+
+    >>> example = MicroGsm(train_size=1, validation_size=200, test_size=500).examples("train")[0]
+    >>> print(example.prompt + example.target)
+    Below is an instruction that describes a task. Write a response that appropriately completes the request.
+    <BLANKLINE>
+    ### Instruction:
+    Anna has 5 packs. There are 4 shells in each. Ben has 25 shells. How many shells do they have in total?
+    <BLANKLINE>
+    ### Response:Anna has 5 * 4 = 20 shells.
+    They have 20 + 25 = 45 shells.
+    The answer is: 45
 """
 
 import random

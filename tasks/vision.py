@@ -3,6 +3,18 @@
 As in the released script, 10 images a class train and 2 a class validate; where the data set has a validation split of
 its own, the 2 come from there, else from the training split. All of the test split is the test. Which images is a
 matter of `data_seed`; the released script draws others with every training seed.
+
+An example of such a table in `data`; the model's preprocessing scales the image:
+
+    >>> task = FewShotImages(
+    ...     name="cifar100", repo_id="uoft-cs/cifar100", revision="main", folder=f"{data}/vision",
+    ...     files={"train": ["img_fine_label.parquet"], "validation": None, "test": ["img_fine_label.parquet"]},
+    ...     image_column="img", label_column="fine_label", num_classes=3, train_per_class=2, validation_per_class=1,
+    ...     limit=None, data_seed=0,
+    ... )
+    >>> example = task.examples("train")[0]
+    >>> example.id, example.image().size, example.image().mode, task.class_names[example.label]
+    ('train-1', (6, 4), 'RGB', '0')
 """
 
 import json

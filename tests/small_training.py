@@ -27,6 +27,7 @@ from harness.train import trainer
 from tasks.base import CorpusScorer
 from tasks.scoring.corpus import pearson
 from tasks.scoring.verdicts import exact_class
+from tests.bare import Bare
 from tests.conftest import ROOT
 
 ROWS, VOCABULARY = 22, 40
@@ -161,7 +162,7 @@ class Exact(trainer.BenchTrainer):
 def task_of(rows: Sequence[Any], validation: Sequence[Any] | None = None) -> Any:
     scorer = CorpusScorer(pearson) if isinstance(rows[0]["labels"], float) else exact_class
     split = {"train": rows, "validation": rows[:9] if validation is None else validation}
-    return SimpleNamespace(examples=split.__getitem__, benchmarks={"of": SimpleNamespace(scorers={"score": scorer})})
+    return Bare(examples=split.__getitem__, name="of", scorers={"score": scorer})
 
 
 def train(family: str, folder: Path, *, model: nn.Module | None = None, rows: Sequence[Any] | None = None,

@@ -200,3 +200,14 @@ def test_no_code_branches_on_the_name_of_a_method_task_or_model():
         for path in [ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"):
             found = re.findall(r"if [a-z_.]*(?:method|task|model)(?:_name|\.name)? *(?:==|in) .*", path.read_text())
             assert not found, f"{path}: {found}"
+
+
+def test_the_harness_reads_no_attribute_of_a_task_with_a_default_of_its_own():
+    """tasks/base.py and harness/modality/interface.py have the defaults, so that a misspelt name is an error."""
+    import re
+
+    read = re.compile(
+        r"(?:get|has)attr\((?:self\.)?_?(?:task|benchmark|modality|owner|source|example)\w*, *f?[\"'][^)]*"
+    )
+    for path in [ROOT / "run.py", *(ROOT / "harness").rglob("*.py")]:
+        assert not read.findall(path.read_text()), path

@@ -13,7 +13,7 @@ Tokens = list[int]
 
 
 def longest_first(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Batches of indices of rows of like length; in this order it shows at once whether the memory suffices."""
+    """Indices of rows in batches of like length, the longest first, so that a lack of memory shows at once."""
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
@@ -28,7 +28,7 @@ def padded_left(rows: Sequence[Tokens], filler: int, device: torch.device) -> tu
 
 
 def can_keep_the_last_logits(model: nn.Module) -> bool:
-    """Whether the base model's forward has transformers' `logits_to_keep`; an adapter around it hands it on."""
+    """Whether the base model's forward has transformers' `logits_to_keep`; an adapter passes it on."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(base.forward).parameters
 

@@ -1,8 +1,8 @@
 """How prompts are continued: by which loop, and with adapters beside the weights or merged into them.
 
 An engine is a function (model, prompts, settings, batch size) -> pairs of a prompt's index and the tokens that follow
-it, in the order in which they are done. The reference is `generate` with adapters beside the weights; anything else is
-used once it gave the tokens of the reference for some of the prompts.
+it, in the order in which they are finished. The reference is `generate` with adapters beside the weights. Any other way
+is used only after it has given the same tokens as the reference for some of the prompts.
 
 `settings` is all that counts: a checkpoint brings generation settings of its own, such as a penalty on repetitions,
 and `generate` would take from them whatever is not set.
@@ -56,7 +56,7 @@ def without_own_settings(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def without_router_losses(model: nn.Module) -> Iterator[None]:
-    """Inside, a mixture of experts works out no loss of its router, for which it cannot read a text piece by piece."""
+    """Inside, a mixture of experts computes no loss of its router: with it, it cannot read a text token by token."""
     configs = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
     asked = [config for config in configs.values() if getattr(config, "output_router_logits", False)]
     try:
@@ -82,8 +82,8 @@ def continued(
 ) -> Continued:
     """The tokens of the reference, by `engine`, with adapters merged into the weights or not.
 
-    CHECKED prompts of all lengths are continued both ways; where a token differs, the reference does the rest, and a
-    warning says so. Beam search is left to `generate`.
+    CHECKED prompts of all lengths are continued both ways first. If a token differs, a warning says so and the
+    reference does the rest. Beam search always goes through `generate`.
     """
     chosen = ENGINES[engine] if settings.num_beams == 1 else generate
     if chosen is generate and not merge:
@@ -112,6 +112,6 @@ def _of(
     engine: Engine, model: nn.Module, prompts: Sequence[Tokens], which: Sequence[int], settings: GenerationConfig,
     batch_size: int,
 ) -> Continued:  # fmt: skip
-    """Those prompts alone, under the indices that they have among all."""
+    """Only the prompts `which`, with the indices that they have among all prompts."""
     for index, tokens in engine(model, [prompts[i] for i in which], settings, batch_size):
         yield which[index], tokens

@@ -1,4 +1,4 @@
-"""Greedy search without waiting: a text that has ended leaves the batch at once, and the next prompts take free rows.
+"""Greedy search without waiting: a text that has ended leaves the batch at once, and a new prompt takes its row.
 
 Shapes: B rows in work, T tokens of the longest of them so far, V vocabulary.
 """
@@ -52,14 +52,14 @@ class _Rows:
         return cls(indices, [[token] for token in last.tolist()], mask, cache, last)
 
     def lengthen(self, model: nn.Module) -> None:
-        """By one token each."""
+        """Each text by one token."""
         self.mask = pad(self.mask, (0, 1), value=1)
         self.last = _next(model, self.last[:, None], self.mask, self.mask.sum(-1, keepdim=True) - 1, self.cache)
         for tokens, token in zip(self.tokens, self.last.tolist(), strict=True):
             tokens.append(token)
 
     def joined(self, other: "_Rows") -> "_Rows":
-        """Both, in the cache of the first."""
+        """The rows of both, in the cache of the first."""
         longest = max(self.mask.shape[1], other.mask.shape[1])
 
         def both(mine: torch.Tensor, others: torch.Tensor, after: int = 0) -> torch.Tensor:
@@ -76,7 +76,7 @@ class _Rows:
         )  # fmt: skip
 
     def take_ended(self, settings: GenerationConfig) -> Iterator[tuple[int, Tokens]]:
-        """Hand out the texts that have ended; the others stay, without columns that are all padding."""
+        """Remove and return the texts that have ended. The others stay, without columns that are all padding."""
         ends, most = settings.eos_token_id, settings.max_new_tokens
         ended = [tokens[-1] in ends or len(tokens) == most for tokens in self.tokens]
         if not any(ended):

@@ -1,8 +1,8 @@
 """Whether texts and images fit the model: the longest of them goes through it once, before anything is trained.
 
-What a model takes is nowhere stated in one way: learned positions may begin at 2, one size of image may be the only
-one, and a configuration's `max_position_embeddings` is a hard limit of one architecture and none of another. So the
-model itself is asked. Where it refuses, shorter texts are tried, and the sentence names the longest that it takes.
+Models do not state in one way what they take: learned positions may begin at 2, an image may have to have one size,
+and `max_position_embeddings` is a hard limit in one architecture and none in another. So the model itself is asked.
+Where it refuses, shorter texts are tried, and the error names the longest that it takes.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""That a row of a batch is by itself: what fills it up does not change it, nor, of a decoder, what follows it.
+"""Checks that each row of a batch stands alone: padding does not change its outputs, nor, in a decoder, later tokens.
 
-Not every model heeds the attention mask (FNet, RWKV), or counts positions from where a text begins (BART's decoder);
-and an encoder that is loaded as a decoder reads the token that it is to predict. Nothing else tells of either.
+Some models ignore the attention mask (FNet, RWKV) or do not count positions from where a text begins (BART's decoder).
+An encoder that is loaded as a decoder sees the token that it has to predict. Nothing else would show either fault.
 
 Shapes: B batch, T tokens, V vocabulary.
 """

@@ -1,4 +1,4 @@
-"""What is to be known of training texts before they are trained on, in sentences for the terminal and the record."""
+"""Warnings about training texts, given before the training: sentences for the terminal and the record."""
 
 from collections.abc import Sequence
 

@@ -4,14 +4,15 @@ A text is a prompt and an answer. Two things are true of each: the prompt's ids 
 continue, and the answer's ids are all that follows them, so every token of an answer is learnt, or ranked.
 
 The prompt's ids are the tokenizer's, without what it adds at the end of a text (`<s> $A </s>`). The answer's are the
-rest of the ids of both together. Most tokenizers have tokens that reach across that border in some texts; then
-- blanks at the end of the prompt belong to the answer: "A: " and "good" are "A:" and " good". So it is in all texts of
-  a task as soon as one training text needs it, and what is generated is given back without them;
-- where that does not help (":P" of "A:" and "Paris"), the answer is tokenised apart, as within a text: ":", "Paris";
-- where a tokenizer cannot do that, it is refused.
+rest of the ids of both together. Most tokenizers have tokens that reach across that border in some texts. Then
+- blanks at the end of the prompt become part of the answer: "A: " and "good" are "A:" and " good". One training text
+  that needs this is enough to do it in all texts of the task. Generated text is returned without these blanks;
+- where that does not help (":P" of "A:" and "Paris"), the answer is tokenised separately, as it would be within a
+  text: ":", "Paris";
+- a tokenizer that cannot do that is refused.
 
-A start token that the text spells out as well is there once. Where the prompt is empty, the tokenizer's start token, or
-else its end token, stands for it: nothing else predicts the first token of the answer.
+A start token that the text spells out too is kept once. An empty prompt is replaced by the tokenizer's start token, or
+by its end token if it has none, because some token has to predict the first token of the answer.
 
 Tasks that are tokenised as released keep their texts as they are: the answer is whatever follows as many tokens as the
 prompt has alone, which hides its beginning where a token reaches across.

@@ -1,4 +1,15 @@
-"""Text classification and regression on files of one's own."""
+"""Text classification and regression on files of one's own.
+
+A row, and how it is fed; the label is an index of the classes:
+
+    >>> row = Row("mine.csv", 1, 1, {"review": "A dull film.", "good": "no"})
+    >>> task = OwnClassification(
+    ...     train="mine.csv", validation=None, test=None, validation_share=0.1, test_share=0.2, data_seed=0,
+    ...     name="mine", text="review", pair=None, label="good", class_names=["no", "yes"], regression=False,
+    ... )
+    >>> task.example("train-1", row)
+    ClassExample(id='train-1', text='A dull film.', pair=None, label=0)
+"""
 
 import math
 import re
@@ -16,7 +27,7 @@ from tasks.reading.tables import Row, text_of
 from tasks.scoring import corpus
 from tasks.scoring.verdicts import exact_class
 
-FEWEST_ROWS = 10  # of which it can be said that they have too many classes
+FEWEST_ROWS = 10  # with fewer, many classes are no sign that the column is wrong
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
 _TRUTH = {"false": "0", "true": "1"}
@@ -91,8 +102,11 @@ class OwnClassification(OwnText):
         return {label: index for index, label in enumerate(_in_order(found))}
 
     def examples(self, split: SplitName) -> list[ClassExample]:
-        value = self._value if self.regression else self._class
-        return [ClassExample(id, *self._texts(row), value(row)) for id, row in self._kept(split)]
+        return [self.example(id, row) for id, row in self._kept(split)]
+
+    def example(self, id: str, row: Row) -> ClassExample:
+        """Raises DataError where the label is no class, or no number."""
+        return ClassExample(id, *self._texts(row), (self._value if self.regression else self._class)(row))
 
     def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
         return [ClassExample(str(row), *self._texts(row), 0) for row in rows]
@@ -119,8 +133,10 @@ class OwnClassification(OwnText):
 
 
 def refuse_accidents(found: Mapping[str, int], where: str) -> None:
-    """Raise DataError where classes, by their number of rows, are one that is written in several ways, are the mark of
-    a row without label, or are about as many as rows.
+    """Raise DataError where labels do not look like classes: one class is written in several ways, a label marks rows
+    that have none, or there are nearly as many labels as rows.
+
+    found: the number of rows of each label.  where: file and column, as the sentence begins.
     """
     written: dict[str, list[str]] = {}
     for label in found:
@@ -156,7 +172,7 @@ def _marks_no_label(label: str, others: set[str]) -> bool:
 
 
 def _meant(label: str) -> str:
-    """What a label is but for case, blanks, form of a letter, and the way in which a number or a truth is written."""
+    """The label without what may be a slip: case, blanks, the form of a letter, how a number or a truth is written."""
     plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
     plain = _TRUTH.get(plain, plain)
     return repr(float(plain)) if _NUMBER.fullmatch(plain) else plain

@@ -1,7 +1,16 @@
-"""Text tasks of one's own: rows of local files, with the columns named in the configuration.
+r"""Generation of text on files of one's own: text in, text out.
 
-Training rows come from one file; validation and test rows from files of their own or, where there are none, from shares
-of the training file that are drawn with `data_seed`.
+A row, and how it is fed:
+
+    >>> row = Row("mine.jsonl", 1, 1, {"question": "Is the sea salt?", "answer": "It is. #### yes"})
+    >>> task = OwnGeneration(
+    ...     train="mine.jsonl", validation=None, test=None, validation_share=0.1, test_share=0.2, data_seed=0,
+    ...     name="mine", prompt=r"Q: {question}\nA: ", target="answer", gold=None, gold_after="####",
+    ...     scorers=["exact"], stop=[r"\n"],
+    ... )
+    >>> example = task.example("train-1", row)
+    >>> example.prompt, example.target, example.gold, task.stop
+    ('Q: Is the sea salt?\nA: ', 'It is. #### yes', 'yes', ('\n',))
 """
 
 import re
@@ -11,7 +20,6 @@ from typing import Any, ClassVar
 
 from errors import DataError
 from tasks.base import ItemScore, Scorer, SplitName, TextExample
-from tasks.own.classification import OwnClassification
 from tasks.own.rows import OwnText
 from tasks.reading.content import several
 from tasks.reading.tables import Row, TableFile
@@ -19,8 +27,6 @@ from tasks.scoring import corpus
 from tasks.scoring.gsm8k import gsm8k_legacy, gsm8k_strict
 from tasks.scoring.math_scoring import math_legacy, math_strict
 from tasks.scoring.verdicts import UNPARSED, of_bounded_text
-
-__all__ = ["OwnClassification", "OwnGeneration"]  # by these names the yamls, and so the keys of runs, know both
 
 # --- scorers ---
 
@@ -119,7 +125,7 @@ class OwnGeneration(OwnText):
         return super().notes + self._left_out
 
     def examples(self, split: SplitName) -> list[TextExample]:
-        return [self._example(id, row) for id, row in self._kept(split)]
+        return [self.example(id, row) for id, row in self._kept(split)]
 
     def _usable(self, file: TableFile) -> list[Row]:
         rows = file.rows()
@@ -143,7 +149,8 @@ class OwnGeneration(OwnText):
     def _prompt(self, row: Row) -> str:
         return "".join(part if column is None else part + row.text(column) for part, column in self._template)
 
-    def _example(self, id: str, row: Row) -> TextExample:
+    def example(self, id: str, row: Row) -> TextExample:
+        """Raises DataError where a scorer cannot read the gold answer."""
         prompt = self._prompt(row)
         gold = row.filled(self._gold)
         if self._gold_after is not None:

@@ -1,4 +1,8 @@
-"""Where the rows of text tasks of one's own are: local files, and shares of them."""
+"""Where the rows of text tasks of one's own are: local files, with the columns named in the configuration.
+
+Training rows come from one file. Validation and test rows come from files of their own or, where there are none, from
+shares of the training file that are drawn with `data_seed`.
+"""
 
 import random
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""What reading a file gives: rows, and what there is to tell of them."""
+"""What reading a file returns: its rows, and sentences on how they were read."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ _NUMBERS_TOLD = 5
 
 @dataclass
 class Content:
-    """The rows of one file, and what there is to tell of how it was read: lines that are no rows, and the like."""
+    """notes: sentences on how the file was read, for instance on lines that are no rows."""
 
     rows: list[Record]
     notes: list[str] = field(default_factory=list)

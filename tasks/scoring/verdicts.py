@@ -11,7 +11,7 @@ LONGEST_TEXT = 2**20  # characters: what 2,048 tokens of 512 each would spell. N
 
 
 def of_bounded_text(scorer: Callable[[str, str], ItemScore]) -> Callable[[str, str], ItemScore]:
-    """`scorer`, to which a longer text than LONGEST_TEXT is an empty one."""
+    """The same scorer, except that it takes a text longer than LONGEST_TEXT for an empty one."""
 
     @wraps(scorer)
     def bounded(text: str, gold: str) -> ItemScore:
