@@ -76,6 +76,7 @@ def run(cfg: DictConfig) -> Ending:
             to_train = folder.train_section() is None
             loaded = stages.load(cfg, this, there.wanted, device, to_train=to_train)
             result.data = stages.examine(this, loaded, there, to_train=to_train)
+            result.fingerprints |= stages.contents(cfg, this)
             folder.begin(result, loaded.adapted.parameters, loaded.adapted.section(), provenance.collect(device))
             with tracking.tracked(tracker, result, folder.path) as callbacks:
                 if to_train:

@@ -1,10 +1,11 @@
 """Everything below a folder of runs, read once for all pages and figures: records, and what is not counted.
 
-A record of `Loaded` differs from its file in two fields, which pages and figures group runs by:
+A record of `Loaded` differs from its file in three fields, which pages and figures group runs by:
 
     key              of the row: where one row was run from two places, the key of its first record
     run["identity"]  the cell of a manifest that it belongs to, computed from its configuration
                      (harness/store/identity.py)
+    fingerprints     where one base is known by two names, a folder's and the hub's, that of its first record
 """
 
 import sys
@@ -85,10 +86,15 @@ def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
 
 def _named_by_row(records: Iterable[Record]) -> Iterator[Record]:
     records = list(records)
-    known, keys = identity.contents_of(records), {}
+    known, keys, names = identity.contents_of(records), {}, {}
     for record in records:
         key = keys.setdefault(identity.row(record, known), record.key)
-        yield replace(record, key=key, run={**record.run, "identity": identity.cell(record)})
+        run = {**record.run, "identity": identity.cell(record)}
+        named = {
+            name: names.setdefault((name, content), record.fingerprints[name])
+            for name, content in identity.contents(record, known).items()
+        }
+        yield replace(record, key=key, run=run, fingerprints={**record.fingerprints, **named})
 
 
 def _damaged(sentence: str, records: Iterable[Record]) -> LeftOut:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from analysis.statistics import stats
+from harness.store import identity
 from harness.store.record import Record
 
 Verdict = Literal["better", "worse", "tie", "untested"]
@@ -52,7 +53,7 @@ def outcomes(column: Mapping[str, Any], records: Mapping[int, Record]) -> dict[i
         entry = record.scores.get(column["benchmark"], {}).get(column["split"], {"scorers": {}})
         score = entry["scorers"].get(column["scorer"])
         if score is not None and record.status == "done":
-            found[seed] = Outcome(score["mean"], score["items"], record.fingerprints.get("data", ""))
+            found[seed] = Outcome(score["mean"], score["items"], identity.items(record, column["split"]))
     return found
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.load.frames import ordered, scores_frame, untrained
 from analysis.load.grounds import ground
+from harness.store import identity
 from harness.store.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
@@ -44,8 +45,9 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
 
 def budget(run: Record) -> str:
     """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
-    train = {key: value for key, value in run.config["train"].items() if key not in ("lr", "head_lr")}
-    method = run.config.get("method", {})
+    config = identity.keyed(run.config)  # an option that a record is older than is at its neutral value
+    train = {key: value for key, value in config["train"].items() if key not in ("lr", "head_lr")}
+    method = config.get("method", {})
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
     unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
     return json.dumps([train, unseeded], sort_keys=True)

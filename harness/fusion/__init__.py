@@ -13,7 +13,7 @@ from torch import nn
 from errors import SettingError
 from harness.fusion.parts import read, relative_to
 from harness.settings import refusals
-from harness.store import record
+from harness.store import identity, record
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
 
@@ -53,6 +53,11 @@ class Fusion:
                 )
         keys = {task: part.key for task, part in records.items()}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
+
+    def content(self) -> str:
+        """As `fingerprint`, of rows in the place of keys: the same wherever the parts' files were."""
+        rows = {task: identity.row(record.read(self.run(task) / record.FILE)) for task in self.parts}
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
     def run(self, task: str) -> Path:
         """The folder of a part's run. Raises SettingError where no finished run, or more than one, is called so."""

@@ -112,6 +112,11 @@ def examine(this: Identified, loaded: Loaded, there: AtHand, *, to_train: bool) 
     return report
 
 
+def contents(cfg: DictConfig, this: Identified) -> dict[str, str]:
+    """Digests of what the run key knows by a name alone; the same on all ranks."""
+    return distributed.broadcast_from_main(lambda: adapt.contents(this.adapter, cfg.model))
+
+
 def train(
     cfg: DictConfig, this: Identified, loaded: Loaded, folder: RunFolder, callbacks: Sequence[TrainerCallback]
 ) -> None:
