@@ -22,7 +22,7 @@ from analysis import command, plots
 from analysis.bench_files import DROPPED, FOLDER, Bench, find
 from analysis.frames import methods
 from errors import RecordError
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 SVFT = {"plain": ("#F2A36B", "v"), "banded": (plots.LOOKS["SVFT"][0], "s"), "random": ("#8C2D04", "o")}  # one hue
 PATTERN = "svft_"  # begins the ids of SVFT; what follows is its pattern, or "released"
@@ -181,7 +181,7 @@ def failures(bench: Bench) -> str | None:
     return f"Not drawn: {'; '.join(said)}." if said else None
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.bench_figure", __doc__, plots.OUT, "figures")
     options = command.parsed(parser, arguments)

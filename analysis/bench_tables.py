@@ -19,7 +19,7 @@ from analysis import bench_targets, command, markup
 from analysis.bench_files import FOLDER, LINEAR, METHOD, STEP, Bench, find, said
 from analysis.tables import OUT, count, size, write
 from errors import RecordError
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
 
@@ -240,7 +240,7 @@ def page(made: Mapping[str, Table]) -> str:
     return "\n".join(f"### {title}\n\n{text}" for title, text in tables_of_it)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.bench_tables", __doc__, OUT, "tables")
     options = command.parsed(parser, arguments)

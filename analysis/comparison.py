@@ -22,7 +22,7 @@ from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.record import Record
 
 COLUMNS = [
@@ -192,7 +192,7 @@ def _named(rows: pd.DataFrame) -> str:
     return ", ".join(f"{model} {label}" for model, label in zip(rows["model"], rows["label"], strict=True))
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.comparison", __doc__, OUT, "tables")
     options = command.parsed(parser, arguments)

@@ -17,7 +17,7 @@ from analysis import command, comparison, labels, plots
 from analysis.frames import methods
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def figure(numbers: pd.DataFrame) -> Figure:
     return whole
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.comparison_figure", __doc__, plots.OUT, "figures")
     options = command.parsed(parser, arguments)

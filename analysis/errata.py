@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import checks_claims, checks_counts, checks_scores, command, markup, params
 from analysis.findings import Finding
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
 OUT = Path("analysis", "output")
@@ -89,7 +89,7 @@ def _right(made: Sequence[Finding]) -> list[str]:
     return [f"## Checked and right: {len(right)}", "\n".join(lines), "### Claims that hold", "\n".join(said)]
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.errata", __doc__, OUT, "page")
     options = command.parsed(parser, arguments)

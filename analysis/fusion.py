@@ -19,7 +19,7 @@ from analysis.paper_tables import estimate, seeds_said
 from analysis.tables import OUT, count, percent, write
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 NAME = "fusion"
 AVERAGE = "Average"  # of the tasks, over the seeds that have all
@@ -137,7 +137,7 @@ def notes(experiment: paper.Experiment, frame: pd.DataFrame) -> Iterator[str]:
     yield from record_notes(experiment)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.fusion", __doc__, OUT, "tables")
     options = command.parsed(parser, arguments)

@@ -23,7 +23,7 @@ from analysis.frames import methods
 from analysis.paper import Experiment, experiments
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 TYPES = ("QV", "QKV", "UD", "QKVUD", "QKVUDOG")  # the order of Figure 4's legend
 TYPE_COLOURS = dict(zip(TYPES, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))
@@ -217,7 +217,7 @@ def _handles(frame: pd.DataFrame, by_layers: bool) -> list[Line2D]:
     ]
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.paper_figures", __doc__, plots.OUT, "figures")
     options = command.parsed(parser, arguments)

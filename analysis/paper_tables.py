@@ -17,7 +17,7 @@ from analysis.paper_notes import notes
 from analysis.tables import OUT, count, percent
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
 MARKS = {"inside noise": "=", "higher": ">", "lower": "<"}
@@ -111,7 +111,7 @@ def write(experiment: Experiment, folder: Path) -> None:
     write_text(folder / f"{experiment.name}.tex", latex)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.paper_tables", __doc__, OUT, "tables")
     options = command.parsed(parser, arguments)

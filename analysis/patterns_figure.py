@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis import command, plots
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 PATTERNS = Path("experiments", "patterns.json")  # below runs/
 NAME = "patterns"
@@ -70,7 +70,7 @@ def _grid(ax: Axes, grid: np.ndarray, title: str) -> None:
     ax.set_title(title, fontsize=10)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.patterns_figure", __doc__, plots.OUT, "figure")
     options = command.parsed(parser, arguments)

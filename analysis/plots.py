@@ -24,7 +24,7 @@ from analysis import command, labels
 from analysis.frames import methods
 from analysis.tables import Results, results
 from errors import RecordError
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_bytes
 
 OUT = Path("analysis", "output", "figures")
@@ -199,7 +199,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         write_bytes(folder / f"{name}.{ending}", drawn.getvalue())
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.plots", __doc__, OUT, "figures")
     options = command.parsed(parser, arguments)

@@ -21,7 +21,7 @@ from analysis.frames import ordered, scores_frame, untrained
 from analysis.grounds import ground
 from analysis.tables import OUT, write
 from harness.store import record
-from harness.store.disk import one_sentence, writing
+from harness.store.disk import tells_disk_errors, writing
 from harness.store.files import write_text
 from harness.store.record import Record
 
@@ -109,7 +109,7 @@ def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str)
     return "".join(lines)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.search", __doc__, OUT, "tables")
     parser.add_argument("--family", required=True, help="as the task's yaml says: names the file of picks")

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure, SubFigure
 from analysis import command, paper, plots
 from analysis.training_strength import LETTERS, NAME, last, read, spreads, strengths
 from errors import RecordError
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 PRINTED = "vectorfit_training_strength.csv"  # in analysis/reference
 KINDS = [
@@ -109,7 +109,7 @@ def printed_figure(values: pd.DataFrame) -> Figure:
     return whole
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.strength_figure", __doc__, plots.OUT, "figures")
     options = command.parsed(parser, arguments)

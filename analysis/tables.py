@@ -19,7 +19,7 @@ from analysis.frames import ordered, runs_frame, scores_frame
 from analysis.grounds import ground, told_apart
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
 OUT = Path("analysis", "output", "tables")
@@ -267,7 +267,7 @@ def write(folder: Path, name: str, numbers: pd.DataFrame, shown: pd.DataFrame, n
     write_text(folder / f"{name}.tex", markup.latex(shown, notes))
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.tables", __doc__, OUT, "tables")
     parser.add_argument("--print", action="store_true", help="show the tables in the terminal; write nothing")

@@ -21,7 +21,7 @@ from analysis.paper_tables import estimate
 from analysis.tables import OUT, count, write
 from errors import RecordError
 from harness.store import record
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.record import Record
 
 NAME = "vectorfit_strength"
@@ -158,7 +158,7 @@ def read(runs: Path) -> paper.Experiment | None:
     return next((each for each in found if each.name == NAME), None)
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser("analysis.training_strength", __doc__, OUT, "tables")
     options = command.parsed(parser, arguments)

@@ -22,7 +22,7 @@ from harness.models import bases
 from harness.plan import config, experiments
 from harness.plan.counting import trained_and_memory
 from harness.settings.choices import no_choice
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_json
 from svft import patterns
 
@@ -100,7 +100,7 @@ def drawn_patterns() -> dict[str, dict[str, Any]]:
     }
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     parser = argparse.ArgumentParser(prog="python -m papers.manifests", description=__doc__.split("\n")[0])

@@ -83,7 +83,7 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def tells_disk_errors() -> Iterator[None]:
     """Around a program: where the disk refuses, or no one reads its output, it ends with a sentence and exit code 1."""
     try:
         yield
