@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import RecordError
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_bytes
 
 OUT = Path("analysis", "output")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return build(options.command, options.rest)
 
 
-@one_sentence()
+@tells_disk_errors()
 def build(command: str, arguments: Sequence[str]) -> int:
     """Make the pages or figures that were named, or all. A fault of one does not keep the others from being made."""
     from analysis.load.records import load

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.writing.markup import markdown
 from analysis.writing.numbers import count, estimate
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
 OUT = Path("analysis", "output", "tables")
@@ -59,7 +59,7 @@ def side_by_side(tables: Path) -> str:
     return markdown(pd.DataFrame(lines), [f"Trained: parameters without the head, {models}."])
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis readme", description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page differs")

@@ -16,14 +16,14 @@ from analysis.load.records import Loaded, load
 from analysis.pages import search
 from analysis.statistics.rates import grid, recipe
 from errors import RecordError
-from harness.store.disk import one_sentence, writing
+from harness.store.disk import tells_disk_errors, writing
 from harness.store.files import write_bytes, write_text
 from harness.store.record import Record
 
 OUT = Path("analysis", "output", "tables")
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:

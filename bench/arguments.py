@@ -101,7 +101,7 @@ def set_up(a: argparse.Namespace) -> torch.device:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def exits_on_user_errors() -> Iterator[None]:
     """What the user can mend ends the program with its sentence and exit code 2."""
     try:
         yield

@@ -16,7 +16,7 @@ from bench import arguments, linear, methods, report, shapes, tables, targets, t
 from bench.methods import REFERENCE, RELEASED
 from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
 from harness.console.progress import bar
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 DEFAULT_SHAPE = "gemma_small"
 
@@ -90,10 +90,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
-    with arguments.one_sentence():
+    with arguments.exits_on_user_errors():
         device = arguments.set_up(a)
         result = measure(a, device)
         name = "block" if a.shape == DEFAULT_SHAPE else f"block_{a.shape}"

@@ -22,7 +22,7 @@ from bench.linear import layers_step
 from bench.methods import own_decompositions
 from bench.tables import wide_console
 from bench.timing import interleaved, quartiles, ratios
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from svft import SvftConfig, SvftLinear
 from svft.arithmetic.cost import FORMS
 
@@ -87,10 +87,10 @@ def show(found: list[dict[str, Any]]) -> None:
     )
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: list[str] | None = None) -> None:
     a = parse(argv)
-    with arguments.one_sentence(), own_decompositions():
+    with arguments.exits_on_user_errors(), own_decompositions():
         device = arguments.set_up(a)
         found = list(rows(a.tokens, a.repeats, device))
         show(found)

@@ -33,7 +33,7 @@ from harness.generate.batches import Tokens
 from harness.modality import modalities
 from harness.models import bases
 from harness.plan import config
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 SIZE = 0.005  # standard deviation of what is added to an adapter's coefficients
 PLAIN = "generate, unsorted"
@@ -221,10 +221,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
-    with arguments.one_sentence():
+    with arguments.exits_on_user_errors():
         result = measure(a, arguments.set_up(a))
         path = report.write(a.out, "generation", result)
         show(result)

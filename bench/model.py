@@ -25,7 +25,7 @@ from bench import arguments, memory, methods, report, shapes, tables, timing, tr
 from bench.methods import LETTERS, METHODS, REFERENCE, RELEASED, ROOT
 from bench.training import Training
 from harness.console.progress import bar
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 
 FAILED = "out of memory"
 DEFAULT_MODELS = "gemma2b,gemma7b,llama3_8b"
@@ -210,10 +210,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: list[str] | None = None) -> None:
     a = parser().parse_args(argv)
-    with arguments.one_sentence():
+    with arguments.exits_on_user_errors():
         device = arguments.set_up(a)
         for model in a.model:
             result = measure(model, a, device)

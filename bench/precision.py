@@ -31,7 +31,7 @@ from bench.tables import wide_console
 from harness.adapters import adapt
 from harness.modality import modalities
 from harness.plan import config
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from svft.decomposition import decompose
 
 MODELS, TASK, METHOD = ("micro_gemma", "micro_pythia"), "micro_gsm", "svft_random"
@@ -169,10 +169,10 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"{row['case']}, seed {row['seed']}: loss {sum(last) / len(last):.4f}, score {row['score']:.3f}")
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: list[str] | None = None) -> None:
     a = parse(argv)
-    with arguments.one_sentence(), own_decompositions():
+    with arguments.exits_on_user_errors(), own_decompositions():
         device = arguments.set_up(a)
         result = {
             **report.header("precision", device, a.dtype),

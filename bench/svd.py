@@ -20,7 +20,7 @@ from rich.table import Table
 from bench import arguments, report, timing
 from bench.tables import wide_console
 from harness.console.progress import bar
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from svft.decomposition import Basis, decompose
 
 SHAPES = ("2048x16384", "2048x2048")
@@ -144,10 +144,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     a = parser().parse_args(argv)
-    with arguments.one_sentence():
+    with arguments.exits_on_user_errors():
         device = arguments.set_up(a)
         result = measure(a, device)
         path = report.write(a.out, "svd", result)

@@ -103,7 +103,7 @@ def _is_mean_of(items: str, mean: float | None, n: int) -> bool:
     return sum(counted) == len(items) == n > 0 and mean is not None and abs(mean - counted[0] / n) < 1e-12
 
 
-@disk.one_sentence()
+@disk.tells_disk_errors()
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.seal", description=__doc__.partition("\n")[0])
     parser.add_argument("runs", type=Path, help="a folder with runs in it, at any depth")

@@ -26,7 +26,7 @@ from harness.plan.counting import trained_and_memory
 from harness.settings.choices import no_choice
 from harness.settings.typed import forced
 from harness.store import identity
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_json
 from svft import patterns
 from svft.decomposition.streams import stream_of
@@ -121,7 +121,7 @@ def drawn_patterns() -> dict[str, dict[str, Any]]:
     }
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     parser = argparse.ArgumentParser(prog="python -m papers.manifests", description=__doc__.split("\n")[0])

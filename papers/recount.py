@@ -22,7 +22,7 @@ from harness.adapters.adapt import Adapted
 from harness.plan import experiments
 from harness.plan.config import register_resolvers
 from harness.plan.counting import adapted_without_weights
-from harness.store.disk import one_sentence
+from harness.store.disk import tells_disk_errors
 from harness.store.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,7 +87,7 @@ def recount(row: dict[str, str]) -> dict[str, Any]:
     return {**entry, "table": int(row["table"]), "params_computed": value}
 
 
-@one_sentence()
+@tells_disk_errors()
 def main(arguments: Sequence[str] | None = None) -> None:
     argparse.ArgumentParser(prog="python -m papers.recount", description=__doc__.split("\n")[0]).parse_args(arguments)
     register_resolvers()

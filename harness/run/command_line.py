@@ -40,7 +40,7 @@ def program(main: Callable[[], object]) -> int:
         return 0
     with (
         hold_stderr(lambda held: hints.explained(held, sys.argv[1:])),
-        disk.one_sentence(),
+        disk.tells_disk_errors(),
         leaving_together(),
         interruptible(),
     ):
@@ -148,7 +148,7 @@ def add_run(options: argparse.ArgumentParser) -> None:
 
 def exit_code(work: Callable[[], int | None]) -> int:
     """Of a program that does `work`: what that returns, or 1 after the sentence of what went wrong."""
-    with disk.one_sentence():
+    with disk.tells_disk_errors():
         try:
             return work() or 0
         except Exception as error:

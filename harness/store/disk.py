@@ -84,7 +84,7 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def tells_disk_errors() -> Iterator[None]:
     """Around a program: at an error of the disk, or of a pipe that nobody reads, it ends with a sentence and code 1."""
     try:
         yield
