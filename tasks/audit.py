@@ -11,6 +11,7 @@ does not find right, with the reason. Exit status 1 where `strict` calls a gold 
 
 import argparse
 import random
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from errors import DataError
-from tasks import commonsense
 from tasks.base import ItemScore, Scorer
 from tasks.reading.formats import FORMATS, ending
 from tasks.reading.tables import TableFile
+from tasks.scoring import commonsense
 from tasks.scoring.corpus import f1, matthews, pearson, spearman
 from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.scoring.math_scoring import boxed_answer, math_legacy, math_strict
-from tasks.scoring.near_misses import near_misses
 from tasks.scoring.verdicts import exact_class
 
 ANOTHER = "another gold"  # which may be equal
@@ -115,6 +115,30 @@ KINDS: Sequence[Callable[[Values], Asked | None]] = (_gsm8k, _math, _commonsense
 
 def asked(values: Values) -> Asked | None:
     return next((found for kind in KINDS if (found := kind(values))), None)
+
+
+# --- near misses: answers that differ little from a gold answer and are wrong, which a scorer must not take for it ---
+
+_PAIR = re.compile(r"\(([^(),]+),([^(),]+)\)")
+_FACTOR = re.compile(r"^(?:\d+(?=\s*(?:\\sqrt|\\pi|[a-z]))|\\sqrt(?=\{\d+\}$))|(?<=\d)\s*\\pi$")
+
+
+def near_misses(gold: str) -> Iterator[tuple[str, str]]:
+    r"""(what was changed, the wrong answer): a digit, the sign, the order of a pair, a factor such as `\pi`."""
+    yield from ((how, wrong) for how, wrong in _changes(gold) if wrong != gold)
+
+
+def _changes(gold: str) -> Iterator[tuple[str, str]]:
+    digit = re.search(r"\d", gold)
+    if digit:
+        yield "first digit", gold[: digit.start()] + str(int(digit[0]) % 9 + 1) + gold[digit.end() :]
+    if re.search(r"[1-9]", gold) and not re.search(r"[,=<>]|\\(?:pm|cup|in\b|text)|[A-Za-z]{4}", gold):
+        yield "sign", gold[1:] if gold.startswith("-") else f"-{gold}"
+    pair = _PAIR.fullmatch(gold.replace("\\left", "").replace("\\right", ""))
+    if pair and pair[1].strip() != pair[2].strip():
+        yield "order", f"({pair[2].strip()}, {pair[1].strip()})"
+    if _FACTOR.search(gold) and not gold.startswith("1\\"):
+        yield "factor", _FACTOR.sub("", gold, count=1).strip()
 
 
 # --- verdicts ---

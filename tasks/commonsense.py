@@ -45,22 +45,10 @@ from typing import Any, ClassVar
 
 from errors import DataError
 from tasks import fingerprints, prompts
-from tasks.base import Benchmark, DataFile, ItemScore, Scorer, SplitName, Task, TextExample
+from tasks.base import Benchmark, DataFile, Scorer, SplitName, Task, TextExample
 from tasks.reading.sources import Table
-from tasks.scoring.verdicts import UNPARSED, of_bounded_text
+from tasks.scoring.commonsense import LABELS, choice, family, known_labels, legacy, strict
 
-_ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5")
-# The words that the released evaluation looks for, by benchmark, in the order of SVFT's Tables 2 and 8.
-LABELS: Mapping[str, tuple[str, ...]] = {
-    "boolq": ("true", "false"),
-    "piqa": ("solution1", "solution2"),
-    "siqa": _ANSWERS,
-    "hellaswag": ("ending1", "ending2", "ending3", "ending4"),
-    "winogrande": ("option1", "option2"),
-    "arc_e": _ANSWERS,
-    "arc_c": _ANSWERS,
-    "obqa": _ANSWERS,
-}
 FOLDERS: Mapping[str, str] = {
     "boolq": "boolq", "piqa": "piqa", "siqa": "social_i_qa", "hellaswag": "hellaswag", "winogrande": "winogrande",
     "arc_e": "ARC-Easy", "arc_c": "ARC-Challenge", "obqa": "openbookqa",
@@ -71,46 +59,6 @@ RELEASED = "https://raw.githubusercontent.com/AGI-Edgerunners/LLM-Adapters/main"
 LOSS_ON = ("prompt_and_answer", "answer")
 
 Row = tuple[str, str, str, str]  # values of COLUMNS
-
-
-# --- scorers ---
-
-
-def choice(label: str) -> str:
-    """The answer that names `label`, as it follows a prompt."""
-    return f"the correct answer is {label}"
-
-
-def family(gold: str) -> tuple[str, ...]:
-    """The labels among which the released evaluation looks for `gold`. Raises ValueError where it is none of them."""
-    for labels in LABELS.values():
-        if gold in labels:
-            return labels
-    raise ValueError(f"the gold answer {gold!r} is none of the labels {', '.join(_known_labels())}")
-
-
-def legacy(prediction: Mapping[str, str], gold: str) -> ItemScore:
-    """The first label in the generated text, as LLM-Adapters' `extract_answer` finds it: anywhere, case-sensitive.
-
-    An option that is echoed counts as an answer, and "answer11" as answer1.
-    """
-    return _first_label(prediction["text"], gold)
-
-
-@of_bounded_text
-def _first_label(text: str, gold: str) -> ItemScore:
-    response, _, _ = text.partition("### Response:")
-    found = re.search("|".join(family(gold)), response)
-    return UNPARSED if found is None else ItemScore(correct=found.group() == gold)
-
-
-def strict(prediction: Mapping[str, str], gold: str) -> ItemScore:
-    """Whether the answer with the greatest likelihood among those offered is the gold one."""
-    return ItemScore(correct=prediction["likeliest"] == choice(gold))
-
-
-def _known_labels() -> list[str]:
-    return list(dict.fromkeys(label for labels in LABELS.values() for label in labels))
 
 
 # --- rows ---
@@ -137,10 +85,10 @@ def questions(rows: Sequence[Row], prefix: str, source: str) -> list[TextExample
     labels of the gold's kind that are gold somewhere in `rows`.
     """
     golds = {answer for _, _, _, answer in rows}
-    unknown = golds.difference(_known_labels())
+    unknown = golds.difference(known_labels())
     if unknown:
         number, answer = next((n, row[3]) for n, row in enumerate(rows, 1) if row[3] in unknown)
-        labels = ", ".join(_known_labels())
+        labels = ", ".join(known_labels())
         raise DataError(f"row {number} of {source}: 'answer' is {answer!r}, expected one of {labels}")
     examples = []
     for number, (instruction, input, output, answer) in enumerate(rows):

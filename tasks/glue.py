@@ -20,13 +20,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from errors import DataError
 from tasks import fingerprints
 from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
 from tasks.reading.separated import unquoted_tsv
-from tasks.reading.sources import Columns, HubFile, Table
+from tasks.reading.sources import Columns, HubFile, Rows, Table
 from tasks.reading.tables import Row
 from tasks.scoring import corpus
 from tasks.scoring.verdicts import exact_class
@@ -119,19 +119,6 @@ SUBSETS = {
     ),
     "rte": Subset(PAIR, ACCURACY, Original(("index", *PAIR), PAIR), classes=ENTAILMENT, in_words=True),
 }  # fmt: skip
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """Where rows come from: a Table, or a generator of rows with the same columns."""
-
-    def rows(self) -> Sequence[tuple[Any, ...]]:
-        """(text, label) or (text, pair, label), in a fixed order. Raises DataError."""
-        ...
-
-    def fingerprint(self) -> str:
-        """SHA-256 of what determines the rows."""
-        ...
 
 
 Source = Rows | HubFile | str | None  # None is the hub's own file

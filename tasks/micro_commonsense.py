@@ -34,9 +34,10 @@ from typing import Any, ClassVar
 from errors import DataError
 from tasks import fingerprints, prompts
 from tasks.base import SplitName, Task, TextExample
-from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, asked, choice, questions
+from tasks.commonsense import LOSS_ON, LabelBenchmark, Row, asked, questions
 from tasks.micro.facts import RELATIONS
 from tasks.micro.questions import KINDS, Subjects, split_subjects
+from tasks.scoring.commonsense import choice
 
 GENERATOR_VERSION = 1  # Raise it with every change that alters a question.
 LONGEST_SEARCH = 10_000  # draws in a row without a new question

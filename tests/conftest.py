@@ -10,6 +10,7 @@ os.environ["WANDB_MODE"] = "disabled"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from harness.plan import config
+from harness.store.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (
@@ -86,3 +88,17 @@ def _composition(overrides: tuple[str, ...]) -> DictConfig:
 def composed():
     """composed("method=lora", ...) -> the configuration that run.py would get, and the caller's own to change."""
     return lambda *overrides: copy.deepcopy(_composition(overrides))
+
+
+def without_clocks(value: Record) -> dict:
+    """What two records of one run have in common, whenever and wherever they were made."""
+    values = asdict(value)
+    values["config"].pop("runs_dir")
+    values["provenance"].pop("code")  # somebody may commit, or edit a file, between two runs
+    values["adapter"].pop("decomposition_seconds")
+    for name in ("step_seconds", "peak_bytes"):
+        values["train"].pop(name)
+    for splits in values["scores"].values():
+        for entry in splits.values():
+            entry.pop("seconds")
+    return values

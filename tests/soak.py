@@ -30,8 +30,7 @@ from rich.table import Table
 from harness.console.progress import bar
 from harness.store import record
 from tests import processes
-from tests.conftest import ROOT
-from tests.harness.test_interruption import without_clocks
+from tests.conftest import ROOT, without_clocks
 
 SIZES = ("task.source.train_size=96", "task.source.validation_size=24", "task.source.test_size=48",
          "evaluate.batch_size=24", "evaluate.benchmarks=[micro_gsm]")  # fmt: skip

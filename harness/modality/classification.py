@@ -13,8 +13,7 @@ from transformers import PreTrainedModel
 
 from harness.console.progress import bar
 from harness.modality import padding, remarks
-from harness.modality.fitting import Probe
-from harness.modality.interface import Batch, Modality, Wanted
+from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.models import bases
 from tasks.base import Benchmark, ClassExample, Task
 

@@ -7,7 +7,6 @@ Where it refuses, shorter texts are tried, and the error names the longest that 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,31 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from errors import SettingError
 from harness.generate.batches import can_keep_the_last_logits, device_of
-from harness.modality.interface import Modality, Wanted
+from harness.modality.interface import Inputs, Modality, Probe, Wanted
 from harness.ranks import distributed
 
 aten = torch.ops.aten
 # What a model raises for inputs that are not its size; a shape that fits no weight is a RuntimeError.
 REFUSALS = (IndexError, RuntimeError, ValueError, AssertionError)
-
-Inputs = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Inputs of one row, and what to say of them where the model refuses them.
-
-    what: the beginning of the sentence, "the longest text to learn".  remedy: its end, in which {limit} is the longest
-    that fits; None of an image, which cannot be made shorter.
-    """
-
-    inputs: Inputs
-    what: str
-    remedy: str | None = None
-
-    @property
-    def length(self) -> int:
-        return self.inputs["input_ids"].shape[1]
 
 
 def look(modality: Modality, model: nn.Module, wanted: Wanted, to_train: bool) -> list[str]:

@@ -19,8 +19,7 @@ from harness.console.progress import bar
 from harness.generate import engines
 from harness.generate.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
 from harness.modality import padding, remarks
-from harness.modality.fitting import Probe
-from harness.modality.interface import Batch, Modality, Wanted
+from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.modality.texts import Texts
 from harness.models import bases, pretrained
 from tasks.base import Benchmark, Task, TextExample

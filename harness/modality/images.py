@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 
 from harness.console.progress import bar
 from harness.modality.classification import classes_of
-from harness.modality.fitting import Probe
-from harness.modality.interface import Batch, Modality, Wanted
+from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.models import bases
 from tasks.base import Benchmark, ImageExample, Task
 from tasks.reading import pictures

@@ -11,7 +11,8 @@ Shapes: B batch, C classes (1 for regression), ... whatever the model takes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +21,27 @@ from torch import nn
 
 from tasks.base import Benchmark, Task
 
-if TYPE_CHECKING:
-    from harness.modality.fitting import Probe
-
 Batch = dict[str, torch.Tensor]
 Wanted = Sequence[tuple[Benchmark, str]]  # what is to be scored: benchmarks, each with a split
+
+Inputs = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Inputs of one row, and what to say of them where the model refuses them.
+
+    what: the beginning of the sentence, "the longest text to learn".  remedy: its end, in which {limit} is the longest
+    that fits; None of an image, which cannot be made shorter.
+    """
+
+    inputs: Inputs
+    what: str
+    remedy: str | None = None
+
+    @property
+    def length(self) -> int:
+        return self.inputs["input_ids"].shape[1]
 
 
 class Modality(ABC):
@@ -96,7 +113,7 @@ class Modality(ABC):
     # --- before training ---
 
     @abstractmethod
-    def probes(self, wanted: Wanted) -> list["Probe"]:
+    def probes(self, wanted: Wanted) -> list[Probe]:
         """The largest inputs that the model will meet; it is asked at once whether it takes them."""
 
     @abstractmethod

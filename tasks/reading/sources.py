@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -71,6 +71,19 @@ class HubFile:
                 f"{self} is not in the hub's cache and the hub is not reachable; "
                 f"where there is a network, `{self.fetch_command()}` fetches it"
             ) from error
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Where rows come from: a Table, or a generator of rows with the same columns."""
+
+    def rows(self) -> Sequence[tuple[Any, ...]]:
+        """Values of the columns, in a fixed order: of GLUE (text, label) or (text, pair, label). Raises DataError."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what determines the rows."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from cluster.__main__ import LAUNCHER, main
 from harness.store import record
 from tests import processes
 from tests.cluster import node
-from tests.conftest import ROOT, TINY
-from tests.harness.test_interruption import adapter, predictions, read, without_clocks
+from tests.conftest import ROOT, TINY, without_clocks
+from tests.harness.test_interruption import adapter, predictions, read
 from tests.processes import there_is
 from tests.test_cluster import killed_after_sbatch
 

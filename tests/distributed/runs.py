@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from harness.store import record
+from tests.conftest import without_clocks
 from tests.distributed.ranks import Ranks
-from tests.harness.test_interruption import without_clocks
 
 COMMON = ("train.max_steps=6", "train.batch_size=16", "train.micro_batch_size=4", "train.log_every=1",
           "train.checkpoint_every=2", "evaluate.splits=[validation]", "wandb.mode=disabled", "threads=1")  # fmt: skip

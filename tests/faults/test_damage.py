@@ -23,7 +23,8 @@ from harness.store.run_folder import RunFolder
 from harness.store.stored import Stored
 from harness.train import checkpoints
 from tests import processes
-from tests.harness.test_interruption import COMMAND, kill_when_there_is, read, without_clocks
+from tests.conftest import without_clocks
+from tests.harness.test_interruption import COMMAND, kill_when_there_is, read
 
 KEY, OTHER_KEY = "a1b2c3d4" * 8, "0f0f0f0f" * 8
 SCORE = {"mean": 1 / 3, "standard_error": 0.1 + 0.2, "unparsed": 0.0, "items": "001"}

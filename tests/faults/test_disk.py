@@ -28,8 +28,8 @@ from harness.store.run_folder import RunFolder
 from harness.train import checkpoints
 from svft.decomposition import cache, decompose
 from svft.decomposition.cache import cached
-from tests.conftest import ROOT, TINY
-from tests.harness.test_interruption import adapter, predictions, read, without_clocks
+from tests.conftest import ROOT, TINY, without_clocks
+from tests.harness.test_interruption import adapter, predictions, read
 from tests.processes import PATIENCE
 
 fork = multiprocessing.get_context("fork")

@@ -17,10 +17,10 @@ from markdown_it import MarkdownIt
 from analysis import program
 from analysis.writing import markup
 from harness.store import files
-from tasks import commonsense
 from tasks.base import ItemScore
 from tasks.gsm8k_few_shot import flexible_extract, strict_match
 from tasks.own.generation import exact_text
+from tasks.scoring import commonsense
 from tasks.scoring.gsm8k import MARKER, gsm8k_legacy, gsm8k_strict
 from tasks.scoring.isolation import LONGEST_REPLY, UNHEARD, NoAnswer, Worker
 from tasks.scoring.math_scoring import math_legacy, math_strict

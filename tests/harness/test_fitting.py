@@ -16,8 +16,9 @@ from transformers import (
 
 from errors import SettingError
 from harness.modality import fitting, modalities, remarks
-from harness.modality.fitting import Probe, check
+from harness.modality.fitting import check
 from harness.modality.images import ImageClassification
+from harness.modality.interface import Probe
 from harness.plan.config import instantiate
 from tasks.base import ImageExample
 from tests.bare import Bare

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from harness.store.run_folder import RunFolder
 from harness.train import trainer
 from harness.train.interruption import Stopped
 from tests import processes
-from tests.conftest import TINY
+from tests.conftest import TINY, without_clocks
 from tests.processes import killed_once_there_is, signalled, there_is
 
 COMMAND = (*TINY, "train.max_steps=12", "train.checkpoint_every=4",
@@ -55,19 +54,6 @@ def leave_alone(runs: Path, *more: str) -> None:
 def read(runs: Path) -> record.Record:
     (path,) = runs.rglob("record.json")
     return record.read(path)
-
-
-def without_clocks(value: record.Record) -> dict:
-    values = asdict(value)
-    values["config"].pop("runs_dir")
-    values["provenance"].pop("code")  # somebody may commit, or edit a file, between two runs
-    values["adapter"].pop("decomposition_seconds")
-    for name in ("step_seconds", "peak_bytes"):
-        values["train"].pop(name)
-    for splits in values["scores"].values():
-        for entry in splits.values():
-            entry.pop("seconds")
-    return values
 
 
 def predictions(runs: Path) -> dict[str, bytes]:

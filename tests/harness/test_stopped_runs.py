@@ -15,8 +15,9 @@ from harness.store.run_folder import RunFolder
 from harness.train import checkpoints, train_settings, trainer
 from harness.train.interruption import Stop
 from run import run
+from tests.conftest import without_clocks
 from tests.faults.test_damage import a_checkpoint, a_run
-from tests.harness.test_interruption import SELECTING, adapter, read, stop, without_clocks
+from tests.harness.test_interruption import SELECTING, adapter, read, stop
 
 # Two epochs of three steps, the second of which ends after two.
 WITHIN = (*SELECTING, "train.max_steps=5")

@@ -9,7 +9,8 @@ import pytest
 
 from errors import DataError
 from tasks.base import Benchmark, ItemScore, Task
-from tasks.commonsense import FOLDERS, LABELS, Commonsense, legacy, questions, strict
+from tasks.commonsense import FOLDERS, Commonsense, questions
+from tasks.scoring.commonsense import LABELS, legacy, strict
 
 DATA = Path(__file__).parent / "data" / "commonsense"
 ORDER = ["boolq", "piqa", "siqa", "hellaswag", "winogrande", "arc_e", "arc_c", "obqa"]

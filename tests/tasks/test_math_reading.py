@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from tasks.audit import near_misses
 from tasks.base import ItemScore
 from tasks.scoring.math_reading import Listed, listed, named, number, readings
 from tasks.scoring.math_scoring import MARKER, math_legacy, math_strict
-from tasks.scoring.near_misses import near_misses
 from tasks.scoring.verdicts import UNPARSED
 from tests.conftest import ROOT
 
