@@ -4,6 +4,7 @@ from baselines.adalora import AdaLoraBudget
 from baselines.spectral import SpectralAdapterConfig
 from baselines.unadapted import FullFineTuning, HeadOnly, PreTrained
 from baselines.vectorfit import VectorFitConfig, VectorFreezing
+from svft import __version__
 
 __all__ = [
     "AdaLoraBudget",
@@ -13,4 +14,5 @@ __all__ = [
     "SpectralAdapterConfig",
     "VectorFitConfig",
     "VectorFreezing",
+    "__version__",
 ]

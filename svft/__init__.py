@@ -15,6 +15,8 @@ from .config import PRESETS, SvftConfig
 from .layer import SvftLinear
 from .model import SvftModel
 
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it here
+
 __all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel", "check_adapters"]
 
 register("svft", SvftConfig, SvftModel)

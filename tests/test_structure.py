@@ -27,6 +27,7 @@ HARNESS = (  # each imports from those before it
     "finished", "fusion", "doctor",
 )  # fmt: skip
 OF_A_ROOM = 9  # files
+SVFT_ROOMS = {"decomposition": set(), "arithmetic": set(), "basis": {"decomposition"}}  # and what each may import
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
 
@@ -65,13 +66,26 @@ def test_rooms_of_the_harness_are_small_and_beside_them_are_commands_alone():
         assert '__name__ == "__main__"' in path.read_text(), path
 
 
-def test_svft_needs_nothing_but_torch_and_peft():
+@pytest.mark.parametrize("room", ["svft", "baselines"])
+def test_the_packages_of_the_wheel_need_nothing_but_torch_and_peft(room):
     import sys
 
-    for path in (ROOT / "svft").rglob("*.py"):
+    for path in (ROOT / room).rglob("*.py"):
         for name in imported(path):
             top = name.split(".")[0]
-            assert top in SVFT_NEEDS | {"svft"} | set(sys.stdlib_module_names), f"{path}: {name}"
+            assert top in SVFT_NEEDS | {"svft", room} | set(sys.stdlib_module_names), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("room", ["", *SVFT_ROOMS])
+def test_rooms_of_svft_are_small_and_import_nothing_from_svft_itself(room):
+    folder = ROOT / "svft" / room
+    files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+    assert {path.name for path in folder.iterdir() if path.is_dir()} - {"__pycache__"} <= SVFT_ROOMS.keys()
+    assert 0 < len(files) <= OF_A_ROOM
+    for path in files if room else []:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                assert node.module.split(".")[0] in SVFT_ROOMS[room], f"{path}: {node.module}"
 
 
 def targets(node) -> list[str]:
