@@ -5,8 +5,11 @@
 >>> check_adapters(model, batch)  # each adapter acts, in training and in evaluation
 >>> model.save_pretrained("adapter")
 
-In a process that loads one, `import svft` stands before PeftModel.from_pretrained(base, "adapter"), which fails with
-KeyError: 'SVFT' otherwise: PEFT 0.21 knows no entry points for methods of other packages.
+A process that loads an adapter has to `import svft` before PeftModel.from_pretrained(base, "adapter"), or that fails
+with KeyError: 'SVFT': PEFT 0.21 knows no entry points for methods of other packages.
+
+Rooms, each of which imports from none to its right: `decomposition` and `arithmetic`, `basis` (what all tuners in a
+singular basis share), and here what is SVFT's own. `reference` has the formula in one screen.
 """
 
 from .acting import check_adapters
@@ -14,6 +17,8 @@ from .basis.registration import register
 from .config import PRESETS, SvftConfig
 from .layer import SvftLinear
 from .model import SvftModel
+
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it here
 
 __all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel", "check_adapters"]
 

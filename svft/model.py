@@ -1,4 +1,4 @@
-"""SVFT in a whole model."""
+"""SVFT in a whole model: one SVD for each adapted layer (Lingam et al. 2024, arXiv:2405.19597)."""
 
 from __future__ import annotations
 

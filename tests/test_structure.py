@@ -1,6 +1,7 @@
 """The house of the design: rooms import only from rooms to their left, and every yaml names code that exists."""
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -39,15 +40,16 @@ TASKS = ("metrics", "reading", "scoring", "micro", "own")  # each imports from t
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
 ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures")  # the same
 OF_A_ROOM = 9  # files
+SVFT_ROOMS = {"decomposition": set(), "arithmetic": set(), "basis": {"decomposition"}}  # and what each may import
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
 
 
 @cache
 def imported(path: Path) -> set[str]:
-    """Names that the file imports, at its top and inside functions; relative ones in full."""
+    """Names that the file imports, at its top and inside functions; relative ones in full. Not what types alone need."""
     names = set()
     package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in walked(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -55,6 +57,13 @@ def imported(path: Path) -> set[str]:
             module = ".".join([*within, *([node.module] if node.module else [])])
             names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+def walked(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from walked(child)
 
 
 @cache
@@ -165,13 +174,26 @@ def test_the_rooms_of_the_analysis_are_those_named():
     assert {path.parent.name for path in (ROOT / "analysis").glob("*/*.py")} == set(ANALYSIS)
 
 
-def test_svft_needs_nothing_but_torch_and_peft():
+@pytest.mark.parametrize("room", ["svft", "baselines"])
+def test_the_packages_of_the_wheel_need_nothing_but_torch_and_peft(room):
     import sys
 
-    for path in (ROOT / "svft").rglob("*.py"):
+    for path in (ROOT / room).rglob("*.py"):
         for name in imported(path):
             top = name.split(".")[0]
-            assert top in SVFT_NEEDS | {"svft"} | set(sys.stdlib_module_names), f"{path}: {name}"
+            assert top in SVFT_NEEDS | {"svft", room} | set(sys.stdlib_module_names), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("room", ["", *SVFT_ROOMS])
+def test_rooms_of_svft_are_small_and_import_nothing_from_svft_itself(room):
+    folder = ROOT / "svft" / room
+    files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+    assert {path.name for path in folder.iterdir() if path.is_dir()} - {"__pycache__"} <= SVFT_ROOMS.keys()
+    assert 0 < len(files) <= OF_A_ROOM
+    for path in files if room else []:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                assert node.module.split(".")[0] in SVFT_ROOMS[room], f"{path}: {node.module}"
 
 
 def targets(node) -> list[str]:

@@ -1,4 +1,5 @@
-"""h = W0 x + L R x, where L R is what training r columns of W0 = U S V^T changes (Zhang & Pilanci 2024).
+"""h = W0 x + L R x, where L R is what training r columns of W0 = U S V^T changes (Zhang & Pilanci 2024,
+arXiv:2405.13952).
 
 Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) singular values, r columns; L is O x q,
 R is q x I with q = 2r (additive) or r (rotation).

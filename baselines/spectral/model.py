@@ -1,4 +1,4 @@
-"""Spectral Adapter in a whole model."""
+"""Spectral Adapter in a whole model, and several of them fused into one (Zhang & Pilanci 2024, arXiv:2405.13952)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 """What is trained on the columns U1, S, V1 of W0 = U S V^T, and the low-rank update that it makes.
 
+    additive    W0 - U1 S V1^T + (U1 + A_U) S (V1 + A_V)^T          A_U and A_V trained from 0
+    rotation    W0 - U1 S V1^T + (U1 R_U) S C (V1 R_V)^T            R_U, R_V orthogonal, from I; C = I, or trained
+
+Zhang & Pilanci 2024, arXiv:2405.13952; C is the released code's.
 Shapes: O out_features, I in_features, r columns; U is O x r, s is r, Vh is r x I, w (a weight per column) is r.
 An update comes as its factors L (O x q) and R (q x I): W = W0 + L R. It is exactly zero at the start.
 `Tensors` are trained tensors by the name of the attribute that holds them in a layer.

@@ -1,4 +1,4 @@
-"""VectorFit in a whole model."""
+"""VectorFit in a whole model: one SVD for each adapted layer (Hegde et al. 2025, arXiv:2503.19530)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Shapes: T vectors, K directions, C <= K = the leading directions that M couples,
 Vectors are the rows of h and g (T, K). m holds the N coefficients of M, which is C x C; s (K,) adds diag(s) to it.
 With `rows` and `columns` (C,), M stands for diag(rows) M diag(columns).
 
-Both operations of a coupling serve matrices too: M V^T is `times` of the rows of V, U M that of the rows of U with M
-transposed, and the gradients of m from those of M V^T and U M are `gradient` of the same rows.
+The same two operations build matrices. M V^T is `times` of the rows of V (I, K), transposed back. U M is `times` of the
+rows of U (O, K) with transposed=True. The gradient of m through either matrix is `gradient` of the same rows.
 """
 
 from __future__ import annotations

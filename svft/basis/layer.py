@@ -1,8 +1,8 @@
 """A linear layer whose adapters live in the singular basis of its base weight, W0 = U diag(s) V^T.
 
 Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) directions.
-The basis belongs to the layer and all its adapters share it, unless an adapter has a basis of its own: some columns, or
-one that was stored with the adapter because the base weight does not give it again here.
+The basis belongs to the layer, and its adapters share it. An adapter may have a basis of its own instead: some of the
+columns, or the whole basis from its file, where a decomposition here would give other vectors (`save_basis`).
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class BasisLayer(nn.Module, Mergeable):
             del self.basis_own[adapter_name]
 
     def probe_of(self, adapter_name: str) -> torch.Tensor:
-        """Of the pairs that the adapter uses; of a shared basis as it was decomposed, though a part of it be freed."""
+        """Of the pairs that the adapter uses. Those of a shared basis were probed when it was decomposed: by now the
+        layer may keep only a part of it."""
         K = self.directions(adapter_name)
         if self.shares_basis and adapter_name not in self.basis_own:
             return self.basis_here[:K].clone()

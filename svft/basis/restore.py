@@ -1,7 +1,8 @@
 """A saved adapter meets the singular vectors computed here.
 
-W0 fixes each pair (u_i, v_i) only up to a common sign e_i, and LAPACK paths differ in it: an adapter trained with the
-pairs e_i (u_i, v_i) keeps its function here if its coefficients turn too. Where singular values coincide, none do.
+W0 fixes each pair (u_i, v_i) only up to a common sign e_i, and another LAPACK may choose the other one. An adapter
+that was trained with the pairs e_i (u_i, v_i) keeps its function here if its coefficients change sign with them.
+Where two singular values are equal, the vectors themselves differ and no change of signs helps: it is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What an adapter file says, for each layer, of the basis that the adapter was trained in; in a few bytes.
 
-It is to refuse another base weight and other singular vectors, and to find the sign of each pair (u_i, v_i) where the
-adapter depends on it. Numbers are kept modulo 256 of their steps, one byte each: what is compared is equal but for
-rounding, so that the whole numbers follow from those here, and of numbers that are not equal few agree by chance.
+Loading uses it to refuse another base weight and other singular vectors, and to find the sign of each pair (u_i, v_i)
+where the adapter depends on it. A number is rounded to whole steps, and the last byte of that count is kept (modulo
+256). This is enough: the same basis gives nearly the same number here, which tells the rest of the count; and a number
+of another basis agrees in that byte by chance only.
 
 Shapes: K directions, in G groups of GROUP and more; a direction has 4 projections.
 
