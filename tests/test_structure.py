@@ -92,8 +92,8 @@ def test_every_folder_and_script_has_its_place_in_the_house():
     assert not {name.partition(".")[0] for name in imported(ROOT / "errors.py")} & set(HOUSE)
 
 
-def test_no_modules_import_each_other_in_a_circle_inside_functions_neither():
-    """Raises CycleError, which names the circle."""
+def test_no_modules_import_each_other_in_a_circle():
+    """Tests and their helpers, and what is imported inside functions, included. CycleError names the circle."""
     graph = {name: {module_of(each) for each in imported(path)} - {None, name} for name, path in modules().items()}
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph) > 400
 
@@ -102,14 +102,6 @@ def test_what_is_installed_alone_needs_nothing_of_the_rest():
     for name, path in modules().items():
         if name.partition(".")[0] in INSTALLED_ALONE:
             assert not {each.partition(".")[0] for each in imported(path)} & (set(HOUSE) - set(INSTALLED_ALONE)), path
-
-
-def test_helpers_of_tests_import_no_tests():
-    for name, path in modules().items():
-        is_program = '__name__ == "__main__"' in path.read_text()  # as tests/soak.py
-        if name.startswith("tests.") and not path.name.startswith("test_") and not is_program:
-            found = filter(None, map(module_of, imported(path)))
-            assert not [each for each in found if each.rpartition(".")[2].startswith("test_")], path
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
