@@ -105,8 +105,13 @@ def cell(record: Record) -> str:
 
 def row(record: Record, known: Mapping[str, str] | None = None) -> str:
     """The cell with the contents of data, base and adapter. known: see `contents_of`."""
+    return row_in(cell(record), record, known)
+
+
+def row_in(its_cell: str, record: Record, known: Mapping[str, str] | None = None) -> str:
+    """`row` of a record whose cell is known already, as that takes longest."""
     contents = {name: _content(record, name, known or {}) for name in ("data", "model", "adapter")}
-    return _sha256({"cell": cell(record), "contents": contents})
+    return _sha256({"cell": its_cell, "contents": contents})
 
 
 def contents_of(records: Iterable[Record]) -> dict[str, str]:
@@ -134,13 +139,18 @@ def items(record: Record, split: str) -> str:
     return _sha256([data, source["name"]]) if drawn_by_name else data
 
 
-def once(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
-    """The records in their order, without second ones of a row and seed; a sentence for each finished one left out."""
+def once(records: Iterable[Record], rows: Iterable[str] | None = None) -> tuple[list[Record], list[tuple[Record, str]]]:
+    """The records in their order, without second ones of a row and seed; each finished one left out, with a sentence.
+
+    rows: of the records, where they are known already.
+    """
     records = list(records)
-    known = contents_of(records)
+    if rows is None:
+        known = contents_of(records)
+        rows = [row(record, known) for record in records]
     runs: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
-        runs.setdefault((row(record, known), record.run["seed"]), []).append(record)
+    for record, its_row in zip(records, rows, strict=True):
+        runs.setdefault((its_row, record.run["seed"]), []).append(record)
     kept, said = set(), []
     for same in runs.values():
         first, *others = sorted(same, key=lambda record: (BEST_FIRST.index(record.status), record.key))
