@@ -46,7 +46,7 @@ SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  
 
 @cache
 def imported(path: Path) -> set[str]:
-    """Names that the file imports, at its top and inside functions; relative ones in full. Not what types alone need."""
+    """Names that the file imports, at its top and in functions; relative ones in full. Not what types alone need."""
     names = set()
     package = path.relative_to(ROOT).parent.parts
     for node in walked(ast.parse(path.read_text())):

@@ -34,6 +34,7 @@ def results() -> pd.DataFrame:
     return frame.assign(label=[paper.label(line) for line in frame.to_dict("records")])
 
 
+@cache
 def rows() -> pd.DataFrame:
     """One line for each printed row."""
     return results().drop_duplicates(["table", *ROW])
@@ -44,14 +45,19 @@ def cell(name: str) -> Decimal:
 
     Raises ValueError where no such cell is printed.
     """
-    table, *row, metric = name.split("|")
-    frame = results()[results()["table"].astype(str) == table]
-    frame = frame[(frame[ROW] == row).all(axis=1)]
-    values = frame["params_printed" if metric == "params" else "value"]
-    values = values if metric == "params" else values[frame["metric"] == metric]
-    if values.empty:
+    value = _by_name().get(name)
+    if value is None:
         raise ValueError(f"no cell {name!r} is printed; a name is table|model|method|variant|config|metric")
-    return parameters(values.iloc[0]) if metric == "params" else Decimal(values.iloc[0])
+    return parameters(value) if name.endswith("|params") else Decimal(value)
+
+
+@cache
+def _by_name() -> dict[str, str]:
+    """Every printed cell by its name; of several of one name the first."""
+    lines = results().to_dict("records")[::-1]
+    named = [("|".join([str(line["table"]), *(line[name] for name in ROW)]), line) for line in lines]
+    scores = {f"{name}|{line['metric']}": line["value"] for name, line in named}
+    return scores | {f"{name}|params": line["params_printed"] for name, line in named}
 
 
 def parameters(printed: str) -> Decimal:

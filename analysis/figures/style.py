@@ -8,6 +8,7 @@ from io import BytesIO
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, GREY = "#222222", "#6b6b6b"
 LINES = {"dashed": (0, (5, 3)), "dotted": (0, (1, 2))}
@@ -23,9 +24,20 @@ STYLE = {
 NOTE_WIDTH = 16  # characters of a note in an inch
 
 
+class OnceDrawn(Figure):
+    """A figure that is drawn once when it is saved. Matplotlib draws it twice, the first time for its layout alone."""
+
+    def draw(self, renderer) -> None:
+        engine = self.get_layout_engine()
+        if isinstance(engine, ConstrainedLayoutEngine):  # which is taken away before the figure is written
+            engine.execute(self)
+        else:
+            super().draw(renderer)
+
+
 def blank(**options) -> Figure:
     """A figure without axes, whose layout is found by itself. options: of Figure."""
-    figure = Figure(layout="constrained", **options)
+    figure = OnceDrawn(layout="constrained", **options)
     FigureCanvasAgg(figure)  # measures texts with one renderer; without it matplotlib makes a new one for each text
     return figure
 

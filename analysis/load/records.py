@@ -9,7 +9,7 @@ A record of `Loaded` differs from its file in three fields, which pages and figu
 """
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,10 +69,20 @@ def load(runs: Path) -> Loaded:
     """Read every record below `runs`. Raises RecordError where a folder of a run was copied."""
     found, broken = records_on_disk.find(runs)
     _refuse_copies(found, runs)
-    once, twice = identity.once(found)
-    records = list(_named_by_row(once))
+    records = [replace(each, run={**each.run, "identity": identity.cell(each)}) for each in found]
+    known = identity.contents_of(records)
+    rows = {id(each): identity.row_in(each.run["identity"], each, known) for each in records}
+    kept, twice = identity.once(records, rows.values())
+    keys: dict[str, str] = {}
+    names: dict[tuple[str, str], str] = {}  # the first fingerprint of each content: one base under two names is one
+    counted = []
+    for each in kept:
+        contents = identity.contents(each, known).items()
+        called = {name: names.setdefault((name, content), each.fingerprints[name]) for name, content in contents}
+        key = keys.setdefault(rows[id(each)], each.key)
+        counted.append(replace(each, key=key, fingerprints={**each.fingerprints, **called}))
     damaged = [_damaged(sentence.removeprefix(f"{runs}/"), records) for sentence in broken]
-    return Loaded(runs, records, [*damaged, *(_second(record, sentence) for record, sentence in twice)])
+    return Loaded(runs, counted, [*damaged, *(_second(record, sentence) for record, sentence in twice)])
 
 
 def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
@@ -82,19 +92,6 @@ def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
         if run in seen:
             raise RecordError(f"{record.run['label']}, seed {run[1]}, is twice below {runs}; move the copy away")
         seen.add(run)
-
-
-def _named_by_row(records: Iterable[Record]) -> Iterator[Record]:
-    records = list(records)
-    known, keys, names = identity.contents_of(records), {}, {}
-    for record in records:
-        key = keys.setdefault(identity.row(record, known), record.key)
-        run = {**record.run, "identity": identity.cell(record)}
-        named = {
-            name: names.setdefault((name, content), record.fingerprints[name])
-            for name, content in identity.contents(record, known).items()
-        }
-        yield replace(record, key=key, run=run, fingerprints={**record.fingerprints, **named})
 
 
 def _damaged(sentence: str, records: Iterable[Record]) -> LeftOut:
@@ -114,4 +111,4 @@ def _damaged(sentence: str, records: Iterable[Record]) -> LeftOut:
 
 def _second(record: Record, sentence: str) -> LeftOut:
     place = (record.run["task"], record.run["model"], record.run["method"])
-    return LeftOut(sentence, place, frozenset({identity.cell(record)}))
+    return LeftOut(sentence, place, frozenset({record.run["identity"]}))

@@ -105,7 +105,12 @@ def cell(record: Record) -> str:
 
 def row(record: Record, known: Mapping[str, str] | None = None) -> str:
     """The cell with the contents of data, base and adapter. known: see `contents_of`."""
-    return _sha256({"cell": cell(record), "contents": contents(record, known or {})})
+    return row_in(cell(record), record, known)
+
+
+def row_in(its_cell: str, record: Record, known: Mapping[str, str] | None = None) -> str:
+    """`row` of a record whose cell is known already, as that takes longest."""
+    return _sha256({"cell": its_cell, "contents": contents(record, known or {})})
 
 
 def contents(record: Record, known: Mapping[str, str]) -> dict[str, str]:
@@ -145,13 +150,18 @@ def items(record: Record, split: str) -> str:
     return _sha256([data, source["name"]]) if drawn_by_name else data
 
 
-def once(records: Iterable[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
-    """The records in their order, without second ones of a row and seed; and each finished one left out, with why."""
+def once(records: Iterable[Record], rows: Iterable[str] | None = None) -> tuple[list[Record], list[tuple[Record, str]]]:
+    """The records in their order, without second ones of a row and seed; and each finished one left out, with why.
+
+    rows: of the records, where they are known already.
+    """
     records = list(records)
-    known = contents_of(records)
+    if rows is None:
+        known = contents_of(records)
+        rows = [row(record, known) for record in records]
     runs: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
-        runs.setdefault((row(record, known), record.run["seed"]), []).append(record)
+    for record, its_row in zip(records, rows, strict=True):
+        runs.setdefault((its_row, record.run["seed"]), []).append(record)
     kept, left_out = set(), []
     for same in runs.values():
         first, *others = sorted(same, key=lambda record: (BEST_FIRST.index(record.status), record.key))

@@ -151,6 +151,7 @@ def test_a_finding_follows_the_reference_and_not_what_was_typed(monkeypatch):
     svft = (changed["label"] == "SVFT-R (d=16)") & (changed["model"] == "Gemma-2B") & (changed["metric"] == "GSM-8K")
     changed.loc[svft, "value"] = "50.60"
     monkeypatch.setattr(findings, "results", lambda: changed)
+    monkeypatch.setattr(findings, "_by_name", findings._by_name.__wrapped__)  # not what is remembered of the reference
     claim = next(finding for finding in checks_claims.claims() if "recovers 96 %" in finding.where)
     assert claim.holds and claim.computed == "96.0 %" and "50.60" in claim.how
 

@@ -228,6 +228,7 @@ def test_analysis_imports_the_record_schema_and_nothing_else_of_the_project():
         "harness.store",
         "harness.store.disk",
         "harness.store.files",
+        "harness.store.identity",
         "harness.store.record",
     }  # the record, and what reads it
 
