@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor
 
@@ -14,6 +13,7 @@ from harness.models import bases
 from harness.models.preprocessing import differences
 from harness.plan import config as configuration
 from tasks.base import ImageExample
+from tests.bare import Bare
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 DINO = IMAGENET | {
@@ -84,7 +84,7 @@ def test_pixels_are_those_of_the_checkpoints_processor(auto, tmp_path, changes):
     cfg = auto(VIT | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | changes)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8))
     wanted = AutoImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="np")["pixel_values"][0]
-    task = OmegaConf.create({"num_classes": 2})
+    task = Bare(num_classes=2)
     found = ImageClassification(cfg, task).pixels(ImageExample("a", picture, 0)).numpy()
     assert np.allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
