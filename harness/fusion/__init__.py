@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from errors import SettingError
-from harness.fusion import parts
+from harness.fusion.parts import read, relative_to
 from harness.store import record
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
@@ -77,7 +77,7 @@ class Fusion:
             return model.requires_grad_(False)
         if head and self.task not in self.parts:
             raise ValueError(f"the head is that of the part trained on {self.task}, and the parts are {self._names()}")
-        parts = {task: parts.relative_to(model, parts.read(self.run(task), head)) for task in self.parts}
+        parts = {task: relative_to(model, read(self.run(task), head)) for task in self.parts}
         first, *others = parts
         adapted = get_peft_model(model, parts[first].config, adapter_name=first)
         if not hasattr(adapted.base_model, "add_weighted_adapter"):
