@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from analysis import params
+from analysis.checks import params
 from harness.adapters.adapt import head_modules
 from harness.models import bases
 from harness.plan.config import register_resolvers
