@@ -3,8 +3,9 @@
 One page for each manifest that reproduces a table or is a micro twin of one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -23,11 +24,14 @@ def text(experiment: Experiment) -> pd.DataFrame:
     cells, twin = experiment.cells, experiment.twin
     metrics = [column["metric"] for column in experiment.manifest["columns"]]
     models = list(dict.fromkeys(cells["model"]))
+    rows: dict[str, dict[tuple[str, str], list]] = {}
+    for cell in cells.itertuples():
+        rows.setdefault(cell.model, {}).setdefault((cell.label, cell.targets), []).append(cell)
     lines = []
-    for model, rows in cells.groupby("model", sort=False):
+    for model, own in rows.items():
         if len(models) > 1:
             lines.append({"Method": f"**{model}**"})
-        lines += [_line(row, metrics, twin) for _, row in rows.groupby(["label", "targets"], sort=False)]
+        lines += [_line(row, metrics, twin) for row in own.values()]
     if cells["majority"].notna().any():
         lines.append({"Method": "Majority class", **_majority(cells)})
     frame = pd.DataFrame(lines, columns=_columns(metrics, twin)).fillna("")
@@ -39,11 +43,12 @@ def _columns(metrics: Sequence[str], twin: bool) -> list[str]:
     return [*head, *[name for metric in metrics for name in ([metric] if twin else [metric, f"{metric} printed"])]]
 
 
-def _line(row: pd.DataFrame, metrics: Sequence[str], twin: bool) -> dict[str, str]:
-    first, by_metric = row.iloc[0], {cell.metric: cell for cell in row.itertuples()}
+def _line(row: Sequence[Any], metrics: Sequence[str], twin: bool) -> dict[str, str]:
+    """row: its cells."""
+    first, by_metric = row[0], {cell.metric: cell for cell in row}
     line = {
-        "Method": first["label"], "Params printed": _string(first["params_printed"]),
-        "Params counted": count(first["params"]), "Seeds": seeds_said(row["seeds"]),
+        "Method": first.label, "Params printed": _string(first.params_printed),
+        "Params counted": count(first.params), "Seeds": seeds_said(cell.seeds for cell in row),
     }  # fmt: skip
     for metric in metrics:
         cell = by_metric.get(metric)
@@ -69,12 +74,12 @@ def _string(value: str | None) -> str:
     return "" if pd.isna(value) else value
 
 
-def seeds_said(seeds: pd.Series) -> str:
+def seeds_said(seeds: Iterable[int]) -> str:
     """`3`, or `1 to 5` where cells of a row have different numbers of seeds; those without any apart."""
-    ran = seeds[seeds > 0]
-    if ran.empty:
+    ran = [number for number in seeds if number > 0]
+    if not ran:
         return ""
-    return str(ran.max()) if ran.min() == ran.max() else f"{ran.min()} to {ran.max()}"
+    return str(max(ran)) if min(ran) == max(ran) else f"{min(ran)} to {max(ran)}"
 
 
 def _majority(cells: pd.DataFrame) -> dict[str, str]:

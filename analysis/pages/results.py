@@ -155,7 +155,8 @@ def table_cells(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _verdicts(scores: pd.DataFrame) -> stats.Verdicts:
     """By data and seed; "" for a metric that is no mean of verdicts, so that it is tested against nothing."""
-    return {(s.data, s.seed): s.items if isinstance(s.items, str) else "" for s in scores.itertuples()}
+    runs = zip(scores["data"], scores["seed"], scores["items"], strict=True)
+    return {(data, seed): items if isinstance(items, str) else "" for data, seed, items in runs}
 
 
 def average(scores: pd.DataFrame) -> pd.DataFrame:

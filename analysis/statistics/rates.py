@@ -9,38 +9,56 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from analysis.load.frames import ordered, scores_frame, untrained
+from analysis.load.frames import ordered, untrained
 from analysis.load.grounds import ground
+from analysis.statistics.stats import mean
 from harness.store import identity
 from harness.store.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
 
+GRID = ["method", "variant", "label", "adapter_params", "key", "rate", "score", "seeds"]
+
 Search = tuple[str, ...]  # the choices, budget and ground that runs of one search share
 
 
 def grid(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a variant and rate: mean validation score by each benchmark's first scorer, over the seeds there are.
+    """One row a variant and rate (GRID): mean validation score by each benchmark's first scorer, over the seeds.
 
-    A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing.
+    A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing. Of the
+    seeds those count that every rate of a variant has: others, as the picked rate is run with later, decide nothing.
     """
-    scores = scores_frame(records, "validation").drop_duplicates(["key", "seed", "benchmark"])
-    scores = scores.groupby(["key", "seed"], as_index=False).agg(mean=("mean", "mean"))
-    facts = [
-        {
-            "key": r.key, "seed": r.run["seed"], "method": r.run["method"], "variant": r.run["variant"],
-            "label": r.run["label"], "adapter_params": r.parameters["adapter"], "rate": r.config["train"]["lr"],
-            "budget": budget(r),
-        }
-        for r in records
-        if r.status == "done" and not untrained(r)
-    ]  # fmt: skip
-    columns = ["key", "seed", "method", "variant", "label", "adapter_params", "rate", "budget"]
-    frame = pd.DataFrame(facts, columns=columns).merge(scores, on=["key", "seed"])
-    searched = frame.groupby(["method", "variant", "budget"])["rate"].transform("nunique") > 1
-    frame = _shared_seeds(frame[searched])
-    by = ["method", "variant", "label", "adapter_params", "key", "rate"]
-    return frame.groupby(by, as_index=False).agg(score=("mean", "mean"), seeds=("seed", "nunique"))
+    scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
+    scored = [(record, score) for record, score in scored if score is not None]
+    by_budget = _rates((_variant(r) + (budget(r),), r) for r, _ in scored)
+    scored = [(r, score) for r, score in scored if len(by_budget[_variant(r) + (budget(r),)]) > 1]
+    by_variant = _rates((_variant(r), r) for r, _ in scored)
+    by_seed = _rates((_variant(r) + (r.run["seed"],), r) for r, _ in scored)
+    found: dict[tuple, list[float]] = {}
+    for r, score in scored:
+        if by_seed[_variant(r) + (r.run["seed"],)] == by_variant[_variant(r)]:
+            row = *_variant(r), r.run["label"], r.parameters["adapter"], r.key, r.config["train"]["lr"]
+            found.setdefault(row, []).append(score)
+    return pd.DataFrame([(*row, mean(scores), len(scores)) for row, scores in sorted(found.items())], columns=GRID)
+
+
+def _variant(run: Record) -> tuple[str, ...]:
+    return run.run["method"], run.run["variant"]
+
+
+def _rates(runs: Iterable[tuple[tuple, Record]]) -> dict[tuple, set[float]]:
+    """The learning rates of the runs that share what stands before each."""
+    found: dict[tuple, set[float]] = {}
+    for shared, run in runs:
+        found.setdefault(shared, set()).add(run.config["train"]["lr"])
+    return found
+
+
+def _validation(run: Record) -> float | None:
+    """The mean over its benchmarks; None where it has no validation score."""
+    scorers = [splits["validation"]["scorers"] for splits in run.scores.values() if "validation" in splits]
+    means = [next(iter(each.values()))["mean"] for each in scorers if each]
+    return mean([each for each in means if each is not None]) if means else None
 
 
 def budget(run: Record) -> str:
@@ -51,12 +69,6 @@ def budget(run: Record) -> str:
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
     unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
     return json.dumps([train, unseeded], sort_keys=True)
-
-
-def _shared_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """The seeds that every rate of a variant has; those that only the picked rate was run with later decide nothing."""
-    rates = frame.groupby(["method", "variant"])["rate"].transform("nunique")
-    return frame[frame.groupby(["method", "variant", "seed"])["rate"].transform("nunique") == rates]
 
 
 def pick(rates: pd.DataFrame) -> float:

@@ -1,7 +1,9 @@
 """Intervals over seeds, paired tests over items, and Holm's correction."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -9,6 +11,12 @@ from scipy import stats
 MIN_SEEDS = 3  # below, no interval over seeds is given
 RESAMPLES = 9999
 LEVEL = 0.05
+DECIMALS = 12  # of rates; the further ones are what rounding leaves, and differ between processors
+
+
+def mean(values: Sequence[float]) -> float:
+    """To twelve decimals: means of the same numbers are equal, however they were summed. NaN of none."""
+    return round(fmean(values), DECIMALS) if values else math.nan
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -> tuple[float, float] | None:
