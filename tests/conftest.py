@@ -4,6 +4,7 @@ import copy
 import gc
 import os
 import random
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "disabled"
@@ -15,26 +16,49 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import omegaconf
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from harness.plan import config
 from harness.store.record import Record
+from tests import one_block
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (
+    *one_block.GEMMA,
     "task.source.train_size=48",
     "task.source.validation_size=8",
     "task.source.test_size=12",
     "train.max_steps=6",
 )
 
+# Files that take longest begin first, the longest of all at the head; each is run by one worker (see pyproject.toml).
+FIRST = (
+    "peft_matrix/test_peft_matrix.py",
+    "test_method_contract.py",
+    "harness/test_experiments.py",
+    "distributed/test_same_as_one.py",
+    "faults/test_damage.py",
+    "harness/test_interruption.py",
+    "harness/test_run.py",
+    "test_wrong_inputs.py",
+)
+
 # What is drawn without a generator of its own. No test gives this seed to one, whose numbers would be the same.
 SEED = 240519597
 
+sys.dont_write_bytecode = False  # test files take seconds to compile, as pytest rewrites their assertions
 config.register_resolvers()
+
+
+def pytest_collection_modifyitems(items):
+    places = {ROOT / "tests" / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
 
 
 def _seed() -> None:
@@ -68,8 +92,36 @@ def _imports_are_no_garbage():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _configuration_is_parsed_once():
+    """A third of what composing takes, which is done some thousand times: reading yaml, and parsing interpolations."""
+    read, parse = FileConfigSource.load_config, omegaconf.base.parse
+
+    @cache
+    def read_at(folder: str, path: str, modified: int) -> ConfigResult:
+        return read(FileConfigSource("tests", folder), path)
+
+    def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
+        file = Path(source.path, source._normalize_file_name(config_path))
+        if not file.is_file():
+            return read(source, config_path)
+        found = copy.deepcopy(read_at(source.path, config_path, file.stat().st_mtime_ns))
+        found.provider = source.provider
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_config)
+        patch.setattr(omegaconf.base, "parse", cache(parse))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _own_svd_cache(tmp_path_factory):
     os.environ["SVFT_CACHE_DIR"] = str(tmp_path_factory.mktemp("svd"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _small_models():
+    one_block.make("micro_gemma")
 
 
 def task_of_yaml(name: str, **changes):

@@ -4,7 +4,9 @@ Such a process shares no state with any other run, and can be killed, but it spa
 it also shares is the seed of Python's hashes; a test that compares processes runs one of them with `fresh`.
 """
 
+import atexit
 import gc
+import json
 import multiprocessing
 import os
 import pkgutil
@@ -14,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +35,7 @@ IMPORTED = (
     "harness.store.run_folder",
     "harness.store.trained",
     "harness.train.trainer",
+    "tests.processes",
     "transformers.models.gemma.modeling_gemma",
 )
 
@@ -141,6 +144,65 @@ def fresh(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """As a person calls it: an interpreter that has imported nothing."""
     command = [sys.executable, str(ROOT / "run.py"), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+EACH = """
+import json, runpy, sys
+
+for sys.argv[1:] in json.loads(sys.argv[2]):
+    sys.argv[0] = {run!r}
+    try:
+        runpy.run_path({run!r}, run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def fresh_sequence(*commands: Sequence[str]) -> None:
+    """As `fresh`, for several commands one after the other in one interpreter. None of them may fail."""
+    code = EACH.format(run=str(ROOT / "run.py"))
+    command = [sys.executable, "-c", code, "each", json.dumps(commands)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+WITH_PEFT = """
+import json, os, sys, traceback
+import peft, torch, safetensors.torch
+
+for line in sys.stdin:
+    code, sys.argv[1:] = json.loads(line)
+    child = os.fork()
+    if not child:
+        try:
+            exec(code, {"__name__": "__main__"})
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@cache
+def _with_peft() -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WITH_PEFT]
+    started = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(started.communicate)  # it ends with its input
+    return started
+
+
+def script(code: str, *arguments: str) -> None:
+    """Python code in a process that has imported PEFT and what that needs, and nothing of this project. May not fail.
+
+    It may not print on stdout. sys.argv[1:] are the arguments.
+    """
+    process = _with_peft()
+    process.stdin.write(json.dumps([code, arguments]) + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "0\n", "the script failed; what it says is on stderr"
 
 
 # --- what a program may be told to do to itself, `before` it begins: at a place in it, whatever the machine's speed ---

@@ -4,11 +4,9 @@ A new method is held to all of this by having a yaml.
 """
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +15,11 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification
 
 from harness.adapters.adapt import adapt
+from harness.plan import config
 from harness.plan.config import instantiate
 from harness.store import trained
 from tests.conftest import ROOT
+from tests.processes import Forked, ended
 
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
@@ -143,7 +143,9 @@ def test_the_same_parameters_are_trained_on_a_bf16_base_and_they_are_fp32(case, 
 
 def test_one_seed_gives_one_adapter(case, composed):
     kind, method = case
-    first, second = (attach(composed, kind, method, "seed=5").model.state_dict() for _ in range(2))
+    cfg = configuration(composed, kind, method)
+    cfg.seed = 5
+    first, second = (attached(cfg, kind).model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -225,26 +227,15 @@ def test_every_layer_of_the_model_is_adapted(case, composed):
         assert len(adapted.layers) == len(cfg.model.linear) * cfg.model.blocks
 
 
-RELOAD = """
-import sys, torch
-from pathlib import Path
-from omegaconf import OmegaConf
-from tests import test_method_contract as contract
-from harness.plan import config
-from harness.store import trained
-from harness.adapters.adapt import adapt
-
-config.register_resolvers()
-folder = sys.argv[1]
-for line in open(f"{folder}/cases"):
-    kind, method = line.split()
-    cfg = OmegaConf.load(f"{folder}/{kind}-{method}/config.yaml")
-    base = contract.fresh(kind)
-    torch.manual_seed(cfg.seed)
-    adapted = adapt(base, config.instantiate(cfg.method.adapter), contract.KINDS[kind][3])
-    trained.load(adapted.model, Path(folder, f"{kind}-{method}"))
-    torch.save(contract.logits(adapted.model, kind), f"{folder}/{kind}-{method}/logits.pt")
-"""
+def reload(folder: Path) -> None:
+    """Writes what each of CASES gives, as it was saved in a folder of its own."""
+    config.register_resolvers()
+    for kind, method in CASES:
+        saved = folder / f"{kind}-{method}"
+        cfg = OmegaConf.load(saved / "config.yaml")
+        model = attached(cfg, kind).model
+        trained.load(model, saved)
+        torch.save(logits(model, kind), saved / "logits.pt")
 
 
 def test_what_was_trained_gives_the_same_outputs_in_another_process(composed, tmp_path):
@@ -257,9 +248,8 @@ def test_what_was_trained_gives_the_same_outputs_in_another_process(composed, tm
         step(adapted.model, kind)
         expected[kind, method] = logits(adapted.model, kind)
         trained.save(adapted.model, folder)
-    (tmp_path / "cases").write_text("".join(f"{kind} {method}\n" for kind, method in CASES))
-    environment = {**os.environ, "SVFT_CACHE_DIR": "off", "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], cwd=ROOT, env=environment, check=True)
+    done = ended(Forked(partial(reload, tmp_path), environment={"SVFT_CACHE_DIR": "off"}))
+    assert done.returncode == 0, done.stderr
     for kind, method in CASES:
         loaded = torch.load(tmp_path / f"{kind}-{method}" / "logits.pt", weights_only=True)
         torch.testing.assert_close(loaded, expected[kind, method], rtol=1e-6, atol=1e-6)

@@ -1,6 +1,7 @@
 """What every task must do, over every conf/task/*.yaml. A new task is held to all of this by having a yaml."""
 
 import sys
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -57,8 +58,9 @@ LOCAL = {  # small files with the real columns, in the place of what would be do
 }  # fmt: skip
 
 
+@cache
 def make(composed, name: str, *overrides: str) -> Task:
-    """The task of the yaml, on the small files."""
+    """The task of the yaml, on the small files. The tests only look at it, so it is made once."""
     cfg = composed(f"task={name}", *overrides)
     with open_dict(cfg):
         for key, value in LOCAL.get(name, {}).items():
@@ -159,7 +161,7 @@ def test_every_task_has_a_benchmark_with_validation_data_so_that_a_rate_can_be_p
 
 
 def test_the_same_configuration_gives_the_same_examples_and_fingerprints(composed, name):
-    first, second = make(composed, name), make(composed, name)
+    first, second = (make.__wrapped__(composed, name) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()
     assert [e.id for e in first.examples("train")] == [e.id for e in second.examples("train")]
     for (benchmark, split), (again, _) in zip(splits(first), splits(second), strict=True):

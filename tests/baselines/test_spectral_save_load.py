@@ -1,9 +1,6 @@
 """A saved Spectral Adapter gives the same function elsewhere, also as a plain LoRA, or is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import peft
@@ -18,6 +15,7 @@ import svft
 import svft.basis.layer
 from baselines.spectral import SpectralAdapterConfig, save_as_lora
 from svft.decomposition import Basis, canonical_signs
+from tests.processes import script
 
 from .spectral_cases import BLOCKS, KINDS, SHAPES, adapted, draw, one_linear
 
@@ -64,8 +62,7 @@ def same_in_another_process(folder: Path, save, imports: str, absent: set[str]) 
             assert (model(x) - x @ layer.base_layer.weight.T).norm() > 1
         save_file({"weight": layer.base_layer.weight.data, "x": x}, folder / f"{kind}.safetensors")
     code = OTHER_PROCESS.format(imports=imports, absent=absent)
-    environment = {**os.environ, "PYTHONPATH": str(Path(svft.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", code, str(folder), *expected], env=environment, check=True)
+    script(code, str(folder), *expected)
     outputs = load_file(folder / "outputs.safetensors")
     for name in expected:
         torch.testing.assert_close(outputs[name], expected[name].detach(), msg=name)

@@ -1,11 +1,7 @@
 """VectorFit and SVF against dense float64 formulas, and against SVFT-plain."""
 
-import os
-import subprocess
-import sys
 import warnings
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import peft
@@ -22,6 +18,7 @@ from baselines.vectorfit import VectorFitConfig, VectorFitLinear
 from svft import SvftConfig
 from svft.decomposition import Basis
 from tests.lapack import other_lapack
+from tests.processes import script
 
 KINDS = {
     "sigma": {"train_bias": False},
@@ -374,8 +371,7 @@ def test_another_process_gives_the_same_outputs(tmp_path):
         expected[name] = model(x)
     weights = {"weight": linear().lin.weight.data, "bias": linear().lin.bias.data}
     save_file({**weights, "x": x}, tmp_path / "base.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(Path(svft.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(tmp_path), *KINDS], env=environment, check=True)
+    script(SECOND_PROCESS, str(tmp_path), *KINDS)
     outputs = load_file(tmp_path / "outputs.safetensors")
     for name in KINDS:
         torch.testing.assert_close(outputs[name], expected[name], msg=name)

@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import load_file
 
 from harness.store import record
+from tests import one_block
 from tests.conftest import without_clocks
 from tests.distributed.ranks import Ranks
 
 COMMON = ("train.max_steps=6", "train.batch_size=16", "train.micro_batch_size=4", "train.log_every=1",
           "train.checkpoint_every=2", "evaluate.splits=[validation]", "wandb.mode=disabled", "threads=1")  # fmt: skip
 # 11 micro-batches in an epoch, the last of 2 examples: neither they nor the examples divide by 2 ranks.
-GSM = (*COMMON, "task.source.train_size=42", "task.source.validation_size=9", "task.source.test_size=5",
-       "evaluate.benchmarks=[micro_gsm]")  # fmt: skip
+GSM = (*COMMON, *one_block.GEMMA, "task.source.train_size=42", "task.source.validation_size=9",
+       "task.source.test_size=5", "evaluate.benchmarks=[micro_gsm]")  # fmt: skip
 STSB = (*COMMON, "task=micro_stsb", "model=micro_deberta", "method=lora", "task.source.train_size=42",
         "task.source.dev_size=18")  # fmt: skip
 DIGITS = (*COMMON, "task=digits", "model=micro_vit", "method=head")

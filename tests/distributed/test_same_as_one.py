@@ -1,12 +1,12 @@
 """Two ranks train and evaluate as one process does: the same examples, losses, numbers and predictions."""
 
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import run as elastic
 
 from harness.models import bases
 from harness.store.record import Record
@@ -24,6 +24,7 @@ from tests.distributed.runs import (
     trained,
     two_ranks,
 )
+from tests.processes import Forked, ended
 from tests.test_method_contract import METHODS, TRAINS_NOTHING
 
 EVERY = sorted(set(METHODS) - {*TRAINS_NOTHING, "head"})
@@ -70,17 +71,12 @@ def test_a_classifier_and_the_choice_of_its_best_epoch_are_those_of_one_process(
         assert check == pytest.approx(expected, abs=1e-5)
 
 
+def torchrun(*arguments: str) -> None:
+    elastic.main(["--standalone", "--nproc-per-node=2", str(ROOT / "run.py"), *arguments])
+
+
 def test_torchrun_starts_a_run_on_two_ranks(tmp_path):
-    torchrun = (
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(ROOT / "run.py"),
-    )
-    command = (*torchrun, *BANDED, f"runs_dir={tmp_path}", "train.max_steps=1")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = ended(Forked(partial(torchrun, *BANDED, f"runs_dir={tmp_path}", "train.max_steps=1")))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("seed 0: ") == 1
     assert read(tmp_path).provenance["device"]["count"] == 2

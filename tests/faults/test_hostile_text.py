@@ -106,7 +106,7 @@ def test_a_text_beyond_the_limit_is_not_read_for_its_answer(scorer):
 @pytest.fixture(scope="module")
 def judge():
     """A judge that gives an answer less time."""
-    worker = Worker("tasks.scoring.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
+    worker = Worker("tasks.scoring.math_judge", cpu_seconds=0.5, memory_bytes=1024**3)
     yield worker
     worker.close()
 

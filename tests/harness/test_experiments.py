@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -71,18 +72,20 @@ def test_every_experiment_of_the_paper_has_a_micro_twin_with_the_same_methods(na
 
 
 @cache
-def runs_with_new_pairs() -> dict[str, list[list[str]]]:
-    """Of each experiment the runs in which two overrides meet that meet in no run before; a seed composes nothing."""
-    met, found = set(), {}
+def runs_with_new_pairs() -> dict[str, list[tuple[str, ...]]]:
+    """Of each experiment the runs in which two overrides meet that meet in no other; a seed composes nothing."""
+    found = {}
     for name in NAMES:
-        found[name] = []
         for run in experiments.expand(experiments.read(name), ["task=micro_gsm"] if name == "lr_search" else []):
-            single = [item for item in run if not re.search(r"=[^\[{]*,", item) and not item.startswith("seed=")]
-            pairs = set(itertools.combinations(sorted(single), 2))
-            if not pairs <= met:
-                met |= pairs
-                found[name].append(single)
-    return found
+            single = (item for item in run if not re.search(r"=[^\[{]*,", item) and not item.startswith("seed="))
+            found.setdefault(tuple(single), name)
+    pairs = {run: set(itertools.combinations(sorted(run), 2)) for run in found}
+    meetings = Counter(itertools.chain.from_iterable(pairs.values()))
+    for run in sorted(found, key=lambda run: len(pairs[run])):
+        if all(meetings[pair] > 1 for pair in pairs[run]):
+            meetings.subtract(pairs[run])
+            del found[run]
+    return {name: [run for run in found if found[run] == name] for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,10 +45,18 @@ def finish(runs: Path, *more: str) -> None:
         assert process.wait() == 0, process.said("stderr")
 
 
-def leave_alone(runs: Path, *more: str) -> None:
-    """Run from beginning to end in an interpreter of its own, which has other hashes than the processes of `start`."""
-    done = processes.fresh(*COMMAND, f"runs_dir={runs}", *more)
-    assert done.returncode == 0, done.stderr
+FREEZING = ("method=vectorfit", "method.callbacks.freezing.every=2", "method.callbacks.freezing.log_every=1")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict[tuple[str, ...], Path]:
+    """Runs folders by method, each of a run from beginning to end.
+
+    In an interpreter of their own, which has other hashes than the processes of `start`.
+    """
+    folders = {method: tmp_path_factory.mktemp("alone") for method in (BANDED, FREEZING)}
+    processes.fresh_sequence(*((*COMMAND, f"runs_dir={runs}", *method) for method, runs in folders.items()))
+    return folders
 
 
 def read(runs: Path) -> record.Record:
@@ -71,10 +79,9 @@ def _bytes(runs: Path, folder: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def killed_and_alone(tmp_path_factory) -> tuple[Path, Path]:
+def killed_and_alone(alone, tmp_path_factory) -> tuple[Path, Path]:
     """The same run twice: killed in training, after training and in evaluation; and left alone."""
-    killed, alone = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("alone")
-    leave_alone(alone, *BANDED)
+    killed, alone = tmp_path_factory.mktemp("killed"), alone[BANDED]
     kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *BANDED)
     kill_when_there_is(killed, "adapter/train.json", *BANDED)
     kill_when_there_is(killed, "predictions/micro_gsm-validation.json", *BANDED)
@@ -199,14 +206,11 @@ def test_a_run_that_was_killed_after_its_last_step_trains_no_further(composed, t
     assert [step for step, _ in read(tmp_path).train["loss"]] == list(range(1, 12))
 
 
-def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(tmp_path):
+def test_a_run_with_frozen_vectors_that_was_killed_ends_as_if_left_alone(alone, tmp_path):
     """The moving averages, the vectors that rest and the recorded strengths survive with the checkpoint."""
-    vectorfit = ("method=vectorfit", "method.callbacks.freezing.every=2",
-                 "method.callbacks.freezing.log_every=1")  # fmt: skip
-    killed, alone = tmp_path / "killed", tmp_path / "alone"
-    leave_alone(alone, *vectorfit)
-    kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *vectorfit)
-    finish(killed, *vectorfit)
+    killed, alone = tmp_path / "killed", alone[FREEZING]
+    kill_when_there_is(killed, "checkpoint/checkpoint-4/complete", *FREEZING)
+    finish(killed, *FREEZING)
     strengths = read(alone).train["method"]["training_strength"]
     assert len(strengths["steps"]) == 12
     assert any(strengths["frozen"])

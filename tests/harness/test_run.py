@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,19 +19,38 @@ from tests.conftest import TINY
 TINY_DIGITS = ("task=digits", "model=micro_vit", "train.epochs=1", "task.source.train_per_class=2")
 
 
+def start(composed, folder: Path, *overrides: str) -> record.Record | None:
+    """Run in process; returns the record, or None where the run refused."""
+    command_line.failures.clear()
+    cfg = composed(f"runs_dir={folder}/runs", "wandb.mode=disabled", *overrides)
+    run.main(cfg)
+    found, broken = record.find(folder / "runs")
+    assert not broken
+    return found[0] if len(found) == 1 else None
+
+
 @pytest.fixture
 def go(composed, tmp_path):
-    """Run in process; returns the record, or None where the run refused."""
+    return partial(start, composed, tmp_path)
 
-    def start(*overrides: str) -> record.Record | None:
-        command_line.failures.clear()
-        cfg = composed(f"runs_dir={tmp_path}/runs", "wandb.mode=disabled", *overrides)
-        run.main(cfg)
-        found, broken = record.find(tmp_path / "runs")
-        assert not broken
-        return found[0] if len(found) == 1 else None
 
-    return start
+ONE_STEP = (*TINY, "method=lora", "train.max_steps=1")
+
+
+@pytest.fixture(scope="module")
+def finished(composed, tmp_path_factory) -> Path:
+    """The folder of a run of one step."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert start(composed, folder, *ONE_STEP).status == "done"
+    return folder
+
+
+@pytest.fixture
+def first(finished, tmp_path) -> record.Record:
+    """That run, as if it had been made in tmp_path."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    [found], _ = record.find(tmp_path / "runs")
+    return found
 
 
 def test_a_run_of_language_ends_with_a_whole_record(go, tmp_path):
@@ -47,17 +68,15 @@ def test_a_run_of_language_ends_with_a_whole_record(go, tmp_path):
     assert len(rows) == 12
 
 
-def test_no_path_of_this_machine_is_in_what_a_run_leaves(go, tmp_path):
-    go(*TINY, "method=lora", "train.max_steps=1")
-    folder = next((tmp_path / "runs").rglob("record.json")).parent
+def test_no_path_of_this_machine_is_in_what_a_run_leaves(finished):
+    folder = next((finished / "runs").rglob("record.json")).parent
     for path in [*folder.rglob("*.json"), *folder.rglob("*.yaml")]:
-        text = path.read_text().replace(str(tmp_path), "")
+        text = path.read_text().replace(str(finished), "")
         assert str(config.Path(run.__file__).parent) not in text, path
 
 
-def test_a_finished_run_is_skipped(go, capsys):
-    first = go(*TINY, "method=lora", "train.max_steps=1")
-    second = go(*TINY, "method=lora", "train.max_steps=1")
+def test_a_finished_run_is_skipped(go, first, capsys):
+    second = go(*ONE_STEP)
     assert "done before" in capsys.readouterr().out
     assert first == second
 
@@ -71,19 +90,19 @@ def test_the_pre_trained_model_is_scored_as_it_is(go, tmp_path, capsys):
 
 
 def test_another_split_reuses_the_trained_adapter(go):
-    first = go(*TINY, "method=lora", "train.max_steps=1", "evaluate.splits=[validation]")
+    first = go(*ONE_STEP, "evaluate.splits=[validation]")
     assert "test" not in first.scores["micro_gsm"]
-    second = go(*TINY, "method=lora", "train.max_steps=1")
+    second = go(*ONE_STEP)
     assert "test" in second.scores["micro_gsm"]
     assert second.train == first.train
 
 
 def test_a_finished_run_without_its_adapter_is_not_trained_again_into_its_old_scores(go, tmp_path, capsys):
-    first = go(*TINY, "method=lora", "train.max_steps=1", "evaluate.splits=[validation]")
+    first = go(*ONE_STEP, "evaluate.splits=[validation]")
     shutil.rmtree(next((tmp_path / "runs").rglob("adapter")))
-    assert go(*TINY, "method=lora", "train.max_steps=1") == first
+    assert go(*ONE_STEP) == first
     assert "its adapter is not there" in capsys.readouterr().err
-    again = go(*TINY, "method=lora", "train.max_steps=1", "force=true")
+    again = go(*ONE_STEP, "force=true")
     assert set(again.scores["micro_gsm"]) == {"validation", "test"}
 
 
@@ -158,8 +177,8 @@ def test_a_failed_run_begins_anew(go, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.SharedTraining, "training_step", lambda self, *a, **k: torch.tensor(float("inf")))
-        assert go(*TINY, "method=lora", "train.max_steps=2").status == "failed"
-    assert go(*TINY, "method=lora", "train.max_steps=2").status == "done"
+        assert go(*ONE_STEP).status == "failed"
+    assert go(*ONE_STEP).status == "done"
 
 
 BAD_INPUT = {
@@ -186,12 +205,11 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing(go, tmp_path, capsys, o
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_a_truncated_record_is_named_and_kept(go, tmp_path, capsys):
-    go(*TINY, "method=lora", "train.max_steps=1")
+def test_a_truncated_record_is_named_and_kept(go, first, tmp_path, capsys):
     path = next((tmp_path / "runs").rglob("record.json"))
     path.write_text(path.read_text()[:100])
     with pytest.raises(AssertionError):
-        go(*TINY, "method=lora", "train.max_steps=1")
+        go(*ONE_STEP)
     assert "record.json is not a readable record" in command_line.failures[0]
     assert len(path.read_text()) == 100
 

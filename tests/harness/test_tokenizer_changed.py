@@ -15,9 +15,11 @@ from harness.run import command_line
 from harness.store import record
 from harness.store.record import Record
 from harness.store.run_folder import RunFolder
+from tests import one_block
 from tests.conftest import ROOT
 
 QUICK = (
+    "model.blocks=1",
     "task.source.train_size=16", "task.source.validation_size=4", "task.source.test_size=4", "train.max_steps=1",
     "train.log_every=1", "evaluate.splits=[validation]", "method=svft_plain", "wandb.mode=disabled",
 )  # fmt: skip
@@ -25,7 +27,7 @@ QUICK = (
 
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
-    return shutil.copytree(ROOT / "assets" / "micro_gemma", tmp_path / "mine")
+    return shutil.copytree(ROOT / one_block.folder("micro_gemma"), tmp_path / "mine")
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """An adapter file gives the same function in another process and on another LAPACK, or is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import peft
@@ -15,6 +12,7 @@ import svft.basis.layer
 from svft import SvftConfig
 from svft.decomposition import Basis, canonical_signs, decompose
 from tests.lapack import other_lapack
+from tests.processes import script
 
 CONFIGS = {
     "plain": {"pattern": "plain"},
@@ -51,8 +49,7 @@ def test_another_process_gives_the_same_outputs(adapt, tmp_path):
         model.save_pretrained(tmp_path / name)
         expected[name] = model(x)
     save_file({"weight": layer.base_layer.weight.data, "x": x}, tmp_path / "base.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(Path(svft.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(tmp_path), *CONFIGS], env=environment, check=True)
+    script(SECOND_PROCESS, str(tmp_path), *CONFIGS)
     outputs = load_file(tmp_path / "outputs.safetensors")
     for name in CONFIGS:
         torch.testing.assert_close(outputs[name], expected[name], msg=name)

@@ -216,7 +216,7 @@ HOSTILE = {
 @pytest.fixture(scope="module")
 def hasty():
     """A judge that gives an answer less time."""
-    worker = Worker("tasks.scoring.math_judge", cpu_seconds=1.5, memory_bytes=1024**3)
+    worker = Worker("tasks.scoring.math_judge", cpu_seconds=0.5, memory_bytes=1024**3)
     yield worker
     worker.close()
 
