@@ -5,8 +5,8 @@
 
     run           identity (the key without data and base), seeded (keys of the values that follow the seed), method,
                   task, model, recipe, seed, and the labels that tables print
-    fingerprints  data, model and adapter, of which the key is made; model_content and adapter_content, where the key has
-                  a name of them alone; tokenizer and preprocessor
+    fingerprints  data, model and adapter, of which the key is made; model_content and adapter_content, where the key
+                  has a name of them alone; tokenizer and preprocessor
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
                    classes: their names by index, if the task names them}
