@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.load.grounds import ground, short
 from analysis.load.methods import methods
 from analysis.writing.markup import plain
+from harness.store import identity
 from harness.store.record import Record
 
 RUNS = (
@@ -78,7 +79,7 @@ def _scores(record: Record, split: str) -> Iterable[dict[str, Any]]:
         entry = splits.get(split, {"scorers": {}})
         for scorer, score in entry["scorers"].items():
             yield {
-                "key": record.key, "seed": record.run["seed"], "data": record.fingerprints.get("data", ""),
+                "key": record.key, "seed": record.run["seed"], "data": identity.items(record, split),
                 "benchmark": benchmark, "scorer": scorer, "metric": entry["metric"], "n": entry["n"],
                 **{name: score.get(name) for name in ("mean", "standard_error", "unparsed", "items")},
                 "whole": not record.data.get("missing"),

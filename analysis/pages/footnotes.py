@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from analysis.load.frames import untrained
+from analysis.statistics.stats import MIN_SEEDS
 from harness.store.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
@@ -71,10 +72,8 @@ def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
             "Trained: parameters without the head. Scores: test split. Step: mean seconds of an optimiser step. "
             "Saved: what was trained, on disk."
         )
-    if cells["low"].notna().any():
-        three = " (of three seeds: from the lowest to the highest)" if (cells["seeds"] == 3).any() else ""
-        yield f"Brackets: 95 % bootstrap interval of the mean over seeds{three}."
-    if (cells["seeds"] == 1).any():
+    yield from bracket_notes(cells)
+    if ((cells["seeds"] == 1) & cells["low"].isna()).any():
         yield "One seed: ± the binomial standard error over the test items; the variation between seeds is not known."
     if (cells["seeds"] == 2).any():
         yield "Two seeds: their mean, without an interval."
@@ -85,6 +84,18 @@ def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
     if cells["verdict"].notna().any():
         tests = "exact paired sign-flip test over items, summed over shared seeds; Holm; 5 %"
         yield f"Bold: the best of its column. †: not distinguishable from it ({tests})."
+
+
+def bracket_notes(
+    cells: pd.DataFrame, over_seeds: str = "95 % bootstrap interval of the mean over seeds"
+) -> Iterator[str]:
+    """What brackets mean. Below three seeds they are of runs with all or no items right. cells: columns seeds, low."""
+    bracketed = cells[cells["low"].notna()]
+    if (bracketed["seeds"] >= MIN_SEEDS).any():
+        three = " (of three seeds: from the lowest to the highest)" if (cells["seeds"] == MIN_SEEDS).any() else ""
+        yield f"Brackets: {over_seeds}{three}."
+    if (bracketed["seeds"] < MIN_SEEDS).any():
+        yield "Brackets beside 0 or 100 % of fewer than three seeds: 95 % Wilson interval over the test items."
 
 
 def left_out_notes(sentences: Iterable[str]) -> Iterator[str]:

@@ -5,13 +5,13 @@ variant says how the adapters of all tasks were fused.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from analysis.load import paper
 from analysis.load.records import Loaded
+from analysis.pages.footnotes import bracket_notes
 from analysis.pages.paper_notes import record_notes
 from analysis.pages.paper_tables import seeds_said
 from analysis.statistics import cells, paired, stats
@@ -69,7 +69,7 @@ def _scored(cell) -> dict[str, Any]:
 def _averaged(tasks: Sequence[paired.Outcomes]) -> dict[int, paired.Outcome]:
     """Over the tasks, for the seeds that have all of them; items of several tasks are not paired."""
     seeds = [seed for seed in tasks[0] if all(seed in task for task in tasks)]
-    return {seed: paired.Outcome(fmean(task[seed].mean for task in tasks), None, "") for seed in seeds}
+    return {seed: paired.Outcome(stats.mean([task[seed].mean for task in tasks]), None, "") for seed in seeds}
 
 
 def _as_scores(average: paired.Outcomes) -> list[cells.Score]:
@@ -129,9 +129,7 @@ def notes(experiment: Experiment, frame: pd.DataFrame) -> Iterator[str]:
     ran = frame[frame["seeds"] > 0]
     if (ran["seeds"] < stats.MIN_SEEDS).any():
         yield "Fewer than three seeds: ± the standard error over the test items; between seeds it is unknown."
-    if ran["low"].notna().any():
-        three = " (of three seeds: from the lowest to the highest)" if (ran["seeds"] == stats.MIN_SEEDS).any() else ""
-        yield f"Brackets: 95 % bootstrap interval over seeds{three}."
+    yield from bracket_notes(ran, "95 % bootstrap interval over seeds")
     yield from record_notes(experiment)
 
 

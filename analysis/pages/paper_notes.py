@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.load.frames import runs_frame
 from analysis.load.paper import SVFT, label
-from analysis.pages.footnotes import head_rate_notes, left_out_notes
+from analysis.pages.footnotes import bracket_notes, head_rate_notes, left_out_notes
 from analysis.statistics.experiments import Experiment
 from analysis.statistics.stats import MIN_SEEDS
 
@@ -117,9 +117,7 @@ def statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
     ran = cells[cells["seeds"] > 0]
     if ran.empty:
         return
-    if ran["low"].notna().any():
-        three = " (of three seeds: from the lowest to the highest)" if (ran["seeds"] == MIN_SEEDS).any() else ""
-        yield f"Brackets: 95 % bootstrap interval of the mean over seeds{three}."
+    yield from bracket_notes(ran)
     if (ran["seeds"] < MIN_SEEDS).any():
         yield "Fewer than three seeds: ± the standard error over the test items; between seeds it is unknown."
     if ran["verdict"].notna().any():

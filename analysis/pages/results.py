@@ -143,7 +143,7 @@ def table_cells(scores: pd.DataFrame) -> pd.DataFrame:
     cells = []
     for (benchmark, scorer), column in scores.groupby(["benchmark", "scorer"], sort=False):
         by_key = dict(list(column.groupby("key", sort=False)))
-        means = {key: group["mean"].mean() for key, group in by_key.items()}
+        means = {key: _mean(group["mean"]) for key, group in by_key.items()}
         items = {key: _verdicts(group) for key, group in by_key.items()}
         verdicts = stats.against_best(means, items) if len(means) > 1 else {}
         cells += [_cell(key, benchmark, scorer, group, verdicts.get(key)) for key, group in by_key.items()]
@@ -168,12 +168,25 @@ def average(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(key: str, benchmark: str, scorer: str, seeds: pd.DataFrame, verdict: str | None) -> dict:
-    low, high = stats.bootstrap_interval(seeds["mean"].tolist()) or (None, None)
+    low, high, error = _noise(seeds)
     return {
-        "key": key, "benchmark": benchmark, "scorer": scorer, "seeds": len(seeds), "mean": seeds["mean"].mean(),
-        "low": low, "high": high, "standard_error": seeds["standard_error"].iloc[0] if len(seeds) == 1 else None,
-        "unparsed": seeds["unparsed"].mean(), "verdict": verdict,
+        "key": key, "benchmark": benchmark, "scorer": scorer, "seeds": len(seeds), "mean": _mean(seeds["mean"]),
+        "low": low, "high": high, "standard_error": error, "unparsed": _mean(seeds["unparsed"]), "verdict": verdict,
     }  # fmt: skip
+
+
+def _mean(values: pd.Series) -> float:
+    return stats.mean(values.dropna().tolist())
+
+
+def _noise(seeds: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
+    """low, high, standard error: the last of one seed, the others of several, or of one with all or no items right."""
+    if len(seeds) > 1:
+        return *(stats.bootstrap_interval(seeds["mean"].tolist()) or (None, None)), None
+    one = seeds.iloc[0]
+    if isinstance(one.get("items"), str) and one["mean"] in (0, 1):
+        return *stats.wilson_interval(one["mean"], len(one["items"])), None
+    return None, None, one["standard_error"] or None
 
 
 def wide(result: Results) -> pd.DataFrame:
@@ -221,7 +234,7 @@ def score(cell) -> str:
         return ""
     mean = percent(cell.mean)
     marked = {"best": f"**{mean}**", "tie": f"{mean}†"}.get(cell.verdict, mean)
-    if cell.seeds == 1:
+    if cell.seeds == 1 and pd.isna(cell.low):
         error = "" if pd.isna(cell.standard_error) else f" ± {percent(cell.standard_error)}"
         return f"{marked}{error}"
     return marked if pd.isna(cell.low) else f"{marked} [{percent(cell.low)}, {percent(cell.high)}]"

@@ -6,7 +6,6 @@ variation over its vectors, σ/μ.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -114,7 +113,7 @@ def numbers(experiment: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(name: str, values: Sequence[float]) -> dict[str, float | None]:
     low, high = stats.bootstrap_interval(values) or (None, None)
-    return {name: fmean(values) if values else None, f"{name}_low": low, f"{name}_high": high}
+    return {name: stats.mean(values) if values else None, f"{name}_low": low, f"{name}_high": high}
 
 
 def text(numbers: pd.DataFrame, scorer: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Scores of records are in [0, 1], printed values in per cent. What was not run or
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, pstdev
+from statistics import pstdev
 from typing import Any
 
 from analysis.load.paper import Key, label, place
@@ -18,7 +18,6 @@ COLUMNS = (
     "verdict", "identity", "method", "panel", "targets", "params_printed", "params", "error", "best_dev", "unparsed",
     "majority", "items",
 )  # fmt: skip
-Z = 1.96  # two-sided, 5 %
 
 Records = Mapping[str, Mapping[int, Record]]  # identity -> seed -> record
 
@@ -90,15 +89,15 @@ def _score(column: Mapping[str, Any], record: Record) -> Score | None:
     if score is None:
         return None
     watched = [point["score"] for point in (record.train or {}).get("watched") or []] if column.get("watched") else []
-    return Score(
-        score["mean"], score["standard_error"], entry["n"], score["items"] is not None, score["unparsed"],
-        entry.get("majority"), max(watched, default=None),
-    )  # fmt: skip
+    verdicts, mean, n = score["items"] is not None, score["mean"], entry["n"]
+    error = stats.share_error(mean, n) if verdicts else score["standard_error"] or None  # 0: it was not to be had
+    best_dev = max(watched, default=None)
+    return Score(mean, error, n, verdicts, score["unparsed"], entry.get("majority"), best_dev)
 
 
 def _derived(column: Mapping[str, Any], parts: Sequence[Score]) -> Score:
     means = [part.mean for part in parts]
-    mean = fmean(means) if "mean_of" in column else means[0] - means[1]
+    mean = stats.mean(means) if "mean_of" in column else round(means[0] - means[1], stats.DECIMALS)
     return Score(mean, _combined(column, [part.error for part in parts]), sum(part.items for part in parts), False)
 
 
@@ -122,7 +121,7 @@ def printed_error(
     if metric not in shown or not scores[metric]:
         return None
     score = next(iter(scores[metric].values()))
-    return math.sqrt(shown[metric] * (1 - shown[metric]) / score.items) if score.verdicts else score.error
+    return stats.share_error(shown[metric], score.items) if score.verdicts else score.error
 
 
 def compared(scores: Sequence[Score], value: float | None, value_error: float | None) -> dict[str, Any]:
@@ -130,16 +129,24 @@ def compared(scores: Sequence[Score], value: float | None, value_error: float | 
     if not scores:
         return {"seeds": 0}
     means = [score.mean for score in scores]
-    mean, (low, high) = fmean(means), stats.bootstrap_interval(means) or (None, None)
+    mean, (low, high) = stats.mean(means), _interval(scores) or (None, None)
     error = seeds_error(scores)
-    difference = None if value is None else 100 * (mean - value)
+    difference = None if value is None else round(100 * (mean - value), stats.DECIMALS - 2)
     known = difference is not None and error is not None and value_error is not None
-    noise = 100 * Z * math.hypot(error, value_error) if known else None
+    noise = 100 * stats.Z * math.hypot(error, value_error) if known else None
     return {
         "reproduced": mean, "low": low, "high": high, "seeds": len(scores), "error": error, "difference": difference,
         "noise": noise, "verdict": verdict(difference, noise), "items": scores[0].items,
         **{name: _mean([getattr(score, name) for score in scores]) for name in ("best_dev", "unparsed", "majority")},
     }  # fmt: skip
+
+
+def _interval(scores: Sequence[Score]) -> tuple[float, float] | None:
+    """Over seeds, from three on. Of fewer, over items, where all or none are right: the binomial error would be 0."""
+    if len(scores) >= stats.MIN_SEEDS:
+        return stats.bootstrap_interval([score.mean for score in scores])
+    extreme = all(score.verdicts for score in scores) and {score.mean for score in scores} in ({0.0}, {1.0})
+    return stats.wilson_interval(scores[0].mean, scores[0].items) if extreme else None
 
 
 def seeds_error(scores: Sequence[Score]) -> float | None:
@@ -162,4 +169,4 @@ def verdict(difference: float | None, noise: float | None) -> str | None:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return stats.mean(known) if known else None

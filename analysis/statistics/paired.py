@@ -7,7 +7,6 @@ interval of the seed-by-seed difference, where three seeds are shared; with fewe
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, Literal
 
 from analysis.statistics import stats
@@ -67,10 +66,11 @@ def differences(pairs: Mapping[Hashable, tuple[Outcomes, Outcomes]]) -> dict[Has
 
 
 def _difference(one: Outcomes, other: Outcomes, p: float | None) -> Difference | None:
-    by_seed = [one[seed].mean - other[seed].mean for seed in one if seed in other]
+    # Rounded, so that a difference of nothing is 0 and no sum of rounding errors on one side of it.
+    by_seed = [round(one[seed].mean - other[seed].mean, stats.DECIMALS) for seed in one if seed in other]
     if not by_seed:
         return None
-    mean, (low, high) = fmean(by_seed), stats.bootstrap_interval(by_seed) or (None, None)
+    mean, (low, high) = stats.mean(by_seed), stats.bootstrap_interval(by_seed) or (None, None)
     return Difference(mean, low, high, len(by_seed), p, _verdict(mean, low, high, p))
 
 

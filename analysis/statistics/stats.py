@@ -10,7 +10,7 @@ from scipy import stats
 
 MIN_SEEDS = 3  # below, no interval over seeds is given
 RESAMPLES = 9999
-LEVEL = 0.05
+LEVEL, Z = 0.05, 1.96  # two-sided
 DECIMALS = 12  # of rates; the further ones are what rounding leaves, and differ between processors
 
 
@@ -27,7 +27,21 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: 
         (np.asarray(values, dtype=float),), np.mean, confidence_level=confidence, n_resamples=RESAMPLES,
         method="percentile", rng=np.random.default_rng(seed),
     ).confidence_interval  # fmt: skip
-    return float(result.low), float(result.high)
+    return round(float(result.low), DECIMALS), round(float(result.high), DECIMALS)
+
+
+def wilson_interval(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a share of n items (Wilson 1927), which has a width where the binomial standard error is 0."""
+    found = stats.binomtest(round(share * n), n).proportion_ci(confidence, method="wilson")
+    return round(float(found.low), DECIMALS), round(float(found.high), DECIMALS)
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error of a share of n items: the binomial one; at 0 and 1 half of the Wilson interval by 1.96."""
+    if 0 < share < 1:
+        return math.sqrt(share * (1 - share) / n)
+    low, high = wilson_interval(share, n)
+    return (high - low) / (2 * Z)
 
 
 def sign_flip_p(differences: Sequence[int]) -> float:

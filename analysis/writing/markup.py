@@ -5,6 +5,7 @@ writer escapes what its reader would obey, after `plain`.
 In a cell, `**x**` is bold; an empty string is a missing value.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -45,22 +46,31 @@ def file_name(text: str) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Numbers as they are; text that a spreadsheet would take for a formula has an apostrophe before it."""
+    """Numbers to ten digits; text that a spreadsheet would take for a formula has an apostrophe before it."""
     safe = pd.DataFrame({place: _column(frame.iloc[:, place]) for place in range(frame.shape[1])}, index=frame.index)
     return safe.to_csv(index=False, header=[_csv(name) for name in frame.columns], lineterminator="\n")
 
 
 def _column(values: pd.Series) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(values):
+    if pd.api.types.is_integer_dtype(values):
         return values
     return pd.Series([_csv(value) for value in values], index=values.index, dtype=object)
 
 
 def _csv(value: Any) -> Any:
+    if isinstance(value, float):
+        return number(value)
     if not isinstance(value, str):
         return value
     text = plain(value)
     return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def number(value: float) -> str:
+    """Ten significant digits, and whole numbers whole: further digits are what rounding left, and differ by machine."""
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() else f"{value:.10g}"
 
 
 def _is_number(text: str) -> bool:
