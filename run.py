@@ -49,6 +49,7 @@ def main(cfg: DictConfig) -> Ending | None:
 
 def run(cfg: DictConfig) -> Ending:
     """Train and evaluate what is missing of one run. Raises the errors that `one_sentence` tells, and Stopped."""
+    from harness.adapters import adapt
     from harness.modality import fitting
     from harness.plan import splits
     from harness.ranks import distributed, sharding
@@ -84,6 +85,9 @@ def run(cfg: DictConfig) -> Ending:
             result.data = data_report.of(task, wanted, missing)
             distributed.say("\n".join(data_report.sentences(result.data)))
             said = distributed.call_together(lambda: fitting.look(modality, adapted.model, wanted, to_train))
+            result.fingerprints |= distributed.call_together(
+                lambda: adapt.contents(adapter, cfg.model) if distributed.is_main() else {}
+            )
             folder.begin(result, adapted.parameters, adapted.section(), provenance.collect(device))
             with Tracker(cfg, result, folder.path) as callbacks:
                 if to_train:

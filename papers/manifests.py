@@ -18,12 +18,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from errors import SettingError
 from harness.console.progress import bar
 from harness.models import bases
 from harness.plan import config, experiments
 from harness.plan.counting import trained_and_memory
 from harness.settings.choices import no_choice
 from harness.settings.typed import forced
+from harness.store import identity
 from harness.store.disk import one_sentence
 from harness.store.files import write_json
 from svft import patterns
@@ -52,11 +54,14 @@ def manifest(name: str) -> dict[str, Any]:
     """Experiment `name` as analysis/ reads it; needs neither data nor weights."""
     experiment = experiments.read(name)
     rows: dict[int, dict[str, Any]] = {}
+    runs: dict[str, tuple[str, ...]] = {}
     for cell in experiments.cells(experiment):
         cfg = composed(cell.overrides)
         entry = rows.setdefault(id(cell.row), _row(cell.row, cfg))
+        own = config.cell(cfg)
+        _refuse_same_but_for_places(runs.setdefault(own, cell.overrides), cell.overrides)
         entry["cells"][cell.column["metric"]] = {
-            "identity": config.cell(cfg),
+            "identity": own,
             "overrides": " ".join(cell.overrides),
             "settings": settings(cell.overrides),
         }
@@ -66,6 +71,19 @@ def manifest(name: str) -> dict[str, Any]:
         {key: value for key, value in column.items() if key not in ("run", "only")} for column in experiment["columns"]
     ]
     return {"name": name, **facts, "columns": columns, "rows": list(rows.values())}
+
+
+def _refuse_same_but_for_places(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """Raise SettingError where runs of one cell name different files: a record does not say which of them it is of."""
+    if one == other:
+        return
+    there, here = (identity.places(config.resolve(composed(overrides))) for overrides in (one, other))
+    for place in there:
+        if there[place] != here.get(place):
+            raise SettingError(
+                f"{' '.join(one)} and {' '.join(other)} differ in {place} alone, which says where files lie and not "
+                f"what the run is called; give each a name: {place.partition('.')[0]}.name=NAME"
+            )
 
 
 def _row(row: dict[str, Any], cfg: DictConfig) -> dict[str, Any]:

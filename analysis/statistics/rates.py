@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.load.frames import ordered, untrained
 from analysis.load.grounds import ground
 from analysis.statistics.stats import mean
+from harness.store import identity
 from harness.store.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
@@ -28,9 +29,9 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
     seeds those count that every rate of a variant has: others, as the picked rate is run with later, decide nothing.
     """
     scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
-    scored = [(record, score) for record, score in scored if score is not None]
-    by_budget = _rates((_variant(r) + (budget(r),), r) for r, _ in scored)
-    scored = [(r, score) for r, score in scored if len(by_budget[_variant(r) + (budget(r),)]) > 1]
+    scored = [((*_variant(r), budget(r)), r, score) for r, score in scored if score is not None]
+    by_budget = _rates((search, r) for search, r, _ in scored)
+    scored = [(r, score) for search, r, score in scored if len(by_budget[search]) > 1]
     by_variant = _rates((_variant(r), r) for r, _ in scored)
     by_seed = _rates((_variant(r) + (r.run["seed"],), r) for r, _ in scored)
     found: dict[tuple, list[float]] = {}
@@ -62,8 +63,10 @@ def _validation(run: Record) -> float | None:
 
 def budget(run: Record) -> str:
     """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
-    train = {key: value for key, value in run.config["train"].items() if key not in ("lr", "head_lr")}
-    method = run.config.get("method", {})
+    sections = {name: run.config[name] for name in ("train", "method") if name in run.config}
+    config = identity.keyed(sections)  # an option that a record is older than is at its neutral value
+    train = {key: value for key, value in config["train"].items() if key not in ("lr", "head_lr")}
+    method = config.get("method", {})
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
     unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
     return json.dumps([train, unseeded], sort_keys=True)

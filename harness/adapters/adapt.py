@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 
 from errors import SettingError
 from harness.adapters import starting_point
+from harness.models import pretrained
+from harness.store.identity import CONTENT
 
 
 @dataclass
@@ -48,6 +51,12 @@ def fingerprint(adapter: Any, base: str) -> dict[str, str]:
     base: the fingerprint of the model that it is to be attached to. Raises SettingError where it is of another one.
     """
     return {"adapter": adapter.fingerprint(base)} if hasattr(adapter, "fingerprint") else {}
+
+
+def contents(adapter: Any, model: DictConfig) -> dict[str, str]:
+    """For the record, not for the run key: of what the key knows by a name, digests of what is in it."""
+    of_adapter = {f"adapter{CONTENT}": adapter.content()} if hasattr(adapter, "content") else {}
+    return pretrained.content_fingerprint(model) | of_adapter
 
 
 def adapt(model: nn.Module, adapter: Any, head: str | Sequence[str] | None) -> Adapted:

@@ -1,4 +1,7 @@
-"""Adapters of finished runs, one a task, put together into one adapter of the same model. Nothing is trained."""
+"""Adapters of finished runs, one a task, put together into one adapter of the same model. Nothing is trained.
+
+The one method that lies in the harness (conf/method/fusion.yaml names it): it reads records and adapters of other runs.
+"""
 
 import hashlib
 import json
@@ -12,7 +15,7 @@ from torch import nn
 
 from errors import SettingError
 from harness.fusion import parts
-from harness.store import record
+from harness.store import identity, record
 
 FUSED = "default"  # the name under which an adapter is saved and loaded without a folder of its own
 
@@ -53,6 +56,11 @@ class Fusion:
         keys = {task: part.key for task, part in records.items()}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
+    def content(self) -> str:
+        """As `fingerprint`, of rows in the place of keys: the same wherever the parts' files were."""
+        rows = {task: identity.row(record.read(self.run(task) / record.FILE)) for task in self.parts}
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
     def run(self, task: str) -> Path:
         """The folder of a part's run. Raises SettingError where no finished run, or more than one, is called so."""
         folder, seed, variant = self.runs_dir / task / self.model / self.of, f"seed={self.seed}", self.parts[task]
@@ -77,24 +85,24 @@ class Fusion:
             return model.requires_grad_(False)
         if head and self.task not in self.parts:
             raise ValueError(f"the head is that of the part trained on {self.task}, and the parts are {self._names()}")
-        parts = {task: parts.relative_to(model, parts.read(self.run(task), head)) for task in self.parts}
-        first, *others = parts
-        adapted = get_peft_model(model, parts[first].config, adapter_name=first)
+        read = {task: parts.relative_to(model, parts.read(self.run(task), head)) for task in self.parts}
+        first, *others = read
+        adapted = get_peft_model(model, read[first].config, adapter_name=first)
         if not hasattr(adapted.base_model, "add_weighted_adapter"):
             raise ValueError(f"method.of={self.of}: PEFT has no way to add the updates of such adapters")
         for task in others:
-            adapted.add_adapter(task, parts[task].config)
-        for task, part in parts.items():
+            adapted.add_adapter(task, read[task].config)
+        for task, part in read.items():
             set_peft_model_state_dict(adapted, part.tensors, adapter_name=task)
         if head:
-            adapted.load_state_dict(parts[self.task].head, strict=False)
+            adapted.load_state_dict(read[self.task].head, strict=False)
         adapted.eval()  # without dropout
-        for task in parts:
+        for task in read:
             self._check_alone(adapted, task)
-        weights = [MODES[self.mode](len(parts))] * len(parts)
-        adapted.base_model.add_weighted_adapter(list(parts), weights, FUSED, self.combination)
+        weights = [MODES[self.mode](len(read))] * len(read)
+        adapted.base_model.add_weighted_adapter(list(read), weights, FUSED, self.combination)
         adapted.set_adapter(FUSED)
-        for task in parts:
+        for task in read:
             adapted.delete_adapter(task)
         return adapted.requires_grad_(False)
 

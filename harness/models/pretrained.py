@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from errors import ModelError
 from harness.store.files import sha256
+from harness.store.identity import CONTENT
 
 if TYPE_CHECKING:  # a checkpoint is known by its files where nothing is loaded
     from transformers import PretrainedConfig
@@ -178,6 +179,19 @@ def preprocessor_fingerprint(cfg: DictConfig) -> dict[str, str]:
     if folder is None or cfg.family != "vision":
         return {}
     return {"preprocessor": _digest(cfg, [path for path in [folder / PREPROCESSOR] if path.is_file()])}
+
+
+def content_fingerprint(cfg: DictConfig) -> dict[str, str]:
+    """For the record, not for the run key: SHA-256 of a hub checkpoint's files, as `fingerprint` has it of a folder's.
+
+    So the same files are known under both names. Empty for a folder, and where not all files are at hand.
+    """
+    from harness.models import weights
+
+    if local_folder(cfg.checkpoint) is not None:
+        return {}
+    paths = [at_hand(cfg, name) for name in ["config.json", *weights.files(lambda name: at_hand(cfg, name))]]
+    return {} if None in paths or len(paths) < 2 else {f"model{CONTENT}": _digest(cfg, paths)}
 
 
 def _digest(cfg: DictConfig, paths: Iterable[Path]) -> str:

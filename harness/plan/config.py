@@ -140,12 +140,13 @@ def identity(cfg: DictConfig, fingerprints: Mapping[str, str] | None = None) -> 
 
 def cell(cfg: DictConfig) -> str:
     """The cell of a table that the record of this run will be in."""
-    return run_identity.of_config(_at_seed(cfg, 0), seeded(cfg))
+    resolved = _at_seed(cfg, 0)
+    return run_identity.of_config(resolved, seeded(cfg, resolved))
 
 
-def seeded(cfg: DictConfig) -> list[str]:
-    """The keys whose values follow the seed, without the seed itself."""
-    one, other = (dict(_leaves(_at_seed(cfg, seed))) for seed in (0, 1))
+def seeded(cfg: DictConfig, resolved: Mapping[str, Any]) -> list[str]:
+    """The keys whose values follow the seed, without the seed itself. resolved: `cfg` at its own seed or at 0."""
+    one, other = dict(_leaves(resolved)), dict(_leaves(_at_seed(cfg, 0 if resolved["seed"] else 1)))
     return [key for key in one if key != "seed" and one[key] != other.get(key)]
 
 
@@ -179,5 +180,5 @@ def names(cfg: DictConfig, resolved: dict[str, Any]) -> dict[str, Any]:
         "method": method["name"], "task": task["name"], "model": model["name"], "recipe": resolved["recipe"]["name"],
         "seed": resolved["seed"], "label": method["label"], "task_label": task["label"], "model_label": model["label"],
         "targets": method.get("targets"), "variant": method["variant"],
-        "identity": identity(cfg), "seeded": seeded(cfg),
+        "identity": identity(cfg), "seeded": seeded(cfg, resolved),
     }  # fmt: skip

@@ -66,9 +66,9 @@ def _new_keys(argument: str) -> list[str]:
     """The keys that a setting with + gives a value, none where it chooses from a group; a mapping gives several."""
     [parsed] = OverridesParser.create().parse_overrides([argument])
     key = parsed.key_or_group
-    if parsed.package is not None or "/" in key or key in _groups():
-        return []
     value = None if parsed.is_sweep_override() else parsed.value()
+    if parsed.package is not None or "/" in key or (key in _groups() and not isinstance(value, dict)):
+        return []
     return list(_leaves(key, value))
 
 

@@ -80,9 +80,8 @@ NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
 # Where a record does not say itself which values follow the seed (`run.seeded`): these do, where they are equal to it.
 SEEDED = ("method.adapter.seed", "method.adapter.projection_prng_key", "method.callbacks.*.seed")
 
-CONTENT = (
-    "_content"  # ends the name of a fingerprint of the files themselves, where the other is of their name on the hub
-)
+# Ends the name of a fingerprint of the files themselves, where the fingerprint in the key is of their name on the hub.
+CONTENT = "_content"
 
 
 def key(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
@@ -110,8 +109,19 @@ def row(record: Record, known: Mapping[str, str] | None = None) -> str:
 
 def row_in(its_cell: str, record: Record, known: Mapping[str, str] | None = None) -> str:
     """`row` of a record whose cell is known already, as that takes longest."""
-    contents = {name: _content(record, name, known or {}) for name in ("data", "model", "adapter")}
-    return _sha256({"cell": its_cell, "contents": contents})
+    return _sha256({"cell": its_cell, "contents": contents(record, known or {})})
+
+
+def contents(record: Record, known: Mapping[str, str]) -> dict[str, str]:
+    """Of data, base and adapter: the digest of the files where it is known, else their name on the hub."""
+    there = record.fingerprints
+    names = [name for name in ("data", "model", "adapter") if name in there]
+    return {name: there.get(name + CONTENT) or known.get(there[name], there[name]) for name in names}
+
+
+def places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the files of a resolved configuration lie, by key: what a cell leaves out."""
+    return {pattern: section[name] for section, name, pattern in _found(dict(config), PLACES)}
 
 
 def contents_of(records: Iterable[Record]) -> dict[str, str]:
@@ -151,12 +161,12 @@ def once(records: Iterable[Record], rows: Iterable[str] | None = None) -> tuple[
     runs: dict[tuple[str, int], list[Record]] = {}
     for record, its_row in zip(records, rows, strict=True):
         runs.setdefault((its_row, record.run["seed"]), []).append(record)
-    kept, said = set(), []
+    kept, left_out = set(), []
     for same in runs.values():
         first, *others = sorted(same, key=lambda record: (BEST_FIRST.index(record.status), record.key))
         kept.add(id(first))
-        said += [(other, _left_out(first, other)) for other in others if other.status == "done"]
-    return [record for record in records if id(record) in kept], said
+        left_out += [(other, _left_out(first, other)) for other in others if other.status == "done"]
+    return [record for record in records if id(record) in kept], left_out
 
 
 def _left_out(first: Record, other: Record) -> str:
@@ -165,11 +175,6 @@ def _left_out(first: Record, other: Record) -> str:
         f"{run['label']}, {run['task']}, {run['model']}, seed {run['seed']}, is there twice, of the same data and base "
         f"from two places: {first.key[:8]} is counted, {other.key[:8]} is not"
     )
-
-
-def _content(record: Record, name: str, known: Mapping[str, str]) -> str:
-    fingerprint = record.fingerprints.get(name, "")
-    return record.fingerprints.get(name + CONTENT) or known.get(fingerprint, fingerprint)
 
 
 def keyed(config: Mapping[str, Any]) -> dict[str, Any]:

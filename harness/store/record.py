@@ -3,8 +3,10 @@
     {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, data, scores, failure,
      files, sha256}
 
-    run           identity (of the configuration, without data and seed), method, task, model, recipe, seed, and the
-                  labels that tables print
+    run           identity (the key without data and base), seeded (keys of the values that follow the seed), method,
+                  task, model, recipe, seed, and the labels that tables print
+    fingerprints  data, model and adapter, of which the key is made; model_content and adapter_content, where the key
+                  has a name of them alone; tokenizer and preprocessor
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
                    classes: their names by index, if the task names them}
@@ -51,9 +53,7 @@ class Record:
     key: str
     run: dict[str, Any]
     config: dict[str, Any]
-    fingerprints: dict[
-        str, str
-    ]  # data, model and adapter, of which the key is; tokenizer, preprocessor where there are
+    fingerprints: dict[str, str]
     provenance: dict[str, Any] = field(default_factory=dict)
     adapter: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)

@@ -143,7 +143,7 @@ def test_a_part_whose_adapter_was_not_kept_is_refused(composed, trained, tmp_pat
     shutil.copytree(trained, tmp_path / "runs")
     for folder in tmp_path.rglob("adapter"):
         shutil.rmtree(folder)
-    with pytest.raises(ValueError, match="its adapter was not kept"):
+    with pytest.raises(SettingError, match="its adapter was not kept"):
         fused(fusion(composed, tmp_path / "runs"))
 
 

@@ -53,6 +53,14 @@ def test_the_head_alone_is_trained_at_either_rate_that_is_asked_for(composed):
         assert composed(*ENCODER, "method=head", asked).train.head_lr == 0.3
 
 
+@pytest.mark.parametrize("recipe", ["paper", "authors_code"])
+def test_the_head_alone_has_the_printed_rate_of_other_recipes_unless_one_is_asked_for(composed, recipe):
+    head = ("model=vit_b16", "task=cifar100", f"recipe={recipe}", "method=head")
+    assert composed(*head).train.head_lr == composed(*head).train.lr == 4e-3
+    for asked in ("train.lr=0.3", "train.head_lr=0.3"):
+        assert composed(*head, asked).train.head_lr == 0.3
+
+
 def test_a_model_without_a_head_keeps_its_key(composed):
     cfg = composed(*DECODER, "method=lora")
     assert cfg.train.head_lr == cfg.train.lr == 1e-3

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.types import HydraContext, RunMode
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from errors import SettingError
 from harness.plan import config
+from harness.run.command_line import understood
 from harness.settings import limits
 from harness.settings.typed import arguments, quoted
 from tests.conftest import ROOT
@@ -150,3 +152,72 @@ def test_a_number_in_a_file_in_the_place_of_a_text_is_refused(composed, key):
     OmegaConf.update(cfg, key, float("inf"), force_add=True)
     with pytest.raises(SettingError, match=rf"^{key}=inf is not a text"):
         config.resolve(cfg)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["+train.shardng=fsdp2"], "there is no 'train.shardng'; train has lr, .*; did you mean 'sharding'"),
+        (["++train.shardng=fsdp2"], "there is no 'train.shardng'; .*; did you mean 'sharding'"),
+        (["+train={shardng: fsdp2}"], "there is no 'train.shardng'; .*; did you mean 'sharding'"),
+        (["+foo=1"], "there is no 'foo'; the top level has .*"),
+        (["method=head", "+method.targts=QV"], "there is no 'method.targts'; method has name, .*"),
+        (["+model.revison=main"], "there is no 'model.revison'; model has .*; did you mean 'revision'"),
+    ],
+)
+def test_what_is_added_and_read_by_nothing_is_refused(typed, sentence):
+    with pytest.raises(SystemExit, match=f"^error: {sentence}[?]?$"):
+        understood(typed)
+
+
+@pytest.mark.parametrize(
+    "added",
+    ["+train.sharding=fsdp2", "+method.adapter.keep_weight=false", "++method.adapter.rank=4", "+train.lr=0.1",
+     "+method.adapter.exclude_modules=[x]", "+method.callbacks.mine._target_=a.B", "+task.source.steps=[1]",
+     "+recipe.picked.a.b.c=1", "+model.roles.X=a.*.b", "+train={sharding: fsdp2}"],
+)  # fmt: skip
+def test_what_is_added_and_has_a_reader_is_taken_with_either_sign(added):
+    [read] = understood([added])
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", overrides=[read])
+    key, _, value = added.lstrip("+").partition("=")
+    assert value.startswith("{") or OmegaConf.select(cfg, key) is not None
+
+
+@pytest.mark.parametrize(
+    ("added", "sentence"),
+    [
+        ("method.adapter.kep_weight=true", "svft.SvftConfig: there is no 'kep_weight'; .*; did you mean 'keep_weight'"),
+        ("task.source.step=1", "tasks.micro_gsm.MicroGsm: there is no 'step'; .*; did you mean 'steps'"),
+    ],
+)
+def test_a_class_refuses_what_it_does_not_take(composed, added, sentence):
+    cfg = composed(f"+{added}")
+    with pytest.raises(SettingError, match=f"^{sentence}[?]$"):
+        config.instantiate(OmegaConf.select(cfg, added.rpartition(".")[0]))
+
+
+def test_a_task_refuses_what_neither_it_nor_its_base_takes(composed):
+    cfg = composed("task=classification", "task.source.train=x.csv", "+task.source.limt=3")
+    with pytest.raises(SettingError, match=r"there is no 'limt'; it has text, .*; did you mean 'limit'"):
+        config.instantiate(cfg.task.source)
+
+
+def test_a_callback_that_names_no_class_is_refused(composed):
+    cfg = composed("method=vectorfit", "+method.callbacks.freezng.start=0.1")
+    with pytest.raises(SettingError, match="^method.callbacks.freezng has no _target_.*; did you mean 'freezing'"):
+        config.callbacks(cfg.method)
+
+
+def test_a_run_of_a_sweep_refuses_what_is_added_too(composed):
+    class Loader:
+        def load_configuration(self, name: str, groups: list[str], mode: RunMode) -> DictConfig:
+            return composed(*groups)
+
+    with pytest.raises(SettingError, match="did you mean 'sharding'"):
+        config.composed(HydraContext(Loader(), None), None, ["method=lora", "++train.shardng=fsdp2"])
+
+
+def test_a_number_that_is_infinite_in_float32_is_refused(composed):
+    with pytest.raises(SettingError, match=r"^train\.lr=1e\+39, which is infinite in float32, is not a finite number"):
+        config.resolve(composed("train.lr=1e39"))
