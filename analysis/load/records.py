@@ -9,7 +9,7 @@ A record of `Loaded` differs from its file in three fields, which pages and figu
 """
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,16 +73,22 @@ def load(runs: Path) -> Loaded:
     known = identity.contents_of(records)
     rows = {id(each): identity.row_in(each.run["identity"], each, known) for each in records}
     kept, twice = identity.once(records, rows.values())
-    keys: dict[str, str] = {}
-    names: dict[tuple[str, str], str] = {}  # the first fingerprint of each content: one base under two names is one
-    counted = []
-    for each in kept:
-        contents = identity.contents(each, known).items()
-        called = {name: names.setdefault((name, content), each.fingerprints[name]) for name, content in contents}
-        key = keys.setdefault(rows[id(each)], each.key)
-        counted.append(replace(each, key=key, fingerprints={**each.fingerprints, **called}))
+    counted = list(_named(kept, rows, known))
     damaged = [_damaged(sentence.removeprefix(f"{runs}/"), records) for sentence in broken]
     return Loaded(runs, counted, [*damaged, *(_second(record, sentence) for record, sentence in twice)])
+
+
+def _named(records: Iterable[Record], rows: Mapping[int, str], known: Mapping[str, str]) -> Iterator[Record]:
+    """Under the key of their row and the names of its data and base. rows: by the records' ids; known: contents_of."""
+    keys: dict[str, str] = {}
+    names: dict[tuple[str, str], str] = {}
+    for record in records:
+        key = keys.setdefault(rows[id(record)], record.key)
+        named = {
+            name: names.setdefault((name, content), record.fingerprints[name])
+            for name, content in identity.contents(record, known).items()
+        }
+        yield replace(record, key=key, fingerprints={**record.fingerprints, **named})
 
 
 def _refuse_copies(records: Iterable[Record], runs: Path) -> None:

@@ -29,9 +29,9 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
     seeds those count that every rate of a variant has: others, as the picked rate is run with later, decide nothing.
     """
     scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
-    scored = [(record, score) for record, score in scored if score is not None]
-    by_budget = _rates((_variant(r) + (budget(r),), r) for r, _ in scored)
-    scored = [(r, score) for r, score in scored if len(by_budget[_variant(r) + (budget(r),)]) > 1]
+    scored = [((*_variant(r), budget(r)), r, score) for r, score in scored if score is not None]
+    by_budget = _rates((search, r) for search, r, _ in scored)
+    scored = [(r, score) for search, r, score in scored if len(by_budget[search]) > 1]
     by_variant = _rates((_variant(r), r) for r, _ in scored)
     by_seed = _rates((_variant(r) + (r.run["seed"],), r) for r, _ in scored)
     found: dict[tuple, list[float]] = {}
@@ -63,7 +63,8 @@ def _validation(run: Record) -> float | None:
 
 def budget(run: Record) -> str:
     """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
-    config = identity.keyed(run.config)  # an option that a record is older than is at its neutral value
+    sections = {name: run.config[name] for name in ("train", "method") if name in run.config}
+    config = identity.keyed(sections)  # an option that a record is older than is at its neutral value
     train = {key: value for key, value in config["train"].items() if key not in ("lr", "head_lr")}
     method = config.get("method", {})
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]

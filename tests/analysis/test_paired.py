@@ -62,6 +62,13 @@ def test_pairs_without_a_shared_seed_have_no_difference():
     assert paired.differences({"x": (runs(right(90)), {})}) == {}
 
 
+def test_a_difference_of_nothing_is_zero_and_no_sum_of_rounding_errors():
+    one, other = ({seed: paired.Outcome(mean, None, "d") for seed in range(3)} for mean in (0.1 + 0.2, 0.3))
+    assert one[0].mean != other[0].mean
+    difference = only(one, other)
+    assert (difference.mean, difference.low, difference.high) == (0.0, 0.0, 0.0)
+
+
 def test_outcomes_are_those_of_finished_runs_that_have_the_score(add, tmp_path):
     row = cases.row("M", "LoRA", metrics=["toy"])
     cases.ran(add, row, 0, {"toy": cases.entry("110")})

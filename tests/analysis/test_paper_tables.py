@@ -166,6 +166,14 @@ def test_a_run_that_is_there_twice_is_refused(add, runs):
         only(runs)
 
 
+def test_beside_nothing_right_stands_an_interval_and_the_verdict_knows_its_width(add, runs):
+    cases.ran(add, SVFT, 0, {"gsm8k": items(0, 50)})
+    experiment = only(runs)
+    assert shown(experiment, "SVFT-R (d=16)")["GSM-8K"].startswith("0.0 [0.0, 7.1]")
+    cell = experiment.cells[experiment.cells["seeds"] == 1].iloc[0]
+    assert cell["error"] == pytest.approx(cell["high"] / (2 * 1.96))
+
+
 def test_a_failed_run_is_not_counted_and_named_with_its_reason(add, runs):
     cases.ran(
         add, SVFT, 0, {"gsm8k": items(1, 2)}, status="failed", failure={"reason": "loss is not finite", "step": 3}

@@ -74,3 +74,16 @@ def test_a_method_near_the_best_is_a_tie_and_one_far_from_it_is_not():
     means = {"a": 1.0, "b": 0.95, "c": 0.0, "d": 0.9}
     expected = {"a": "best", "b": "tie", "c": "differs", "d": "untested"}
     assert stats.against_best(means, items) == expected
+
+
+def test_the_error_of_a_share_is_binomial_and_at_0_and_1_has_the_width_that_wilson_gives():
+    assert stats.share_error(0.5, 100) == pytest.approx(0.05)
+    z = reference.norm.ppf(0.975)
+    assert stats.wilson_interval(0.0, 100) == (0.0, pytest.approx(z**2 / (100 + z**2)))  # the closed form at k = 0
+    assert stats.wilson_interval(1.0, 100) == (pytest.approx(100 / (100 + z**2)), 1.0)
+    assert stats.share_error(1.0, 100) == pytest.approx(stats.wilson_interval(0.0, 100)[1] / (2 * 1.96))
+
+
+def test_means_of_the_same_numbers_are_equal_however_they_are_summed():
+    assert sum([0.1, 0.2, 0.3]) / 3 != sum([0.3, 0.2, 0.1]) / 3
+    assert stats.mean([0.1, 0.2, 0.3]) == stats.mean([0.3, 0.2, 0.1]) == 0.2

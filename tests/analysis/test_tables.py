@@ -45,6 +45,15 @@ def test_one_seed_says_so_and_has_the_binomial_error(add, tmp_path):
     assert any(note.startswith("One seed: ± the binomial standard error") for note in result.notes)
 
 
+@pytest.mark.parametrize(("items", "shown"), [("0" * 100, "0.0 [0.0, 3.7]"), ("1" * 100, "100.0 [96.3, 100.0]")])
+def test_beside_all_or_nothing_of_one_seed_stands_an_interval_and_no_error_of_zero(add, tmp_path, items, shown):
+    add("LoRA (r=1)", 0, {"strict": items})
+    result = only(tmp_path)
+    assert row(result, "LoRA (r=1)")["strict (%)"] == shown
+    assert any("95 % Wilson interval" in note for note in result.notes)
+    assert not any(note.startswith("One seed: ±") for note in result.notes)
+
+
 def test_a_score_that_was_not_made_is_an_empty_cell_and_never_zero(add, tmp_path):
     add("LoRA (r=1)", 0, {"strict": GOOD})
     add("SVFT-P", 0, None, method="svft_plain", train={}, adapter={})
@@ -202,6 +211,12 @@ def test_the_written_csv_has_the_numbers_unrounded(add, tmp_path):
     add("A", 0, {"strict": "1" + "0" * 2})
     built(tmp_path / "runs", tmp_path / "out")
     assert pd.read_csv(tmp_path / "out" / "toy_tiny.csv")["toy_strict_mean"][0] == pytest.approx(1 / 3)
+
+
+def test_the_csv_has_ten_digits_and_whole_numbers_whole():
+    frame = pd.DataFrame({"share": [1 / 3, 0.1 + 0.2], "bytes": [12345678901.0, None], "p": [6.8324040912e-126, 1e-20]})
+    lines = ["share,bytes,p", "0.3333333333,12345678901,6.832404091e-126", "0.3,,1e-20"]
+    assert markup.csv(frame) == "\n".join(lines) + "\n"
 
 
 def test_the_terminal_shows_intervals_in_brackets(add, tmp_path, capsys, monkeypatch):
