@@ -29,13 +29,13 @@ from harness.store.record import Record
 from tests import one_block
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = (
-    *one_block.GEMMA,
+FEW = (
     "task.source.train_size=48",
     "task.source.validation_size=8",
     "task.source.test_size=12",
     "train.max_steps=6",
 )
+TINY = (*one_block.GEMMA, *FEW)
 
 # Files that take longest begin first, the longest of all at the head; each is run by one worker (see pyproject.toml).
 FIRST = (

@@ -48,7 +48,8 @@ def check(model: "nn.Module", roles: Mapping[str, str], blocks: int, model_name:
     """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
     names = linear_layers(model)
     for letter in roles:
-        found = [name for name in names if re.fullmatch(path_pattern(roles, letter, model_name), name)]
+        pattern = re.compile(path_pattern(roles, letter, model_name))
+        found = [name for name in names if pattern.fullmatch(name)]
         if len(found) != blocks:
             kinds = sorted({generic(name) for name in names})
             raise RoleError(

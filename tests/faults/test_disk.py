@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 
 from analysis import program as analysis
 from errors import DiskError
+from harness.run import command_line
 from harness.store import disk, files, record
 from harness.store.run_folder import RunFolder
 from harness.train import checkpoints
@@ -144,6 +145,7 @@ def program(*arguments: str, before: Callable[[], None] = lambda: None) -> tuple
 
     def work() -> None:
         torch.set_num_threads(1)
+        command_line.failures.clear()  # of a test before, in the process that this one is forked from
         before()
         sys.argv = [str(ROOT / "run.py"), *arguments]
         runpy.run_path(sys.argv[0], run_name="__main__")

@@ -13,7 +13,7 @@ from harness.adapters.adapt import adapt
 from harness.run import command_line
 from harness.store import record
 from harness.train.acting import Acting
-from tests.conftest import TINY
+from tests.conftest import FEW, TINY
 from tests.test_method_contract import fresh, vision_batch
 
 BATCH = {name: tensor[:1] for name, tensor in vision_batch().items()}
@@ -40,7 +40,7 @@ def test_a_run_stops_where_the_model_reads_the_weight_itself(
 ):
     monkeypatch.setattr(GemmaMLP, "forward", forward)
     command_line.failures.clear()
-    run.main(composed(*TINY, f"method={method}", "train.max_steps=3", f"runs_dir={tmp_path}", "wandb.mode=disabled"))
+    run.main(composed(*FEW, f"method={method}", "train.max_steps=3", f"runs_dir={tmp_path}", "wandb.mode=disabled"))
     said = capsys.readouterr().err.strip().splitlines()[-1]
     gates = ", ".join(f"model.layers.{block}.mlp.gate_proj" for block in range(3))
     assert said.startswith(f"error: the adapters of {gates} and 1 more do not act: {reason}")

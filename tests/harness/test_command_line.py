@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from harness.run import command_line, help, several
 from harness.store import record
 from tests import processes
-from tests.conftest import ROOT, TINY
+from tests.conftest import FEW, ROOT, TINY
 
 
 def call(tmp_path, *arguments: str) -> subprocess.CompletedProcess:
@@ -39,7 +39,7 @@ def test_a_wrong_choice_names_the_right_ones_and_fails(tmp_path, arguments, sent
 
 
 def test_a_sweep_runs_every_combination_and_fails_at_the_end_if_one_run_did(tmp_path):
-    overrides = [*TINY[:-1], "train.max_steps=1", "task.source.test_size=4", "task.source.validation_size=2"]
+    overrides = [*FEW[:-1], "train.max_steps=1", "task.source.test_size=4", "task.source.validation_size=2"]
     done = call(tmp_path, "method=head,lora", "-m", *overrides, "seed=0,1")  # flags may stand anywhere
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 2  # head has nothing to train in a language model
