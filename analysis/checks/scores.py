@@ -52,9 +52,13 @@ def deltas() -> Iterator[Finding]:
 
 def repeated_scores() -> Iterator[Finding]:
     """The same row and benchmark in two tables."""
-    frame = results().assign(config=results()["config"].replace(FULL_RANK, ""))
-    for (model, *_, metric), group in frame.groupby([*ROW, "metric"], sort=False):
-        for one, other in combinations(group.itertuples(), 2):
+    cells: dict[tuple[str, ...], list] = {}
+    for line in results().itertuples():
+        config = "" if line.config == FULL_RANK else line.config
+        row = line.model, line.method, line.variant, config, line.metric
+        cells.setdefault(row, []).append(line)
+    for (model, *_, metric), lines in cells.items():
+        for one, other in combinations(lines, 2):
             where = f"Tables {one.table} and {other.table}, {model}, {one.label}, {metric}"
             holds = Decimal(one.value) == Decimal(other.value)
             yield Finding("repeated", where, one.value, other.value, "one cell, two values", holds)
@@ -67,13 +71,15 @@ def attainable() -> Iterator[Finding]:
     """A score of one run over n items is k/n; rounded or cut, that gives gaps between what can be printed."""
     sizes = paper.reference("test_sizes.csv")
     sizes = {line.metric: int(line.items) for line in sizes.itertuples() if line.runs != "3"}
-    frame = results()[results()["metric"].isin(sizes)]
-    for (model, metric, value), group in frame.groupby(["model", "metric", "value"], sort=False):
+    printed: dict[tuple[str, str, str], list] = {}
+    for line in results()[results()["metric"].isin(sizes)].itertuples():
+        printed.setdefault((line.model, line.metric, line.value), []).append(line)
+    for (model, metric, value), lines in printed.items():
         n = sizes[metric]
         if 100 / n <= 10.0 ** Decimal(value).as_tuple().exponent:
             continue  # every printed value is a possible one
-        tables = listed(map(str, group["table"]))
-        where = f"Table{'s' * (',' in tables)} {tables}, {model}, {listed(group['label'])}, {metric}"
+        tables = listed([str(line.table) for line in lines])
+        where = f"Table{'s' * (',' in tables)} {tables}, {model}, {listed([line.label for line in lines])}, {metric}"
         near = _near(Decimal(value), n)
         said = " or ".join(f"{k}/{n} = {100 * Decimal(k) / n:.3f}" for k in near)
         if _possible(value, n):

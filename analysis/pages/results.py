@@ -69,7 +69,6 @@ def _of_place(
         others = [_name(place, other) for other in apart if other != what]
         result = _results(place, what, own, scores, broken, alike)
         yield replace(result, notes=[*result.notes, f"Kept apart, as data or base are others: {', '.join(others)}."])
-        broken = []  # they are told of once
 
 
 def _name(place: tuple[str, str], apart: str) -> str:

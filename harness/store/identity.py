@@ -11,7 +11,7 @@ None of them depends on the seed: what follows the seed is set to what it is at 
 
 One row and seed may be there twice: the same bytes were trained on from two folders. `once` takes the record that ended
 best, of several the one with the smallest key, and says which it left out. Two rows in one cell have different data or
-bases under the same names: their mean would be one of nothing, and a reader refuses them (analysis/grounds.py).
+bases under the same names: their mean would be one of nothing, and a reader refuses them (analysis/load/grounds.py).
 """
 
 import copy
@@ -221,9 +221,16 @@ def _found(config: dict[str, Any], patterns: Iterable[str]) -> Iterator[tuple[di
         *parents, leaf = pattern.split(".")
         sections = [config]
         for parent in parents:
-            matching = (each[name] for each in sections for name in list(each) if fnmatchcase(name, parent))
+            matching = (each[name] for each in sections for name in _matching(each, parent))
             sections = [section for section in matching if isinstance(section, dict)]
-        yield from ((each, name, pattern) for each in sections for name in list(each) if fnmatchcase(name, leaf))
+        yield from ((each, name, pattern) for each in sections for name in _matching(each, leaf))
+
+
+def _matching(section: Mapping[str, Any], part: str) -> list[str]:
+    """The names in a section that a part of a pattern means."""
+    if "*" not in part:
+        return [part] if part in section else []
+    return [name for name in section if fnmatchcase(name, part)]
 
 
 def _sha256(facts: Any) -> str:

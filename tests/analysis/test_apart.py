@@ -96,3 +96,12 @@ def test_the_search_beside_a_row_is_that_of_its_own_data(add, tmp_path):
     records, _ = record.find(tmp_path / "runs")
     run = next(each for each in records if each.fingerprints["data"] == "1" * 64)
     assert set(rates.searched(run, rates.searches(records))["rate"]) == {1e-3, 1e-2}
+
+
+def test_a_damaged_record_of_one_of_two_bases_is_told_of_on_both_pages(add, tmp_path):
+    """Its base is not known, as its file cannot be believed."""
+    for base in "ab":
+        add("LoRA", 0, {"strict": GOOD}, **on(base=base * 64))
+    add("DoRA", 0, {"strict": GOOD}, **on(base="a" * 64)).write_text("{")
+    both = results.results(load(tmp_path / "runs"))
+    assert [sum(note.startswith("Not counted: ") for note in each.notes) for each in both] == [1, 1]
