@@ -120,7 +120,7 @@ manifests: $(READY) ## what each experiment consists of, for the tables and figu
 params: $(READY) ## count the parameters of every row of the paper anew, on the meta device, into runs/params/
 	$(BIN)/python -m papers.recount
 
-readme: tables plots ## put the tables into README.md
+readme: tables plots ## put the tables into README.md and docs/
 	$(BIN)/python -m analysis readme
 
 assets: $(READY) ## make the micro checkpoints anew (about two hours on 2 cores)

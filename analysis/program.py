@@ -3,7 +3,7 @@
     python -m analysis tables plots              every page and every figure, into analysis/output
     python -m analysis tables comparison         one page by its name, or several
     python -m analysis tables --runs demo/runs --print
-    python -m analysis readme                    the tables into README.md
+    python -m analysis readme                    the tables into README.md and docs/
     python -m analysis search --family micro_math --task micro_gsm --model micro_gemma
 
 Options of each: `python -m analysis COMMAND --help`.

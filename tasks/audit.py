@@ -260,7 +260,9 @@ def files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("tasks.audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m tasks.audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER")
     parser.add_argument("--near-misses", type=int, default=200, help="golds of a file that near misses are made of")
     parser.add_argument("--listed", type=int, default=5, help="rows that are named for each reason")

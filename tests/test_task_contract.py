@@ -257,6 +257,16 @@ def test_attributes_of_ones_own_are_welcome(tmp_path, monkeypatch):
     assert (task.seed, task.stop) == (3, ())
 
 
+def test_every_training_budget_is_of_a_family_that_a_task_names():
+    """Hydra composes conf/train/<recipe>/<family>.yaml where there is one; a file of another name would be unread."""
+    named = set()
+    for path in (ROOT / "conf" / "task").glob("*.yaml"):
+        choices = OmegaConf.load(path).get("defaults", [])
+        named |= {each["override /family@_global_.family"] for each in choices if not isinstance(each, str)}
+    budgets = {path.stem for path in (ROOT / "conf" / "train").glob("*/*.yaml")}
+    assert budgets <= named, f"no task is of the family {budgets - named}"
+
+
 def test_what_only_looks_like_a_task_is_refused():
     with pytest.raises(SettingError, match="SimpleNamespace does not derive from tasks.base.Task"):
         modalities.look(SimpleNamespace(), [])

@@ -102,7 +102,9 @@ def problems(page: Page) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("overrides", nargs="*", help="as of run.py: experiment=NAME, or the choices of one run")
     parser.add_argument("--json", action="store_true", help="findings for programs")
     a = parser.parse_args()

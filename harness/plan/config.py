@@ -16,6 +16,8 @@ from harness.settings import hints, limits, refusals
 from harness.settings.choices import meant, no_choice
 from harness.store import identity as run_identity
 
+INTERFACES = {"tasks"}  # packages whose base classes refuse a class that derives from them (tasks/base.py)
+
 
 def _targets(letters: str, *, _root_: DictConfig) -> str:
     return roles.path_pattern(_root_.model.roles, letters, _root_.model.name)
@@ -54,8 +56,10 @@ def _refusal(node: DictConfig, cause: Exception) -> str | None:
     own = {"hydra", node._target_.partition(".")[0]}
     if isinstance(cause, hydra.errors.InstantiationException):
         return _first_line(cause)
+    inner = (cause.__cause__ or cause) if isinstance(cause, ImportError) else cause
+    if refusals.is_refusal(inner, INTERFACES):
+        return _first_line(inner)
     if isinstance(cause, ImportError):
-        inner = cause.__cause__ or cause
         return f"it cannot be imported ({inner})" if isinstance(inner, ModuleNotFoundError | AttributeError) else None
     if isinstance(cause, TypeError) and refusals.began_in(cause) in own:  # a value of a wrong type, where it is used
         return _unknown_setting(node) or _first_line(cause)

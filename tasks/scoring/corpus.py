@@ -73,7 +73,8 @@ class Own:
 def own(paths: Sequence[str] | None, beside: Iterable[str]) -> dict[str, CorpusScorer]:
     """Scorers of a user's metrics by their names, each loaded. beside: names of the scorers that there are already.
 
-    Raises ValueError where there is none at a path, or two scorers have one name, and whatever the import raises.
+    Raises ValueError where there is none at a path, or two scorers have one name, SettingError where a module that it
+    imports is not there, and whatever else the import raises.
     """
     if isinstance(paths, str):
         raise ValueError(f"metrics is a list, as [{paths}], not {paths!r}")
@@ -106,4 +107,10 @@ def _own(path: str) -> "Metric":
     import evaluate
 
     with tempfile.TemporaryDirectory() as unused:
-        return evaluate.load(str(file), cache_dir=unused, keep_in_memory=True, seed=0)
+        try:
+            return evaluate.load(str(file), cache_dir=unused, keep_in_memory=True, seed=0)
+        except ImportError as error:  # evaluate reads the import lines as text, one module a line
+            reason = str(error).partition("\n")[0]
+            raise SettingError(
+                f"metrics: {file} cannot be imported, with each import on its own line ({reason})"
+            ) from error

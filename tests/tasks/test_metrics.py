@@ -220,6 +220,15 @@ def test_a_metric_that_gives_no_number_is_one_sentence(tmp_path, result, said):
         task.scorers["length"].metric(["a"], ["b"])
 
 
+@pytest.mark.parametrize("line", ["import datasets, evaluate", "import datasets\nimport nowhere_to_be_found"])
+def test_a_metric_that_cannot_be_imported_is_one_sentence_with_its_file(tmp_path, line):
+    path = own_metric(tmp_path, LENGTH, name="lines")
+    file = tmp_path / "lines" / "lines.py"
+    file.write_text(file.read_text().replace("import datasets", line))
+    with pytest.raises(SettingError, match=f"metrics: {file} cannot be imported, with each import on its own line"):
+        generation(metrics=[path])
+
+
 def test_a_metric_that_is_not_defined_for_a_sample_is_zero(tmp_path):
     task = generation(metrics=[own_metric(tmp_path, '{"length": float("nan")}')])
     assert task.scorers["length"].metric(["a"], ["b"]) == 0.0
