@@ -2,7 +2,8 @@
 
     runs     task, model, task_label, model_label, data, base, key, method, label, seed, status, failure,
              adapter_params, head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings, remarks
-    scores   key, seed, data, benchmark, scorer, metric, n, mean, standard_error, unparsed, items; in the record's order
+    scores   key, seed, data (identity.items), benchmark, scorer, metric, n, mean, standard_error, unparsed, items,
+             whole; in the record's order
 
 A row of a table is a key: the runs that differ by their seed alone. What a record does not say is NaN or None, never 0.
 """
@@ -79,7 +80,7 @@ def _scores(record: Record, split: str) -> Iterable[dict[str, Any]]:
         entry = splits.get(split, {"scorers": {}})
         for scorer, score in entry["scorers"].items():
             yield {
-                "key": record.key, "seed": record.run["seed"], "data": identity.items(record, split),
+                "key": record.key, "seed": record.run["seed"], "data": identity.items(record, benchmark, split),
                 "benchmark": benchmark, "scorer": scorer, "metric": entry["metric"], "n": entry["n"],
                 **{name: score.get(name) for name in ("mean", "standard_error", "unparsed", "items")},
                 "whole": not record.data.get("missing"),

@@ -30,11 +30,28 @@ def told_apart(runs: pd.DataFrame) -> dict[str, Ground]:
 
 
 def refuse_mixed(runs: Sequence[Record]) -> None:
-    """Raise RecordError where runs of one configuration differ in it: their mean would be one of nothing."""
-    for run in runs[1:]:
-        for what, value in ground(run).items():
-            if value != ground(runs[0])[what]:
+    """Raise RecordError where runs of one configuration differ in it, or in what else `_shared` names.
+
+    Their mean would be one of nothing.
+    """
+    told: dict[str, tuple[Record, str]] = {}  # the first run that says it, and what it says
+    for run in runs:
+        for what, value in _shared(run).items():
+            first, there = told.setdefault(what, (run, value))
+            if value != there:
                 raise RecordError(
-                    f"{run.run['label']}, {run.run['task']}, {run.run['model']}: seeds {runs[0].run['seed']} and "
-                    f"{run.run['seed']} have different {what} ({ground(runs[0])[what][:8]}, {value[:8]}); move one away"
+                    f"{run.run['label']}, {run.run['task']}, {run.run['model']}: seeds {first.run['seed']} and "
+                    f"{run.run['seed']} have different {what} ({there[:8]}, {value[:8]}); move one away"
                 )
+
+
+def _shared(run: Record) -> dict[str, str]:
+    """By what it is; the data of a split that was not scored, or of which an older record does not say them, is not."""
+    scored = {
+        f"data of {benchmark} {split}": entry["data"]
+        for benchmark, splits in run.scores.items()
+        for split, entry in splits.items()
+        if "data" in entry
+    }
+    files = {name: run.fingerprints.get(name, "") for name in ("tokenizer", "adapter")}
+    return {**ground(run), **files, **scored}

@@ -2,23 +2,29 @@
 
 A record of `Loaded` differs from its file in three fields, which pages and figures group runs by:
 
-    key              of the row: where one row was run from two places, the key of its first record
+    key              of the row: where one row was run from two places, the key of its first record; where two rows
+                     have one key, as of a branch of the hub that moved, the digest of the row
     run["identity"]  the cell of a manifest that it belongs to, computed from its configuration
                      (harness/store/identity.py)
-    fingerprints     where one base is known by two names, a folder's and the hub's, that of its first record
+    fingerprints     where one base is known by two names, a folder's and the hub's, that of its first record; where
+                     one name has had several contents, the digest of the files; and the tokenizer, where another
+                     record tells it
 """
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.load.grounds import refuse_mixed
 from errors import RecordError
 from harness.store import identity
 from harness.store import record as records_on_disk
 from harness.store.record import Record
 
 Place = tuple[str, str, str]  # task, model, method
+Said = dict[str, tuple[str, str]]  # a digest by kind, ROW or a fingerprint's, and the name that the record has for it
+ROW = "row"
 UNKNOWN = "unknown"  # task, model and method of a file that lies in no folder of a run
 
 
@@ -66,29 +72,42 @@ class Loaded:
 
 
 def load(runs: Path) -> Loaded:
-    """Read every record below `runs`. Raises RecordError where a folder of a run was copied."""
+    """Read every record below `runs`.
+
+    Raises RecordError where a folder of a run was copied, and where seeds of one row were scored on different data.
+    """
     found, broken = records_on_disk.find(runs)
     _refuse_copies(found, runs)
     records = [replace(each, run={**each.run, "identity": identity.cell(each)}) for each in found]
     known = identity.contents_of(records)
     rows = {id(each): identity.row_in(each.run["identity"], each, known) for each in records}
     kept, twice = identity.once(records, rows.values())
-    counted = list(_named(kept, rows, known))
+    said = {id(each): _said(each, rows[id(each)], known) for each in kept}
+    names = _names(said.values())
+    counted = []
+    for each in kept:
+        called = {kind: names[kind, digest] for kind, (digest, _) in said[id(each)].items()}
+        counted.append(replace(each, key=called.pop(ROW), fingerprints={**each.fingerprints, **called}))
+    _refuse_other_questions(counted)
     damaged = [_damaged(sentence.removeprefix(f"{runs}/"), records) for sentence in broken]
     return Loaded(runs, counted, [*damaged, *(_second(record, sentence) for record, sentence in twice)])
 
 
-def _named(records: Iterable[Record], rows: Mapping[int, str], known: Mapping[str, str]) -> Iterator[Record]:
-    """Under the key of their row and the names of its data and base. rows: by the records' ids; known: contents_of."""
-    keys: dict[str, str] = {}
+def _said(record: Record, its_row: str, known: Mapping[str, str]) -> Said:
+    contents = identity.contents(record, known)
+    there = {kind: (digest, record.fingerprints.get(kind, digest)) for kind, digest in contents.items()}
+    return {ROW: (its_row, record.key), **there}
+
+
+def _names(records: Iterable[Said]) -> dict[tuple[str, str], str]:
+    """What each kind and digest is called: by its first name, or by itself where another digest has that name too."""
     names: dict[tuple[str, str], str] = {}
-    for record in records:
-        key = keys.setdefault(rows[id(record)], record.key)
-        named = {
-            name: names.setdefault((name, content), record.fingerprints[name])
-            for name, content in identity.contents(record, known).items()
-        }
-        yield replace(record, key=key, fingerprints={**record.fingerprints, **named})
+    digests: dict[tuple[str, str], set[str]] = {}
+    for said in records:
+        for kind, (digest, name) in said.items():
+            names.setdefault((kind, digest), name)
+            digests.setdefault((kind, name), set()).add(digest)
+    return {(kind, digest): name if len(digests[kind, name]) == 1 else digest for (kind, digest), name in names.items()}
 
 
 def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
@@ -98,6 +117,15 @@ def _refuse_copies(records: Iterable[Record], runs: Path) -> None:
         if run in seen:
             raise RecordError(f"{record.run['label']}, seed {run[1]}, is twice below {runs}; move the copy away")
         seen.add(run)
+
+
+def _refuse_other_questions(records: Iterable[Record]) -> None:
+    rows: dict[str, list[Record]] = {}
+    for record in records:
+        if record.status == "done":
+            rows.setdefault(record.key, []).append(record)
+    for runs in rows.values():
+        refuse_mixed(sorted(runs, key=lambda record: record.run["seed"]))
 
 
 def _damaged(sentence: str, records: Iterable[Record]) -> LeftOut:

@@ -52,7 +52,8 @@ def outcomes(column: Mapping[str, Any], records: Mapping[int, Record]) -> dict[i
         entry = record.scores.get(column["benchmark"], {}).get(column["split"], {"scorers": {}})
         score = entry["scorers"].get(column["scorer"])
         if score is not None and record.status == "done":
-            found[seed] = Outcome(score["mean"], score["items"], identity.items(record, column["split"]))
+            items = identity.items(record, column["benchmark"], column["split"])
+            found[seed] = Outcome(score["mean"], score["items"], items)
     return found
 
 

@@ -101,7 +101,7 @@ def callbacks(method: DictConfig) -> list[Any]:
     """
     there = method.get("callbacks") or {}
     for name, node in there.items():
-        if node is not None and "_target_" not in node:
+        if node is not None and (not isinstance(node, DictConfig) or "_target_" not in node):
             others = [other for other in there if other != name]
             raise SettingError(f"method.callbacks.{name} has no _target_, the class that it is{meant(name, others)}")
     return [instantiate(node) for node in there.values() if node is not None]

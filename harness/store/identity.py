@@ -5,13 +5,15 @@
     cell    known when a record is read: of the configuration alone, without what says where files lie or how memory is
             spent. A manifest (runs/experiments/*.json) names the cells of its table; a record is in the cell that its
             own configuration gives, whatever folder its base came from.
-    row     the cell, and the contents of data, base and adapter: one row of a table, whose runs differ by seed alone.
+    row     the cell, and the contents of data, base, tokenizer and adapter: one row of a table, whose runs differ by
+            seed alone.
 
 None of them depends on the seed: what follows the seed is set to what it is at seed 0.
 
 One row and seed may be there twice: the same bytes were trained on from two folders. `once` takes the record that ended
-best, of several the one with the smallest key, and says which it left out. Two rows in one cell have different data or
-bases under the same names: their mean would be one of nothing, and a reader refuses them (analysis/load/grounds.py).
+best, of several the one with the most scores, of those the one with the smallest key, and says which it left out. Two
+rows in one cell have different data or bases under the same names: their mean would be one of nothing, and a reader
+refuses them (analysis/load/grounds.py).
 """
 
 import copy
@@ -83,6 +85,7 @@ SEEDED = ("method.adapter.seed", "method.adapter.projection_prng_key", "method.c
 
 # Ends the name of a fingerprint of the files themselves, where the fingerprint in the key is of their name on the hub.
 CONTENT = "_content"
+TOKENIZER = "tokenizer"  # the fingerprint of its files
 
 
 def key(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
@@ -114,10 +117,20 @@ def row_in(its_cell: str, record: Record, known: Mapping[str, str] | None = None
 
 
 def contents(record: Record, known: Mapping[str, str]) -> dict[str, str]:
-    """Of data, base and adapter: the digest of the files where it is known, else their name on the hub."""
+    """Of data, base and adapter: the digest of the files where it is known, else their name on the hub.
+
+    And of the tokenizer, which two folders with one base may have each its own of; left out where it is not known.
+    """
     there = record.fingerprints
     names = [name for name in ("data", "model", "adapter") if name in there]
-    return {name: there.get(name + CONTENT) or known.get(there[name], there[name]) for name in names}
+    found = {name: there.get(name + CONTENT) or known.get(there[name], there[name]) for name in names}
+    tokenizer = there.get(TOKENIZER) or known.get(_tokenizer_of(found))
+    return found if tokenizer is None else {**found, TOKENIZER: tokenizer}
+
+
+def _tokenizer_of(contents: Mapping[str, str]) -> str:
+    """What `contents_of` has the tokenizer of a base under."""
+    return f"{TOKENIZER} of {contents.get('model')}"
 
 
 def places(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,25 +142,40 @@ def contents_of(records: Iterable[Record]) -> dict[str, str]:
     """The digest of the files by the fingerprint of their name, where one record of `records` knows both.
 
     It lets `row` see that an older record, which has the hub's name alone, is of the same files. A name that has had
-    several contents, as a branch that moved, is left out.
+    several contents, as a branch that moved, is left out. The same of tokenizers, by the base that they came with: an
+    older record, and one of the hub, does not say which it had.
     """
+    records = list(records)
     found: dict[str, set[str]] = {}
     for record in records:
         for name, fingerprint in record.fingerprints.items():
             if name + CONTENT in record.fingerprints:
                 found.setdefault(fingerprint, set()).add(record.fingerprints[name + CONTENT])
-    return {fingerprint: next(iter(digests)) for fingerprint, digests in found.items() if len(digests) == 1}
+    known = _the_only(found)
+    tokenizers: dict[str, set[str]] = {}
+    for record in records:
+        if TOKENIZER in record.fingerprints:
+            of_base = _tokenizer_of(contents(record, known))
+            tokenizers.setdefault(of_base, set()).add(record.fingerprints[TOKENIZER])
+    return {**known, **_the_only(tokenizers)}
 
 
-def items(record: Record, split: str) -> str:
+def _the_only(found: Mapping[str, set[str]]) -> dict[str, str]:
+    return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
+
+
+def items(record: Record, benchmark: str, split: str) -> str:
     """What the examples of a split are drawn from: scores are paired example by example where this is equal.
 
-    Rows that are held out of a table of one's own are drawn by the task's name too, which its fingerprint does not say.
+    Test files can change without a new training: a score says of which it is. Rows that are held out of a table of
+    one's own are drawn by the task's name too, which its fingerprint does not say.
     """
     source = record.config.get("task", {}).get("source", {})
     drawn_by_name = "name" in source and split in source and source[split] is None
     data = record.fingerprints.get("data", "")
-    return _sha256([data, source["name"]]) if drawn_by_name else data
+    scored_on = record.scores.get(benchmark, {}).get(split, {}).get("data", data)
+    more = [scored_on] * (scored_on != data) + [source.get("name")] * drawn_by_name
+    return _sha256([data, *more]) if more else data
 
 
 def once(records: Iterable[Record], rows: Iterable[str] | None = None) -> tuple[list[Record], list[tuple[Record, str]]]:
@@ -164,10 +192,15 @@ def once(records: Iterable[Record], rows: Iterable[str] | None = None) -> tuple[
         runs.setdefault((its_row, record.run["seed"]), []).append(record)
     kept, left_out = set(), []
     for same in runs.values():
-        first, *others = sorted(same, key=lambda record: (BEST_FIRST.index(record.status), record.key))
+        first, *others = sorted(same, key=_worth)
         kept.add(id(first))
         left_out += [(other, _left_out(first, other)) for other in others if other.status == "done"]
     return [record for record in records if id(record) in kept], left_out
+
+
+def _worth(record: Record) -> tuple[int, int, str]:
+    scored = sum(len(splits) for splits in record.scores.values())
+    return BEST_FIRST.index(record.status), -scored, record.key
 
 
 def _left_out(first: Record, other: Record) -> str:

@@ -74,6 +74,38 @@ def test_seeds_of_one_configuration_on_different_grounds_have_no_mean(add, tmp_p
         experiments.identified(records)
 
 
+def test_seeds_of_a_branch_that_moved_are_two_rows(add, tmp_path):
+    """The hub's name and so the key are one, and the files are others."""
+    for seed, content in enumerate("xy"):
+        files = {"data": "d", "model": "org/model@main", "model_content": content * 64}
+        add("LoRA", seed, {"strict": GOOD}, **on() | {"fingerprints": files})
+    first, second = results.results(load(tmp_path / "runs"))
+    assert (first.rows["seeds"].item(), second.rows["seeds"].item()) == (1, 1)
+    assert (first.name, second.name) == ("toy_tiny_base-xxxxxxxx", "toy_tiny_base-yyyyyyyy")
+
+
+def scored_on(file: str) -> dict:
+    entry = {"metric": "accuracy", "n": 40, "data": file, "scorers": {"strict": {
+        "mean": 0.5, "standard_error": 0.1, "unparsed": 0.0, "items": "10" * 20}}}  # fmt: skip
+    return {"scores": {"toy": {"test": entry}}}
+
+
+def test_seeds_that_were_scored_on_different_test_files_have_no_mean(add, tmp_path):
+    for seed, file in enumerate(["1" * 64, "2" * 64]):
+        add("LoRA", seed, **scored_on(file))
+    with pytest.raises(RecordError, match="^LoRA, toy, tiny: seeds 0 and 1 have different data of toy test "):
+        load(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("what", ["tokenizer", "adapter"])
+def test_seeds_of_one_cell_with_other_files_have_no_mean(add, tmp_path, what):
+    for seed in (0, 1):
+        files = {"data": "d", "model": "m", what: str(seed) * 64}
+        add("LoRA", seed, {"strict": GOOD}, **on() | identity(seed) | {"fingerprints": files})
+    with pytest.raises(RecordError, match=f"^LoRA, toy, tiny: seeds 0 and 1 have different {what} "):
+        experiments.identified(load(tmp_path / "runs").records)
+
+
 def searched(add, rate: float, data: str) -> None:
     entry = {"metric": "accuracy", "n": 40, "scorers": {"strict": {"mean": 0.5, "standard_error": 0.1,
                                                                    "unparsed": 0.0, "items": "10" * 20}}}  # fmt: skip

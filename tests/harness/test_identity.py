@@ -3,6 +3,7 @@
 import copy
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -112,8 +113,34 @@ def test_rows_that_are_held_out_are_known_by_the_name_that_drew_them(composed):
     own = ("task=classification", "model=micro_deberta", "task.source.train=x.csv")
     one, other = (run(composed(*own, f"task.name={name}", "task.source.validation=v.csv")) for name in "ab")
     assert one.fingerprints == other.fingerprints
-    assert identity.items(one, "test") != identity.items(other, "test")
-    assert identity.items(one, "validation") == identity.items(other, "validation") == "d"
+    assert identity.items(one, "own", "test") != identity.items(other, "own", "test")
+    assert identity.items(one, "own", "validation") == identity.items(other, "own", "validation")
+
+
+def test_scores_on_another_test_file_are_of_other_items(composed):
+    one, other = (replace(run(composed()), scores={"gsm8k": {"test": {"data": file}}}) for file in ("old", "new"))
+    assert identity.items(one, "gsm8k", "test") != identity.items(other, "gsm8k", "test")
+    assert identity.items(one, "gsm8k", "validation") == identity.items(other, "gsm8k", "validation")
+
+
+def test_one_base_with_two_tokenizers_is_two_rows(composed):
+    folders = [composed(f"model.checkpoint={folder}") for folder in "abc"]
+    one, other = (run(cfg, tokenizer=folder) for cfg, folder in zip(folders, "ab", strict=False))
+    silent = run(folders[2])
+    assert identity.row(one) != identity.row(other)
+    known = identity.contents_of([one, silent])
+    assert identity.row(silent, known) == identity.row(one, known)
+    known = identity.contents_of([one, other, silent])
+    assert len({identity.row(each, known) for each in (one, other, silent)}) == 3
+
+
+def test_of_one_row_and_seed_the_record_with_more_scores_is_counted(composed):
+    test, validation = {"toy": {"validation": {}, "test": {}}}, {"toy": {"validation": {}}}
+    one, other = (run(composed(f"model.checkpoint={folder}")) for folder in "ab")
+    for scores in ((test, validation), (validation, test)):
+        runs = [replace(each, scores=these) for each, these in zip((one, other), scores, strict=True)]
+        [counted], _ = identity.once(runs)
+        assert counted.scores == test
 
 
 def test_a_hub_checkpoint_has_the_digest_of_a_folder_with_its_files(tmp_path, monkeypatch):

@@ -209,6 +209,12 @@ def test_a_callback_that_names_no_class_is_refused(composed):
         config.callbacks(cfg.method)
 
 
+def test_a_callback_that_is_a_value_is_refused(composed):
+    cfg = composed("+method.callbacks.freezing=1")
+    with pytest.raises(SettingError, match="^method.callbacks.freezing has no _target_"):
+        config.callbacks(cfg.method)
+
+
 def test_a_run_of_a_sweep_refuses_what_is_added_too(composed):
     class Loader:
         def load_configuration(self, name: str, groups: list[str], mode: RunMode) -> DictConfig:
