@@ -53,8 +53,18 @@ def evaluate(
         "generated_tokens": stored["generated_tokens"],
         **{name: stored[name] for name in ("generation", "warnings") if name in stored},
         "majority": majority(examples, golds),
-        "scorers": {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()},
+        "scorers": {
+            name: _finite(f"{name} of {benchmark.name} {split}", score(scorer, predictions, golds))
+            for name, scorer in benchmark.scorers.items()
+        },
     }
+
+
+def _finite(what: str, found: dict[str, Any]) -> dict[str, Any]:
+    for name in ("mean", "standard_error"):
+        if not math.isfinite(found[name]):
+            raise NotFinite(f"{what} has the {name.replace('_', ' ')} {found[name]}, which is not a finite number")
+    return found
 
 
 def predict(

@@ -87,16 +87,20 @@ def summarise(correct: Sequence[bool], parsed: Sequence[bool]) -> dict[str, Any]
 def summarise_corpus(
     metric: Callable[[Sequence[Any], Sequence[Any]], float], predictions: Sequence[Any], golds: Sequence[Any]
 ) -> dict[str, Any]:
-    """A metric of all predictions together; its standard error is that of RESAMPLES bootstrap samples of the items."""
+    """A metric of all predictions together; its standard error is that of RESAMPLES bootstrap samples of the items.
+
+    Samples for which the metric is no finite number, as a rate of a class that is not in them, are left out.
+    """
     n = len(golds)
     rng = random.Random(0)
     resampled = []
     for _ in range(RESAMPLES):
         drawn = rng.choices(range(n), k=n)
         resampled.append(metric([predictions[i] for i in drawn], [golds[i] for i in drawn]))
+    finite = list(filter(math.isfinite, resampled))
     return {
         "mean": metric(predictions, golds),
-        "standard_error": statistics.stdev(resampled),
+        "standard_error": statistics.stdev(finite) if len(finite) > 1 else math.nan,
         "unparsed": 0.0,
         "items": None,
     }

@@ -5,7 +5,6 @@ and a user's own, by their paths. The library is imported when something is scor
 seconds.
 """
 
-import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Own:
         return Path(self.path).stem
 
     def __call__(self, predictions: Sequence[Any], golds: Sequence[Any]) -> float:
-        """0.0 where the result is no finite number, as of a correlation that is not defined.
+        """Not a finite number where the metric says so.
 
         Raises SettingError where the metric does not take such predictions, or does not return one number.
         """
@@ -62,12 +61,11 @@ class Own:
             raise SettingError(f"the metric {self.path} does not take these predictions ({reason})") from error
         value = found.get(self.name, next(iter(found.values())) if len(found) == 1 else None)
         try:
-            value = float(value)
+            return float(value)
         except (TypeError, ValueError) as error:
             raise SettingError(
                 f"the metric {self.path} returns {found!r}; it has to be one number, or one of them under {self.name!r}"
             ) from error
-        return value if math.isfinite(value) else 0.0
 
 
 def own(paths: Sequence[str] | None, beside: Iterable[str]) -> dict[str, CorpusScorer]:

@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from errors import SettingError
+from errors import NotFinite, SettingError
+from harness.run import evaluator
 from harness.train import scores
+from tasks.base import CorpusScorer
 from tasks.scoring import corpus
 from tasks.scoring.corpus import f1, matthews, pearson, spearman
 from tasks.scoring.verdicts import exact_class
@@ -229,9 +231,23 @@ def test_a_metric_that_cannot_be_imported_is_one_sentence_with_its_file(tmp_path
         generation(metrics=[path])
 
 
-def test_a_metric_that_is_not_defined_for_a_sample_is_zero(tmp_path):
+def test_a_metric_that_is_no_finite_number_is_no_score(tmp_path):
     task = generation(metrics=[own_metric(tmp_path, '{"length": float("nan")}')])
-    assert task.scorers["length"].metric(["a"], ["b"]) == 0.0
+    found = scores.score(task.scorers["length"], ["a", "b"], ["b", "b"])
+    assert math.isnan(found["mean"])
+    with pytest.raises(NotFinite, match="length of own test has the mean nan, which is not a finite number"):
+        evaluator._finite("length of own test", found)
+
+
+def test_samples_for_which_a_metric_is_no_number_leave_its_standard_error_alone(tmp_path):
+    """The mean prediction where the gold answer is 1: of few answers, some samples have none."""
+
+    def of_ones(predictions, golds):
+        there = [p for p, gold in zip(predictions, golds, strict=True) if gold == 1]
+        return sum(there) / len(there) if there else math.nan
+
+    found = scores.score(CorpusScorer(of_ones), [0.0, 1.0, 1.0], [1, 1, 0])
+    assert found["mean"] == 0.5 and 0 < found["standard_error"] < 0.6
 
 
 @pytest.mark.parametrize(
