@@ -80,7 +80,10 @@ class ImageFolder(OwnBenchmark):
                 "train_per_class and validation_per_class are at least 1, or null, "
                 f"not {train_per_class} and {validation_per_class}"
             )
-        ImageColor.getrgb(background)  # raises ValueError where it is no colour
+        try:
+            ImageColor.getrgb(background)
+        except ValueError as error:
+            raise ValueError(f"background: {error}") from error
         accuracy: dict[str, Scorer | CorpusScorer] = {"accuracy": exact_class}
         self.scorers = accuracy | corpus.own(metrics, beside=accuracy)
         self.root = Path(root).expanduser()

@@ -121,7 +121,10 @@ def test_a_run_that_cannot_be_composed_ends_no_sweep(tmp_path):
     overrides = [*TINY[:-1], "train.max_steps=1", "task.source.test_size=2", "task.source.validation_size=2"]
     done = call(tmp_path, "-m", *overrides, "method=lora,svft_banded", "method.adapter.d=1")
     assert done.returncode == 1
-    sentence = "there is no 'method.adapter.d'; method.adapter has _target_, r, lora_alpha, target_modules"
+    sentence = (
+        "there is no 'method.adapter.d'; method.adapter has _target_, r, lora_alpha, init_lora_weights, lora_dropout, "
+        "use_rslora, bias, target_modules"
+    )
     assert re.findall("^(?:error|failed): .*", done.stderr, re.MULTILINE) == [
         f"error: {sentence}", f"failed: method=lora: {sentence}",
     ]  # fmt: skip

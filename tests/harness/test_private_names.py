@@ -68,7 +68,7 @@ LOOKED_FOR = {
 }
 # Of Python or torch, or keys of a configuration; not of a library whose private methods change from month to month.
 ELSEWHERE = {
-    "_fields", "_asdict", "_target_", "_root_",
+    "_fields", "_asdict", "_replace", "_target_", "_root_",
     "_member_names_", "_member_map_", "_value2member_map_", "_name_", "_value_",
     "_parameters", "_buffers", "_schema", "_NormBase", "_foreach_norm", "_foreach_div", "_foreach_sub",
 }  # fmt: skip
