@@ -46,7 +46,8 @@ def _legacy_number(text: str) -> int | None:
 
 STRICT_MARKER = re.compile(r"\banswer(?:\*\*)?(?: is\b|:)|####|\\(?:boxed|fbox)(?![a-z])\s*\{?", re.IGNORECASE)
 MARKERS = 8  # of a text, counted from its end, after which an answer is looked for
-OPENING = re.compile(r"[\s:]*+(?:\*+(?=\s))?+[\s:]*+(?:(?<=\n)(?:[-\u2022]|\*(?!\*)) ++)?")  # of bold type, of a list
+# Of bold type, of a list. No possessive quantifiers: after a group that fails, Python 3.11.2 goes on in its middle.
+OPENING = re.compile(r"[\s:]*(?:\*+(?=\s))?[\s:]*(?:(?<=\n)(?:[-\u2022]|\*(?!\*)) +)?")
 _SENTENCE_END = re.compile(r"[.!?;]+(?!\S)")
 LONGEST_ANSWER = 1000  # characters
 _TYPOGRAPHY = (

@@ -46,7 +46,7 @@ def fetch(folder: Path) -> None:
         said = result.stderr.strip()[-300:]
         pytest.fail(f"PEFT's tests could not be fetched, nor found at PEFT_SDIST: {' '.join(command)} said {said}")
     with tarfile.open(archive) as tar:
-        tar.extractall(folder.parent, filter="data")
+        tar.extractall(folder.parent, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
 
 def run_suite(tuner: str, folder: Path) -> tuple[dict, str]:
