@@ -18,14 +18,14 @@ from cluster.__main__ import LAUNCHER, main
 from harness.store import record
 from tests import processes
 from tests.cluster import node
-from tests.conftest import ROOT, TINY, without_clocks
+from tests.conftest import FEW, ROOT, without_clocks
 from tests.harness.test_interruption import adapter, predictions, read
 from tests.processes import there_is
 from tests.test_cluster import killed_after_sbatch
 
 pytestmark = pytest.mark.cluster
 
-COMMON = (*TINY, "wandb.mode=disabled", "threads=1", "train.log_every=1", "evaluate.benchmarks=[micro_gsm]")
+COMMON = (*FEW, "wandb.mode=disabled", "threads=1", "train.log_every=1", "evaluate.benchmarks=[micro_gsm]")
 HELD = ("method=svft_banded", "method.adapter.d=2", "train.max_steps=12", "train.checkpoint_every=5",
         "+method.callbacks.hold._target_=tests.cluster.hold.Hold", "+method.callbacks.hold.step=6")  # fmt: skip
 JOB = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1")
@@ -159,7 +159,8 @@ def test_an_edit_while_a_job_waits_changes_nothing_of_it(tmp_path):
     checkout, runs = tmp_path / "checkout", tmp_path / "runs"
     for room in ROOMS:
         shutil.copytree(ROOT / room, checkout / room)
-    shutil.copy(ROOT / "run.py", checkout)
+    for script in ("run.py", "errors.py"):
+        shutil.copy(ROOT / script, checkout)
     command = [sys.executable, "run.py", "-m", *COMMON, *JOB, f"runs_dir={runs}", "hydra.launcher.wait=false",
                "method=lora", "hydra.launcher.additional_parameters={hold:true}"]  # fmt: skip
     subprocess.run([*command, "seed=0,1"], cwd=checkout, check=True)
