@@ -33,7 +33,7 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 	@$(BIN)/python -m analysis tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
 
-test: $(READY) ## the whole test suite, about 5 minutes on 2 cores
+test: $(READY) ## the whole test suite, four and a half minutes on 2 cores
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test-cluster: $(READY) ## sweeps on a real SLURM of one node, which is installed (Debian, root) and started for it
