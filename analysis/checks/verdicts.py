@@ -100,7 +100,7 @@ def said(claim: Hypothesis) -> str:
 def _word(each: Judged) -> str:
     if each.verdict == "not told apart":
         return f"not told apart ({percent(each.smallest)})"
-    return f"{each.verdict}, {each.reason}" if each.verdict == "fails" and each.reason else each.verdict
+    return f"fails: {each.reason}" if each.verdict == "fails" and each.reason else each.verdict
 
 
 def text(loaded: Loaded) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def bound(claim: Hypothesis) -> str:
 
 
 def _shown(each: Judged) -> Iterator[dict[str, str]]:
-    verdict = f"{each.verdict}, {each.reason}" if each.reason else each.verdict
+    verdict = f"{each.verdict}: {each.reason}" if each.reason else each.verdict
     own = {
         "Claim, column": heading(each.column) if each.column else f"All{_between(each.parts)}", "Verdict": verdict,
         "Parameters": " against ".join(map(count, each.params)) if each.params else "", "Adjusted": _p(each.p),

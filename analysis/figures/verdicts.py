@@ -96,7 +96,7 @@ def _claim(ax: Axes, each: Judged, top: float, height: float, shaded: bool) -> N
     ax.annotate(text, (0, middle), xycoords=ax.get_yaxis_transform(), xytext=(-NAME_POINTS, 0),
                 textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     weight = "bold" if each.verdict in ("holds", "fails") else "normal"
-    verdict = f"{each.verdict},\n{each.reason}" if each.reason else each.verdict
+    verdict = f"{each.verdict}:\n{each.reason}" if each.reason else each.verdict
     ax.text(1.01, middle, verdict, transform=ax.get_yaxis_transform(), va="center", fontsize=8,
             color=VERDICTS[each.verdict], fontweight=weight)  # fmt: skip
     within = each.claim.kind == "within"

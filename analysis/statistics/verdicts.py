@@ -136,7 +136,7 @@ def _in_column(claim: Hypothesis, column: Column) -> Judged | None:
     known = params is not None and None not in params
     here = Judged(claim, column, fewer=params[0] < params[1] if known else None, params=params if known else None)
     if column.lower and (claim.bound or not all(contrast.balanced for contrast in claim.contrasts)):
-        return replace(here, reason="speaks of shares or points, which a loss has not")
+        return replace(here, reason="of shares or points, which a loss has not")
     found = []
     for contrast in claim.contrasts:
         terms = [((-weight if column.lower else weight), entries[row]) for weight, row in contrast.terms]
@@ -201,4 +201,5 @@ def _untested(claim: Hypothesis, own: Sequence[Judged]) -> str:
         return "no comparison here decides it"
     if not own:
         return "no study has all its rows"
-    return ", ".join(dict.fromkeys(each.reason for each in own if each.reason)) or "no column of it is summed"
+    reasons = dict.fromkeys(each.reason for each in own if each.column.summed)
+    return "; ".join(reasons) or "no column of it is summed"
