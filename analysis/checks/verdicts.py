@@ -31,7 +31,8 @@ RULES = (
     "no mean of verdicts, of seeds alone. A claim of several contrasts holds if all do (the largest p) and fails if "
     "one does (the smallest p times their number); one of being within a bound holds by two one-sided tests.",
     "All: a random-effects summary over the columns (DerSimonian and Laird; Hartung, Knapp, Sidik and Jonkman's error, "
-    "never below the plain one), and Holm's correction over the summaries. One column is its own summary.",
+    "never below the plain one), and Holm's correction over the summaries. One column is its own summary. Two hardly "
+    "ever decide: with one degree of freedom the interval is 12.7 standard errors to each side.",
 )
 
 
