@@ -121,10 +121,10 @@ class Search:
             return -math.inf
 
     def run(self, row: Row, more: Sequence[str], seed: int) -> Ending:
-        import run
+        from harness.run import once
 
         cfg = self._composed(row, *more, f"seed={seed}")
-        return done_before.find(cfg) or run.run(cfg)
+        return done_before.find(cfg) or once.run(cfg)
 
     def _composed(self, row: Row, *more: str) -> DictConfig:
         from harness.models import bases
