@@ -29,7 +29,7 @@ MAKERS = {
         "pages.training_strength", "pages.bench", "checks.errata",
     ),
     "plots": (
-        "figures.pareto", "figures.comparison", "figures.strength", "figures.paper", "figures.bench",
+        "figures.pareto", "figures.comparison", "figures.studies", "figures.strength", "figures.paper", "figures.bench",
         "figures.patterns",
     ),
 }  # fmt: skip

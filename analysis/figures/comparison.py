@@ -46,8 +46,9 @@ def figure(rows: pd.DataFrame) -> Figure:
 
 
 def makers(loaded: Loaded) -> dict[str, Callable[[], Drawing]]:
-    """Of the experiments of which a run is finished."""
-    found = [each for each in experiments(loaded).values() if each.compares and each.cells["seeds"].any()]
+    """Of the experiments of which a run is finished, but those that are drawn as curves (figures/studies.py)."""
+    drawn = [each for each in experiments(loaded).values() if each.compares and "curves" not in each.manifest]
+    found = [each for each in drawn if each.cells["seeds"].any()]
     return {f"pareto_{each.name}": partial(_drawing, loaded, each) for each in found}
 
 
