@@ -89,7 +89,7 @@ def tried(loaded: Loaded, experiment: Experiment) -> pd.DataFrame:
         done = [run for run in by_identity.get(cell.identity, {}).values() if run.status == "done"]
         frame = rates.searched(done[0], searches) if done else pd.DataFrame()
         if len(frame):
-            ranked = frame[frame["steps"] == frame["steps"].min()]
+            ranked = frame[frame["steps"] == frame["steps"].min()].sort_values("rate")
             said = {"label": cell.label, "task": done[0].run["task_label"], "picked": done[0].config["train"]["lr"]}
             found.append(ranked[["rate", "score", "steps"]].assign(**said))
     whole = pd.concat(found) if found else pd.DataFrame(columns=["rate", "score", "steps", "label", "task", "picked"])
