@@ -23,7 +23,7 @@ RATES = {1e-3: 100, 1e-2: 120, 1e-1: 90}
 
 @pytest.fixture
 def study(add, tmp_path):
-    """Three seeds of each row; LoRA and SVFT-B have been searched at three rates with few steps, and at two with all."""
+    """Three seeds of each row; LoRA and SVFT-B were searched at three rates with few steps, and at two with all."""
 
     def made(curves: str):
         cases.write(tmp_path / "runs", "study", [COLUMN], ROWS, curves=curves, evidence=True)
