@@ -27,6 +27,7 @@ MAKERS = {
     "tables": (
         "pages.results", "checks.params", "pages.paper_tables", "pages.comparison", "pages.fusion",
         "pages.training_strength", "pages.bench", "checks.errata",
+        "checks.others_pages",
     ),
     "plots": (
         "figures.pareto", "figures.comparison", "figures.studies", "figures.strength", "figures.paper", "figures.bench",
