@@ -6,6 +6,9 @@ epoch on the whole dev set. To compare with them there is the split "dev", which
 every epoch and selects nothing. Rows are drawn at random, not premises. MNLI asks about each premise three times, so
 both halves can have the same premise, and validation is not independent of test.
 
+With `drawn`, a task is small and its dev set stays whole: rows to train, to choose and, as a benchmark of its own, to
+test are drawn from the training file, each text once, and the whole dev set is a test set too.
+
 A local file has the hub's columns, or is one of GLUE's own .tsv files: other names, labels in words, no quoting.
 
 A row of MNLI's file, and the pair as it is fed:
@@ -25,6 +28,7 @@ from typing import ClassVar
 from errors import DataError
 from tasks import fingerprints
 from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
+from tasks.reading.drawn_rows import UNUSED, DrawnRows, UnusedRows
 from tasks.reading.separated import unquoted_tsv
 from tasks.reading.sources import Columns, HubFile, Rows, Table
 from tasks.reading.tables import Row
@@ -136,6 +140,7 @@ class Glue(Task):
     train_source, dev_source: Rows, a HubFile, a local path or None (the hub's file).
     mismatched_source: the same for the second dev set of MNLI.
     limit: keep the first so many examples of train and of each half, for smoke runs; dev is both halves all the same.
+    drawn: how many rows of the training file are for train, validation and, where it is named, test; see `DrawnRows`.
     """
 
     kind: ClassVar[str] = "text_classification"
@@ -151,6 +156,7 @@ class Glue(Task):
         mismatched_source: Source = None,
         limit: int | None = None,
         name: str | None = None,
+        drawn: Mapping[SplitName, int] | None = None,
     ) -> None:
         if subset not in SUBSETS:
             raise ValueError(f"no task of GLUE is named {subset!r}; there are {', '.join(SUBSETS)}")
@@ -164,6 +170,7 @@ class Glue(Task):
         if mismatched_source is not None and "_mm" not in self.subset.dev:
             raise ValueError(f"GLUE's {subset} has one dev set: mismatched_source is null, not {mismatched_source}")
         self._train = _Part(self.subset, train_source, hub_file(subset, "train"), "train")
+        self._drawn = None if drawn is None else DrawnRows(self._train, dict(drawn), data_seed, limit)
         sources = {"": dev_source, "_mm": mismatched_source}
         self.benchmarks = {
             self.name + ending: GlueBenchmark(
@@ -171,9 +178,15 @@ class Glue(Task):
                 part=_Part(self.subset, sources[ending], hub_file(subset, part), f"dev{ending}"),
                 data_seed=data_seed,
                 limit=limit,
+                drawn=self._drawn,
             )
             for ending, part in self.subset.dev.items()
         }
+        if self._drawn is not None:
+            self.watched = None
+            if "test" in self._drawn.sizes:
+                name = self.name + UNUSED
+                self.benchmarks[name] = UnusedRows(name, self.subset.scorers, self._drawn)
 
     def files(self) -> Sequence[DataFile]:
         return self._train.files()
@@ -184,6 +197,8 @@ class Glue(Task):
 
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
+        if self._drawn is not None:
+            return self._drawn.fingerprint()
         return fingerprints.of(self._train.fingerprint(), self.benchmarks[self.name].fingerprint(), self.limit)
 
     def questions(self, rows: Sequence[Row]) -> list[ClassExample]:
@@ -192,23 +207,32 @@ class Glue(Task):
         return [ClassExample(str(row), row.text(first), row.text(second[0]) if second else None, 0) for row in rows]
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
-        return self._train.examples[: self.limit] if split == "train" else self.benchmarks[self.name].examples(split)
+        if split != "train":
+            return self.benchmarks[self.name].examples(split)
+        return self._train.examples[: self.limit] if self._drawn is None else self._drawn.examples("train")
 
 
 class GlueBenchmark(Benchmark):
-    """One dev set: its two halves, and all of it."""
+    """One dev set: its two halves, and all of it. With `drawn`, all of it is the test split."""
 
-    splits: ClassVar[Sequence[SplitName]] = ("validation", "test", "dev")
+    splits: Sequence[SplitName] = ("validation", "test", "dev")
 
-    def __init__(self, *, name: str, part: "_Part", data_seed: int, limit: int | None) -> None:
+    def __init__(
+        self, *, name: str, part: "_Part", data_seed: int, limit: int | None, drawn: DrawnRows | None = None
+    ) -> None:
         self.name = name
         self.scorers = part.subset.scorers
         self.metric = next(iter(self.scorers))
         self.data_seed = data_seed
         self.limit = limit
         self._part = part
+        self._drawn = drawn
+        if drawn is not None:
+            self.splits = ("validation", "test")
 
     def fingerprint(self) -> str:
+        if self._drawn is not None:
+            return fingerprints.of(self._part.fingerprint(), self._drawn.fingerprint(), self.limit)
         return fingerprints.of(self._part.fingerprint(), self.data_seed, self.limit)
 
     def files(self) -> Sequence[DataFile]:
@@ -222,7 +246,9 @@ class GlueBenchmark(Benchmark):
         return self._part.notes
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
-        return self._splits[split]
+        if self._drawn is None:
+            return self._splits[split]
+        return self._drawn.examples(split) if split == "validation" else self._part.examples[: self._drawn.limit]
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[ClassExample]]:

@@ -20,11 +20,21 @@ HEADER = """\
 
 
 def table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Numbers, and the same as text with the picked rate in bold; one row a variant, one column a rate."""
+    """Numbers, and the same as text with the picked rate in bold; one row a variant, one column a rate.
+
+    Of a rate that was tried with several numbers of steps the score of most steps is shown.
+    """
     rows = ordered(frame.drop_duplicates(["method", "variant"]))[["method", "variant", "label"]]
-    numbers = frame.pivot(index=["method", "variant", "label"], columns="rate", values="score")
-    numbers = numbers.reindex([tuple(row) for row in rows.itertuples(index=False)])
-    shown = numbers.map(lambda score: "" if pd.isna(score) else f"{score:.1%}".rstrip("%"))
+    last = frame.sort_values("steps", kind="stable").drop_duplicates(["method", "variant", "rate"], keep="last")
+    most = frame.groupby(["method", "variant"])["steps"].transform("max").reindex(last.index)
+    last = last.assign(shown=[f"{s:.1%}".rstrip("%") for s in last["score"]], short=last["steps"] < most)
+    last["shown"] = [f"({cell})" if short else cell for cell, short in zip(last["shown"], last["short"], strict=True)]
+    order = [tuple(row) for row in rows.itertuples(index=False)]
+    numbers, shown = (
+        last.pivot(index=["method", "variant", "label"], columns="rate", values=values).reindex(order)
+        for values in ("score", "shown")
+    )
+    shown = shown.fillna("")
     picked = {variant: pick(group) for variant, group in frame.groupby(["method", "variant", "label"])}
     for rate in shown.columns:
         shown[rate] = [f"**{cell}**" if picked[row] == rate else cell for row, cell in shown[rate].items()]
@@ -44,7 +54,8 @@ def yaml(picks: dict[str, dict[str, dict[str, float]]], family: str, model: str)
 
 def seeds_note(frame: pd.DataFrame) -> str:
     seeds = " or ".join(str(n) for n in sorted(frame["seeds"].unique()))
-    return f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked."
+    short = " In brackets: of a rate that was only ranked, with fewer steps." if frame["steps"].nunique() > 1 else ""
+    return f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.{short}"
 
 
 def page(frame: pd.DataFrame, left_out: Sequence[str]) -> Table:

@@ -1,7 +1,8 @@
 """Learning rates: what each scored on validation data, which one is picked, and what a row's own was picked from.
 
 The pick is the highest mean validation score over the seeds; among equal ones, the middle rate (the lower middle of an
-even number). Test scores are not read.
+even number). Where a search had rounds, of fewer steps for rates that were only ranked, those of most steps count.
+Test scores are not read.
 """
 
 import json
@@ -17,33 +18,42 @@ from harness.store.record import Record
 
 SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
 
-GRID = ["method", "variant", "label", "adapter_params", "key", "rate", "score", "seeds"]
+GRID = ["method", "variant", "label", "adapter_params", "key", "rate", "score", "seeds", "steps"]
 
 Search = tuple[str, ...]  # the choices, budget and ground that runs of one search share
 
 
 def grid(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a variant and rate (GRID): mean validation score by each benchmark's first scorer, over the seeds.
+    """One row a variant, rate and number of steps (GRID): mean validation score by each benchmark's first scorer.
 
     A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing. Of the
-    seeds those count that every rate of a variant has: others, as the picked rate is run with later, decide nothing.
+    seeds those count that every rate of a round has: others, as the picked rate is run with later, decide nothing.
     """
     scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
     scored = [((*_variant(r), budget(r)), r, score) for r, score in scored if score is not None]
     by_budget = _rates((search, r) for search, r, _ in scored)
     scored = [(r, score) for search, r, score in scored if len(by_budget[search]) > 1]
-    by_variant = _rates((_variant(r), r) for r, _ in scored)
-    by_seed = _rates((_variant(r) + (r.run["seed"],), r) for r, _ in scored)
+    by_round = _rates((_round(r), r) for r, _ in scored)
+    by_seed = _rates((_round(r) + (r.run["seed"],), r) for r, _ in scored)
     found: dict[tuple, list[float]] = {}
     for r, score in scored:
-        if by_seed[_variant(r) + (r.run["seed"],)] == by_variant[_variant(r)]:
-            row = *_variant(r), r.run["label"], r.parameters["adapter"], r.key, r.config["train"]["lr"]
+        if by_seed[_round(r) + (r.run["seed"],)] == by_round[_round(r)]:
+            row = *_variant(r), r.run["label"], r.parameters["adapter"], r.key, r.config["train"]["lr"], _steps(r)
             found.setdefault(row, []).append(score)
-    return pd.DataFrame([(*row, mean(scores), len(scores)) for row, scores in sorted(found.items())], columns=GRID)
+    rows = [(*row[:-1], mean(scores), len(scores), row[-1]) for row, scores in sorted(found.items())]
+    return pd.DataFrame(rows, columns=GRID)
 
 
 def _variant(run: Record) -> tuple[str, ...]:
     return run.run["method"], run.run["variant"]
+
+
+def _round(run: Record) -> tuple:
+    return *_variant(run), _steps(run)
+
+
+def _steps(run: Record) -> int:
+    return run.config["train"].get("max_steps") or run.train.get("steps", 0)
 
 
 def _rates(runs: Iterable[tuple[tuple, Record]]) -> dict[tuple, set[float]]:
@@ -61,11 +71,15 @@ def _validation(run: Record) -> float | None:
     return mean([each for each in means if each is not None]) if means else None
 
 
-def budget(run: Record) -> str:
-    """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on."""
+def budget(run: Record, *, steps: bool = True) -> str:
+    """All that trains a run but its learning rates: rates are compared at the same steps, batch, rank and so on.
+
+    steps: False leaves the number of steps out, which differs between the rounds of one search.
+    """
     sections = {name: run.config[name] for name in ("train", "method") if name in run.config}
     config = identity.keyed(sections)  # an option that a record is older than is at its neutral value
-    train = {key: value for key, value in config["train"].items() if key not in ("lr", "head_lr")}
+    left_out = ("lr", "head_lr") if steps else ("lr", "head_lr", "max_steps")
+    train = {key: value for key, value in config["train"].items() if key not in left_out}
     method = config.get("method", {})
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
     unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
@@ -73,8 +87,9 @@ def budget(run: Record) -> str:
 
 
 def pick(rates: pd.DataFrame) -> float:
-    """The best rate of one variant; columns rate, score."""
-    best = rates[rates["score"] == rates["score"].max()].sort_values("rate")
+    """The best rate of one variant; columns rate, score, steps."""
+    last = rates[rates["steps"] == rates["steps"].max()]
+    best = last[last["score"] == last["score"].max()].sort_values("rate")
     return float(best["rate"].iloc[(len(best) - 1) // 2])
 
 
@@ -88,7 +103,7 @@ def recipe(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def searches(records: Iterable[Record]) -> dict[Search, list[Record]]:
-    """The runs that were searched together, whatever their rate: same task, data, model, method and budget."""
+    """The runs that were searched together, whatever their rate and steps: same task, data, model, method, budget."""
     found: dict[Search, list[Record]] = {}
     for record in records:
         found.setdefault(_search(record), []).append(record)
@@ -96,9 +111,14 @@ def searches(records: Iterable[Record]) -> dict[Search, list[Record]]:
 
 
 def searched(run: Record, among: Mapping[Search, Sequence[Record]]) -> pd.DataFrame:
-    """The `grid` of the rates that a run's own was picked from. among: of `searches`."""
-    return grid(among.get(_search(run), []))
+    """The `grid` of the rates that a run's own was picked from. among: of `searches`.
+
+    Rates that were tried with another number of steps alone are no search of this run.
+    """
+    tried = grid(among.get(_search(run), []))
+    return tried if (tried["steps"] == _steps(run)).sum() > 1 else tried[:0]
 
 
 def _search(run: Record) -> Search:
-    return *(run.run.get(name) for name in ("task", "model", "method", "variant")), budget(run), *ground(run).values()
+    named = (run.run.get(name) for name in ("task", "model", "method", "variant"))
+    return *named, budget(run, steps=False), *ground(run).values()

@@ -68,6 +68,11 @@ class Modality(ABC):
     def rows(self, examples: Sequence[Any]) -> list[Any]:
         """One row for each example: what `collate` takes. Raises DataError."""
 
+    @staticmethod
+    def length(row: Any) -> int:
+        """Of what `collate` pads: tokens; 0 of rows that are all of one size."""
+        return len(row["input_ids"]) if "input_ids" in row else 0
+
     @abstractmethod
     def collate(self, rows: Sequence[Any]) -> Batch:
         """A batch: the model's inputs of shape (B, ...), padded to the longest row, and "labels"."""

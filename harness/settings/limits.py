@@ -152,6 +152,7 @@ KINDS: Mapping[str, Kind] = {
     "train.max_steps": or_null(whole(1)),
     "train.batch_size": whole(1),
     "train.micro_batch_size": whole(1),
+    "train.sort_in_step": YES_OR_NO,
     "train.max_length": whole(1),
     "train.precision": one_of("fp32", "bf16"),
     "train.select_best": SELECTION,

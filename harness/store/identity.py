@@ -52,6 +52,7 @@ PLACES = (
 # finished run is not taken for one that rounds differently; a table has one cell for all of their values.
 MEMORY = (
     "train.micro_batch_size",  # the loss of a step is one mean, however the batch is cut up
+    "train.sort_in_step",  # which rows of a step share a micro-batch
     "train.sharding",  # which rank holds which weight
     "method.adapter.form",  # SVFT: in which order one product of three matrices is computed
 )
@@ -60,7 +61,9 @@ MEMORY = (
 
 # Options that came after the first records, by the value at which a run is what it was without them. A key leaves an
 # option out at that value, so that a new option takes no finished run out of sight.
-NEUTRAL: Mapping[str, Any] = {"task.source.background": "white", "train.sharding": None, "model.drawn": None}
+NEUTRAL: Mapping[str, Any] = {
+    "task.source.background": "white", "train.sharding": None, "train.sort_in_step": False, "model.drawn": None,
+}  # fmt: skip
 # The same of the section with this `_target_`, where others have had an option of that name from the start.
 _LORA = {"lora_dropout": 0.0, "bias": "none"}
 NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
@@ -78,6 +81,7 @@ NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
     "tasks.own_text.OwnClassification": {"limit": None, "class_names": None, "metrics": None},
     "tasks.own_text.OwnGeneration": {"limit": None, "gold_after": None, "metrics": None},
     "tasks.image_folder.ImageFolder": {"metrics": None},
+    "tasks.glue.Glue": {"drawn": None},
 }  # fmt: skip
 
 # Where a record does not say itself which values follow the seed (`run.seeded`): these do, where they are equal to it.

@@ -24,12 +24,13 @@ class SharedTraining(Trainer):
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args, modality, **kwargs):
+    def __init__(self, *args, modality, sort_in_step: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
         # No model is told the number of targets. HF's Trainer goes by the signature of `forward` and would leave the
         # loss of all who take further arguments undivided, though many ignore them (BERT-like classifiers).
         self.model_accepts_loss_kwargs = False
         self.modality = modality
+        self.sort_in_step = sort_in_step
         self.step_targets: float | None = None  # of the optimiser step, on all ranks; None: a micro-batch is a step
         self.weight = 1.0  # of this rank's micro-batch in the loss
         self.sharded = sharding.is_sharded(self.model)
@@ -40,7 +41,17 @@ class SharedTraining(Trainer):
         # has a full micro-batch; one process has a shorter step there.
         if distributed.size() == 1:
             return super().get_train_dataloader()
-        return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self.args.data_seed)
+        return shares.loader(self.train_dataset, self.data_collator, self._train_batch_size, self._order())
+
+    def _get_train_sampler(self, train_dataset=None):
+        # The Trainer's own order by length puts rows of like length into one step, which changes what a step learns.
+        return self._order() if self.sort_in_step else super()._get_train_sampler(train_dataset)
+
+    def _order(self) -> shares.Order:
+        rows, arguments = self.train_dataset, self.args
+        step = self._train_batch_size * arguments.gradient_accumulation_steps * distributed.size()
+        length = (lambda i: self.modality.length(rows[i])) if self.sort_in_step else None
+        return shares.Order(len(rows), arguments.data_seed, step, length)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         # This is where all micro-batches of an optimiser step are at hand before the first of them is trained on. The

@@ -184,6 +184,7 @@ def fit(
         compute_metrics=_scorer(modality, task) if modality.num_labels else None,
         callbacks=[Meter(), Acting(modality.collate(rows[:1]), head), checkpoints.MarkComplete(), bar, *callbacks],
         modality=modality,
+        sort_in_step=cfg.train.sort_in_step,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

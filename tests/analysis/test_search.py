@@ -61,7 +61,8 @@ def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
 
 @pytest.mark.parametrize(("scores", "rate"), [([5, 5, 5], 2.0), ([5, 5], 1.0), ([5, 0, 5, 5], 3.0)])
 def test_among_equal_rates_the_middle_one_is_picked(scores, rate):
-    assert rates.pick(pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores})) == rate
+    frame = pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores, "steps": 1})
+    assert rates.pick(frame) == rate
 
 
 def test_the_table_marks_what_was_picked(add_rate, tmp_path):
@@ -140,3 +141,21 @@ def test_a_task_that_was_not_searched_or_a_folder_that_is_none_leaves_the_others
     with pytest.raises(SystemExit, match=f"^error: {tmp_path}/recipes cannot be written: File exists"):
         pick(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "recipes"}
+
+
+def rounds(add, rates, steps: int, seeds=(0,)) -> None:
+    for seed in seeds:
+        for rate, right in rates.items():
+            items = {"strict": "1" * right + "0" * (10 - right)}
+            config = {"train": {"lr": rate, "max_steps": steps, "select_best": False}, "recipe": {"name": "clean"}}
+            add("LoRA", seed, scores={"toy": {"validation": entry(items, 0.0)}}, config=config)
+
+
+def test_of_a_search_in_rounds_the_best_rate_of_the_last_one_is_picked(add, tmp_path):
+    rounds(add, {1e-3: 4, 3e-3: 6, 1e-2: 9, 3e-2: 5}, steps=10)
+    rounds(add, {3e-3: 8, 1e-2: 7}, steps=30)
+    rounds(add, {3e-3: 1}, steps=30, seeds=(1, 2))  # the picked rate on further seeds decides nothing
+    assert pick(tmp_path) == {"lora": {"QV": 3e-3, "default": 3e-3}}
+    table = (tmp_path / "out" / "search_toy_tiny.md").read_text()
+    assert "| (40.0) | **80.0** | 70.0 | (50.0) |" in table
+    assert "In brackets: of a rate that was only ranked, with fewer steps." in table

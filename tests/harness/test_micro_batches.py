@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from errors import ModelError
+from harness.ranks.shares import Order
 from tests import small_training as small
 
 EXACT = {"rtol": 0, "atol": 1e-9}
@@ -24,6 +25,26 @@ def test_loss_gradient_norm_and_weights_do_not_depend_on_the_size_of_micro_batch
     found = small.exactly(family, tmp_path, micro_batch_size=size)
     assert len(expected[0]) == len(expected[1]) == 6
     torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_rows_sorted_by_length_within_a_step_train_as_the_step_does(whole, tmp_path):
+    family, expected = whole
+    found = small.exactly(family, tmp_path, micro_batch_size=4, sort_in_step=True)
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_a_step_of_sorted_rows_has_the_rows_of_the_unsorted_one_and_micro_batches_of_like_length():
+    lengths = [7 * number % 23 for number in range(22)]
+    drawn, ordered = Order(22, seed=3, step=8), Order(22, seed=3, step=8, length=lengths.__getitem__)
+    for epoch in (0, 1):
+        for order in (drawn, ordered):
+            order.set_epoch(epoch)
+        one, other = list(drawn), list(ordered)
+        assert one != other
+        for start in range(0, 22, 8):
+            step = other[start : start + 8]
+            assert sorted(step) == sorted(one[start : start + 8])
+            assert [lengths[row] for row in step] == sorted(lengths[row] for row in step)
 
 
 def dense(family: str) -> torch.Tensor:

@@ -33,6 +33,7 @@ EXPECTED: dict[str, dict[str, str | None]] = {
         "_load_optimizer_and_scheduler": "checkpoint",
         "_defer_fsdp_gradient_reduction": "",
         "_get_grad_norm": "model grad_norm",
+        "_get_train_sampler": "train_dataset",
         "_prepare_inputs": "inputs",
         "_train_batch_size": None,
         "_tr_loss": None,

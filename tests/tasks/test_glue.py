@@ -323,3 +323,35 @@ def test_a_file_of_another_task_is_refused():
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         glue("cola", **changes) if "subset" not in changes else Glue(data_seed=0, **changes)
+
+
+def test_drawn_splits_have_the_rows_asked_for_and_share_no_text():
+    train = Generated([(f"film {number % 40}", number % 2) for number in range(50)])
+    dev = [(f"dev {number}", 0) for number in range(7)]
+    sizes = {"train": 20, "validation": 10, "test": 8}
+    task = glue("sst2", name="small", drawn=sizes, train_source=train, dev_source=Generated(dev))
+    unused = task.benchmarks["small_unused"]
+    splits = [task.examples("train"), task.examples("validation"), unused.examples("test")]
+    assert [len(split) for split in splits] == [20, 10, 8]
+    texts = [example.text for split in splits for example in split]
+    assert len(set(texts)) == len(texts)
+    assert [example.text for example in task.benchmarks["small"].examples("test")] == [text for text, _ in dev]
+    assert task.watched is None
+
+
+def test_drawn_splits_follow_the_data_seed_and_more_rows_than_there_are_are_refused():
+    rows = Generated([(f"film {number}", number % 2) for number in range(50)])
+    sources = {"train_source": rows, "dev_source": rows}
+    one, same, other = (
+        glue("sst2", drawn={"train": 20, "validation": 10}, data_seed=seed, **sources) for seed in (0, 0, 1)
+    )
+    assert one.examples("train") == same.examples("train") != other.examples("train")
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+    with pytest.raises(DataError, match="50 different texts.*asks for 51; lower it"):
+        glue("sst2", drawn={"train": 50, "validation": 1}, **sources).examples("train")
+    with pytest.raises(ValueError, match="train, validation and, if wanted, test"):
+        glue("sst2", drawn={"train": 50}, **sources)
+
+
+def test_drawn_rows_are_in_the_fingerprint_of_a_task_that_has_them():
+    assert glue("sst2", drawn={"train": 2, "validation": 1}).fingerprint() != glue("sst2").fingerprint()
