@@ -41,7 +41,7 @@ real: $(READY) ## a real encoder (22.7M) on real sentences, nine methods, five s
 	@echo "45 runs in two processes: seeds 0, 2, 4 are told here, seeds 1, 3 in real/seeds-1-3.log"
 	@export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1; \
 	$(RUN) $(REAL) seed=1,3 > real/seeds-1-3.log 2>&1 & second=$$!; \
-	trap 'kill $$second; exit 130' INT TERM; \
+	trap 'kill $$second 2>/dev/null; exit 130' INT TERM; \
 	$(RUN) $(REAL) seed=0,2,4; first=$$?; \
 	echo "waiting for seeds 1, 3"; wait $$second; second=$$?; tail -n 1 real/seeds-1-3.log; \
 	test $$first = 0 -a $$second = 0
