@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help doctor demo test test-cluster test-slow soak lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
+.PHONY: help doctor demo real search-real test test-cluster test-slow soak lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,31 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 	@$(BIN)/python -m analysis plots --runs demo/runs --out demo/figures
 	@$(BIN)/python -m analysis tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
+
+# Two processes of one thread each. What is finished is skipped, so that a second call goes on where the first was stopped.
+real: $(READY) ## a real encoder (22.7M) on real sentences, nine methods, five seeds: fetched, run, tabled into real/
+	@$(BIN)/python -m assets.fetch_real
+	@mkdir -p real/runs/experiments
+	@cp runs/experiments/real.json real/runs/experiments/
+	@echo "45 runs in two processes: seeds 0, 2, 4 are told here, seeds 1, 3 in real/seeds-1-3.log"
+	@export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1; \
+	$(RUN) $(REAL) seed=1,3 > real/seeds-1-3.log 2>&1 & second=$$!; \
+	trap 'kill $$second 2>/dev/null; exit 130' INT TERM; \
+	$(RUN) $(REAL) seed=0,2,4; first=$$?; \
+	echo "waiting for seeds 1, 3"; wait $$second; second=$$?; tail -n 1 real/seeds-1-3.log; \
+	test $$first = 0 -a $$second = 0
+	@$(BIN)/python -m analysis plots --runs real/runs --out real/figures
+	@$(BIN)/python -m analysis tables real --runs real/runs --print
+REAL := experiment=real runs_dir=real/runs wandb.mode=disabled threads=1 evaluate.splits=[test]
+
+REAL_GRID := task=vader_movies model=minilm_l6 model.checkpoint=.cache/real/minilm_l6 evaluate.splits=[validation] \
+	wandb.mode=disabled threads=1 'train.lr=1e-4,5e-4,2e-3,1e-2,5e-2'
+search-real: $(READY) ## learning rates of make real: one grid for every method, picked on validation data (an hour)
+	@$(BIN)/python -m assets.fetch_real
+	HF_HUB_OFFLINE=1 $(RUN) -m $(REAL_GRID) method=full,lora,dora,svft_plain
+	HF_HUB_OFFLINE=1 $(RUN) -m $(REAL_GRID) method=lora method.adapter.r=1
+	HF_HUB_OFFLINE=1 $(RUN) -m $(REAL_GRID) method=svft_banded,svft_random,svft_topk method.adapter.d=8
+	@$(PICK) --family real --model minilm_l6 --task vader_movies
 
 test: $(READY) ## the whole test suite, four and a half minutes on 2 cores
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
@@ -132,5 +157,5 @@ assets: $(READY) ## make the micro checkpoints anew (about two hours on 2 cores)
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --no-annotate --no-header --python-version 3.11 -o requirements.lock
 
-clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache demo
+clean: ## remove .venv, caches, demo/ and real/; runs/ stays
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache demo real

@@ -48,6 +48,9 @@ LOCAL = {  # small files with the real columns, in the place of what would be do
     "cifar100": few_shot("img_fine_label.parquet"), "food101": few_shot("image_label.parquet"),
     "flowers102": few_shot("image_label.parquet", ["image_label.parquet"]),
     "resisc45": few_shot("image_label.parquet", ["image_label.parquet"]),
+    "vader_movies": {
+        "folder": str(DATA / "vader_movies"), "train_per_class": 2, "validation_per_class": 1, "test_per_class": 1,
+    },
     "image_folder": {"root": str(DATA / "vision" / "folder")},
     "generation": SHARES | {"train": str(DATA / "own_generation.jsonl"), "prompt": "question", "target": "answer"},
     "classification": SHARES | {"train": str(DATA / "own_classification.csv"), "text": "review", "label": "stars"},

@@ -160,7 +160,7 @@ def _search_notes(frame: pd.DataFrame) -> Iterator[str]:
         yield "‡: not the best rate on validation data."
     without = ran[ran["rates"].isna()]
     if len(without):
-        yield f"Not searched: {_named(without)}."
+        yield f"No search is among these records: {_named(without)}."
 
 
 def _whose(rows: pd.DataFrame, grid: str) -> str:

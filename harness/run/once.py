@@ -34,7 +34,7 @@ def run(cfg: DictConfig) -> Ending:
             loaded = stages.load(cfg, this, there.wanted, device, to_train=to_train)
             result.data = stages.examine(this, loaded, there, to_train=to_train)
             result.fingerprints |= stages.contents(cfg, this)
-            folder.begin(result, loaded.adapted.parameters, loaded.adapted.section(), provenance.collect(device))
+            folder.begin(result, loaded.adapted.parameters, loaded.adapted.section(), stages.origin(cfg, this, device))
             with tracking.tracked(tracker, result, folder.path) as callbacks:
                 if to_train:
                     stages.train(cfg, this, loaded, folder, [*callbacks, *this.callbacks, stop])

@@ -5,6 +5,7 @@ All ranks of a run call each of them together. What one rank refuses is raised o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +18,12 @@ from harness.console import terminal
 from harness.modality import fitting, modalities
 from harness.modality.modalities import Modality
 from harness.models import pretrained
-from harness.plan import config, splits
+from harness.plan import config, data_files, splits
 from harness.plan.splits import AtHand, Wanted
 from harness.ranks import distributed, sharding
 from harness.run import data_report, evaluator
 from harness.settings import refusals
-from harness.store import trained
+from harness.store import provenance, trained
 from harness.store.record import Record
 from harness.store.run_folder import RunFolder
 from harness.train import train_settings, trainer
@@ -115,6 +116,14 @@ def examine(this: Identified, loaded: Loaded, there: AtHand, *, to_train: bool) 
 def contents(cfg: DictConfig, this: Identified) -> dict[str, str]:
     """Digests of what the run key knows by a name alone; the same on all ranks."""
     return distributed.broadcast_from_main(lambda: adapt.contents(this.adapter, cfg.model))
+
+
+def origin(cfg: DictConfig, this: Identified, device: torch.device) -> dict[str, Any]:
+    """The record's section `provenance`."""
+    folders = {Path(file.name).parent for file in data_files.of(this.task) if file.present}
+    if base := pretrained.local_folder(cfg.model.checkpoint):
+        folders.add(base)
+    return provenance.collect(device) | provenance.sources(sorted(folders))
 
 
 def train(

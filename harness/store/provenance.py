@@ -1,17 +1,20 @@
-"""What a number depends on besides its configuration: code, packages, device."""
+"""What a number depends on besides its configuration: code, packages, device, and where base and data came from."""
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import SettingError
+from harness.store.files import checked_sums, read_json
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `code` and `packages` do not need it
     import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCE = "SOURCE.json"  # in a folder of fetched files: package, version, licence, and `files`, the SHA-256 of each
 PACKAGES = ("torch", "transformers", "peft", "timm", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
 
 
@@ -40,6 +43,18 @@ def describe(device: "torch.device") -> dict[str, Any]:
         properties = torch.cuda.get_device_properties(device)
         return {"type": "cuda", "name": properties.name, "bytes": properties.total_memory, "cuda": torch.version.cuda}
     return {"type": device.type, "name": _processor(), "threads": torch.get_num_threads()}
+
+
+def sources(folders: Iterable[Path]) -> dict[str, Any]:
+    """What stands in the SOURCE.json of those folders that have one, by the folder's name; {} where none has.
+
+    Raises Damaged where a file is not the one that SOURCE.json tells of.
+    """
+    found = {folder.name: read_json(folder / SOURCE) for folder in folders if (folder / SOURCE).is_file()}
+    for folder in folders:
+        if folder.name in found:
+            checked_sums(folder, found[folder.name]["files"])
+    return {"sources": found} if found else {}
 
 
 def _processor() -> str:

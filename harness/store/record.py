@@ -8,6 +8,7 @@
     fingerprints  data, model and adapter, of which the key is made; model_content and adapter_content, where the key
                   has a name of them alone; tokenizer and preprocessor
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
+    provenance    {code, packages, device; sources: {folder: its SOURCE.json} of base and data, where they have one}
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
                    classes: their names by index, if the task names them}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,

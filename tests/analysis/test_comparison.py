@@ -107,7 +107,7 @@ def test_a_search_at_another_number_of_steps_is_not_the_search_of_a_row(add, run
     ran(add, LORA, 0, 100, config=config)
     _, shown, notes = table(runs)
     assert shown.loc["LoRA (r=8)", "Tried"] == ""
-    assert "Not searched: Gemma LoRA (r=8)." in notes
+    assert "No search is among these records: Gemma LoRA (r=8)." in notes
 
 
 def test_searches_of_other_grids_are_named_with_whose_they_are(add, runs):

@@ -15,6 +15,7 @@ HEADED = {
     "own": ENCODER,
     "micro_glue": ("task=micro_sst2", "model=micro_deberta"),
     "micro_vision": ("task=digits", "model=micro_vit"),
+    "real": ("task=vader_movies", "model=minilm_l6"),
     "glue": ("task=glue_sst2", "model=deberta_v3_base"),
     "vision": ("task=cifar100", "model=vit_b16"),
 }
