@@ -198,6 +198,7 @@ class Commonsense(Task):
     The benchmarks are the eight of LABELS and `<name>_held_out`, which asks what was held out.
 
     root: the folder that holds commonsense_15k.json and <set>/test.json; columns instruction, input, output, answer.
+    train_source: files to train on in the place of commonsense_15k.json, with the same columns; None: that file.
     validation_size: rows held out of training, drawn with `data_seed`.
     loss_on: "prompt_and_answer" (as released) or "answer".
     beams: of the search that writes the answers.
@@ -217,6 +218,7 @@ class Commonsense(Task):
         limit: int | None = None,
         data_seed: int = 0,
         name: str = "commonsense",
+        train_source: str | None = None,
     ) -> None:
         if validation_size < 0 or beams < 1 or (limit is not None and limit < 1):
             raise ValueError(
@@ -227,7 +229,8 @@ class Commonsense(Task):
         self.name = name
         self.trains_on_prompt = loss_on == "prompt_and_answer"
         self.validation_size, self.limit, self.data_seed = validation_size, limit, data_seed
-        self._training = ReleasedTable(f"{root}/{TRAINING_FILE}", [COLUMNS], f"ft-training_set/{TRAINING_FILE}")
+        training = train_source or f"{root}/{TRAINING_FILE}"
+        self._training = ReleasedTable(training, [COLUMNS], f"ft-training_set/{TRAINING_FILE}")
         self.benchmarks: dict[str, Benchmark] = {}
         for test, folder in FOLDERS.items():
             table = ReleasedTable(f"{root}/{folder}/test.json", [COLUMNS], f"dataset/{folder}/test.json")
