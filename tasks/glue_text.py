@@ -24,7 +24,7 @@ from tasks.base import AnyScorer, Benchmark, ClassExample, DataFile, SplitName, 
 from tasks.glue import SUBSETS, Glue
 from tasks.own.generation import template
 from tasks.reading.tables import Row
-from tasks.scoring.ranking import answer_loss, likeliest
+from tasks.scoring.verdicts import answer_loss, likeliest
 
 
 class GlueText(Task):

@@ -234,7 +234,9 @@ class Math(_TestFile):
         for number, (problem, text) in enumerate(rows):
             if gold := boxed_answer(text) if solved else text.strip():
                 closing = f"{MARKER}{gold}"
-                examples.append(self._asked(f"math-{number}", problem, f"{text}\n{closing}" if solved else closing, gold))
+                examples.append(
+                    self._asked(f"math-{number}", problem, f"{text}\n{closing}" if solved else closing, gold)
+                )
             else:
                 without.append(number + 1)
         lacking = "no \\boxed answer in their solution" if solved else "no answer"

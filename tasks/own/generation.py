@@ -107,8 +107,8 @@ class OwnGeneration(OwnText):
     ) -> None:
         super().__init__(name=name, **files)
         as_here = {
-            "prompt": prompt, "target": target, "gold": gold, "gold_after": gold_after, "scorers": scorers, "stop": stop,
-            "metrics": metrics,
+            "prompt": prompt, "target": target, "gold": gold, "gold_after": gold_after,
+            "scorers": scorers, "stop": stop, "metrics": metrics,
         }  # fmt: skip
         self._more = {each: self._further(each, given, as_here) for each, given in (more or {}).items()}
         if gold_after is not None and not (isinstance(gold_after, str) and gold_after.strip()):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import ItemScore
-from tasks.scoring import ranking
+from tasks.scoring import verdicts
 from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5")
@@ -56,12 +56,12 @@ def _first_label(text: str, gold: str) -> ItemScore:
 
 def strict(prediction: Mapping[str, Any], gold: str) -> ItemScore:
     """Whether the answer with the greatest likelihood among those offered is the gold one."""
-    return ranking.likeliest(prediction, choice(gold))
+    return verdicts.likeliest(prediction, choice(gold))
 
 
 def answer_loss(prediction: Mapping[str, Any], gold: str) -> float | None:
     """-log p of the gold answer, "the correct answer is <label>", in nats."""
-    return ranking.answer_loss(prediction, choice(gold))
+    return verdicts.answer_loss(prediction, choice(gold))
 
 
 def known_labels() -> list[str]:
