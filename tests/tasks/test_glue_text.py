@@ -1,7 +1,9 @@
 """GLUE's tasks as text: the rows of tasks/glue.py, asked in words."""
 
 import pytest
+from omegaconf import open_dict
 
+from harness.plan import config
 from tasks.glue import Glue
 from tasks.glue_text import GlueText
 from tasks.reading.tables import Row
@@ -73,3 +75,18 @@ def test_prompt_and_answers_are_in_the_fingerprints_of_training_and_test():
 def test_what_cannot_be_asked_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         text(**changes)
+
+
+def test_the_task_asks_for_the_likelier_of_two_tokens_and_takes_its_rows_from_the_training_file(composed):
+    cfg = composed("task=sst2_text", "model=smollm2_135m")
+    assert cfg.task.source.drawn == {"train": 320, "validation": 200}
+    assert (cfg.train.epochs, cfg.train.batch_size, cfg.train.select_best) == (3, 8, False)
+    with open_dict(cfg):
+        cfg.task.source.update({**sources("sst2"), "drawn": {"train": 2, "validation": 1}})
+    task = config.instantiate(cfg.task.source)
+    assert list(task.benchmarks) == ["sst2_text"] and not task.benchmarks["sst2_text"].generates
+    dev = Glue(subset="sst2", data_seed=0, **sources("sst2")).benchmarks["glue_sst2"].examples("dev")
+    assert [e.id for e in task.benchmarks["sst2_text"].examples("test")] == [e.id for e in dev]
+    example = task.examples("train")[0]
+    assert example.prompt.startswith("Review: ") and example.prompt.endswith("\nSentiment:")
+    assert example.choices == (" negative", " positive")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from errors import MissingData
+from errors import MissingData, SettingError
+from harness.settings import limits
 from tests.tasks.test_own_text import QUESTIONS, generation
 
 SUMS = [{"body": f"{n} + {n} ?", "said": f"So {2 * n}.", "number": f"{2 * n}.0"} for n in range(9)]
@@ -77,3 +78,10 @@ def test_a_file_that_is_missing_is_told_when_it_is_fetched(tmp_path):
 def test_what_is_no_further_set_is_refused(more, message):
     with pytest.raises(Exception, match=message):
         generation(more=more)
+
+
+def test_a_number_of_rows_that_cannot_be_is_told_before_anything_is_read():
+    with pytest.raises(
+        SettingError, match=r"task\.source\.more\.svamp\.rows=0 is not a whole number, 1 or more, or null"
+    ):
+        limits.check({"task": {"source": {"more": {"svamp": {"rows": 0, "test": "a.json"}}}}})
