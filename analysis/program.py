@@ -26,11 +26,11 @@ OUT = Path("analysis", "output")
 MAKERS = {
     "tables": (
         "pages.results", "checks.params", "pages.paper_tables", "pages.comparison", "pages.fusion",
-        "pages.training_strength", "pages.bench", "checks.errata",
+        "pages.training_strength", "checks.verdicts", "pages.bench", "checks.errata", "checks.others_pages",
     ),
     "plots": (
-        "figures.pareto", "figures.comparison", "figures.strength", "figures.paper", "figures.bench",
-        "figures.patterns",
+        "figures.pareto", "figures.studies", "figures.strength", "figures.paper", "figures.bench", "figures.patterns",
+        "figures.verdicts",
     ),
 }  # fmt: skip
 OTHERS = ("readme", "search")  # which are modules with a command line of their own

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from errors import Diverged, NotFinite, SettingError
@@ -27,6 +28,7 @@ from harness.console import terminal
 from harness.console.ending import Ending
 from harness.plan import config, experiments
 from harness.run import command_line, done_before
+from harness.settings import hints
 from harness.settings.typed import forced
 from harness.store.record import Record
 
@@ -78,6 +80,8 @@ def _next(rate: float, direction: int) -> float:
 
 def rows(experiment: Mapping[str, Any], only: Sequence[str]) -> list[Row]:
     """The distinct runs of an experiment, of those that have all overrides of `only`. Raises SettingError for none."""
+    if "columns" not in experiment:
+        raise SettingError("its runs are for no table; python run.py takes several rates: train.lr=1e-3,1e-2")
     found: dict[tuple[str, ...], Row] = {}
     for cell in experiments.cells(experiment):
         if set(only) <= set(cell.overrides):
@@ -130,7 +134,12 @@ class Search:
         from harness.models import bases
 
         wanted = {each.partition("=")[0].lstrip("+"): each for each in (*row.overrides, *self.given, *more)}
-        cfg = compose("config", overrides=list(map(forced, wanted.values())))
+        overrides = list(map(forced, wanted.values()))
+        try:
+            cfg = compose("config", overrides=overrides)
+        except HydraException as error:
+            said = hints.sentences(overrides, lambda groups: compose("config", overrides=groups))
+            raise SettingError((said or str(error).splitlines())[0]) from error
         bases.complete(cfg)
         return cfg
 
@@ -152,6 +161,9 @@ def search(options: argparse.Namespace) -> int:
     if name is None:
         raise SettingError("name the experiment whose rows are searched: experiment=NAME")
     given = [each for each in options.given if not each.startswith("experiment=")]
+    for rate in options.rates:
+        if not LOWEST <= rate <= HIGHEST:
+            raise SettingError(f"--rates takes numbers from {LOWEST:g} to {HIGHEST:g}, not {rate:g}")
     experiment = experiments.read(name)
     wanted = rows(experiment, options.only)
     this = Search(given, options.rates, options.seed)
@@ -169,7 +181,8 @@ def search(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     p = command_line.parser("harness.search", __doc__)
     p.add_argument("given", nargs="+", metavar="OPTION", help="experiment=NAME, and options of every run as for run.py")
-    p.add_argument("--only", nargs="+", default=[], metavar="OPTION", help="of the runs those with these, as task=NAME")
+    only = "only runs that the experiment gives this option, as task=NAME; may be there several times"
+    p.add_argument("--only", action="append", default=[], metavar="OPTION", help=only)
     grid = " ".join(f"{rate:g}" for rate in GRID)
     p.add_argument("--rates", nargs="+", type=float, default=GRID, metavar="RATE", help=f"the grid (default: {grid})")
     p.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")

@@ -38,7 +38,13 @@ PRESETS = {  # whose settings stand below a table, by the recipe of its runs; th
     "recipe=spectral_adapter": ("spectral_adapter",),
 }
 FACTS = ("title", "table", "figure", "twin_of", "seeds")
-GIVEN = ("paper", "reference", "notes")  # of a table that another paper prints: which, its values' file, notes
+GIVEN = (  # of some experiments alone
+    "paper",
+    "reference",
+    "notes",  # another paper that prints it, the file of its values, notes
+    "evidence",
+    "curves",  # do its runs judge claims; what a line of its figure joins
+)
 ROW = ("panel", "model", "method", "variant", "config", "targets")
 SETTINGS = ("lr", "weight_decay", "batch_size", "epochs", "max_length", "schedule", "warmup_ratio")
 DRAWN, DRAWN_D = 16, 2  # size of the M that Figure 3 draws, and d

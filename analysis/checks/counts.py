@@ -49,12 +49,16 @@ def closed_form(method: str, variant: str, config: str, layers: Shapes, gate: bo
     r, d = set_to.get("r"), set_to.get("d", 0)
     formulas = {"SVFT": lambda m, n: min(m, n, r or m) * (2 * d + 1) - d * (d + 1) + gate}
     if r is not None:
-        formulas |= {"LoRA": lambda m, n: r * (m + n), "DoRA": lambda m, n: r * (m + n) + m, "VeRA": lambda m, n: m + r}
+        formulas |= {
+            "LoRA": lambda m, n: r * (m + n), "DoRA": lambda m, n: r * (m + n) + m, "VeRA": lambda m, n: m + r,
+            "LoRA-XS": lambda m, n: r * r, "PSOFT": lambda m, n: r * (r - 1) // 2 + 2 * r,
+        }  # fmt: skip
     formula = formulas.get(method)
     return None if formula is None else sum(blocks * formula(m, n) for m, n, blocks in layers)
 
 
-def _counted(model: str, method: str, variant: str, config: str, letters: str) -> int | None:
+def counted(model: str, method: str, variant: str, config: str, letters: str) -> int | None:
+    """None where the shapes of these layers are not kept, or the method has no formula."""
     known = shapes(model)
     if not known or not set(letters) <= known.keys():
         return None
@@ -113,7 +117,7 @@ def _subsets(row) -> Iterator[str]:
     """Which sets of the model's layers give the printed count with the row's method."""
     letters = "".join(shapes(row.model))
     sets = ["".join(chosen) for size in range(1, len(letters) + 1) for chosen in combinations(letters, size)]
-    counts = {chosen: _counted(row.model, row.method, row.variant, row.config, chosen) for chosen in sets}
+    counts = {chosen: counted(row.model, row.method, row.variant, row.config, chosen) for chosen in sets}
     if not counts or None in counts.values():
         return
     usual = {"".join(sorted(name)) for name in results()["target_modules"]}
@@ -134,7 +138,7 @@ def _other_d(row, sets: list[str]) -> Iterator[str]:
     if not row.config.startswith("d="):
         return
     counts = {
-        (chosen, d): _counted(row.model, row.method, row.variant, f"d={d}", chosen)
+        (chosen, d): counted(row.model, row.method, row.variant, f"d={d}", chosen)
         for chosen in sets for d in range(1, MOST_D + 1)
     }  # fmt: skip
     close, d = min(counts, key=lambda name: abs(counts[name] - parameters(row.params_printed)))
@@ -165,20 +169,19 @@ def stated_targets() -> Iterator[Finding]:
     for said in paper.reference("stated_targets.csv").itertuples():
         lines = rows()[rows()["table"].astype(str) == said.table]
         lines = lines[(lines["method"] == said.method) & (lines["variant"] == said.variant)]
-        stated = [_counted(row.model, row.method, row.variant, row.config, said.stated) for row in lines.itertuples()]
+        stated = [counted(row.model, row.method, row.variant, row.config, said.stated) for row in lines.itertuples()]
         printed = lines["params_printed"].tolist()
         holds = [verdict(shown, count) != "no" for shown, count in zip(printed, stated, strict=True)]
         where = f"Table {said.table}, {said.method}{'-' * bool(said.variant)}{said.variant}"
-        counted = ", ".join(f"{count:,}" for count in stated)
+        computed = ", ".join(f"{count:,}" for count in stated)
         how = f"{said.stated} as the caption says; {_mended(lines)}"
-        yield Finding("targets", where, ", ".join(printed), counted, how, all(holds))
+        yield Finding("targets", where, ", ".join(printed), computed, how, all(holds))
 
 
 def _mended(lines: pd.DataFrame) -> str:
     """How many rows have their count from the layers that the reference gives them."""
     fits = [
-        verdict(row.params_printed, _counted(row.model, row.method, row.variant, row.config, row.target_modules))
-        != "no"
+        verdict(row.params_printed, counted(row.model, row.method, row.variant, row.config, row.target_modules)) != "no"
         for row in lines.itertuples()
     ]
     return f"{listed(lines['target_modules'])} gives {sum(fits)} of {len(fits)}"

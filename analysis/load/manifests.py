@@ -1,8 +1,11 @@
 """What each experiment consists of: runs/experiments/<name>.json, written by `python -m papers.manifests`.
 
-{name, title, table, figure, twin_of, paper, reference, seeds, notes, columns, rows}
+{name, title, table, figure, twin_of, paper, reference, seeds, notes, evidence, columns, rows}
 
-columns    {metric, benchmark, split, scorer} of a score, or {metric, mean_of} and {metric, difference} of others
+evidence   true: claims are judged by it (statistics/verdicts.py)
+columns    {metric, benchmark, split, scorer} of a score, or {metric, mean_of} and {metric, difference} of others; of
+           evidence, `summary: false` where another column of the same task speaks for it in the summary over columns,
+           and `better: lower` of a loss, which no summary has
 rows       {model, method, variant, config, targets, panel, id: of conf/method, params, cells}
 cells      metric -> {identity: the cell (harness/store/identity.py), overrides: of its run, settings}
 """

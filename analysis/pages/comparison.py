@@ -168,7 +168,9 @@ def _whose(rows: pd.DataFrame, grid: str) -> str:
 
 
 def _named(rows: pd.DataFrame) -> str:
-    return ", ".join(f"{model} {label}" for model, label in zip(rows["model"], rows["label"], strict=True))
+    return ", ".join(
+        dict.fromkeys(f"{model} {label}" for model, label in zip(rows["model"], rows["label"], strict=True))
+    )
 
 
 def makers(loaded: Loaded) -> dict[str, Callable[[], Page]]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.figures import comparison as comparison_figure
+from analysis.figures import studies
 from analysis.figures.style import STYLE, matplotlib
 from analysis.load import paper
 from analysis.load.records import load
@@ -166,11 +166,11 @@ def test_the_figure_has_a_panel_for_each_and_no_label_covers_another(add, runs):
         ran(add, FULL, seed, 101, parameters={"adapter": 9000, "head": 9})
     loaded = load(runs)
     with matplotlib.rc_context(STYLE):
-        whole = comparison_figure.figure(comparison.numbers(loaded, "compare"))
+        whole = studies.pareto_figure(comparison.numbers(loaded, "compare"))
     assert [ax.get_title(loc="left") for ax in whole.axes] == ["one", "two"]
     for ax, labels in zip(whole.axes, ({"LoRA (r=8)", "SVFT-P", "None"}, {"Head", "Full-FT (9K)"}), strict=True):
         texts = [text for text in ax.texts if text.get_text()]
         assert {text.get_text() for text in texts} == labels
         boxes = [text.get_window_extent() for text in texts]
         assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
-    assert list(comparison_figure.makers(loaded)) == ["pareto_compare"]
+    assert list(studies.makers(loaded)) == ["pareto_compare"]

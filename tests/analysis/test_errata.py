@@ -78,7 +78,7 @@ def test_the_closed_forms_agree_with_the_count_of_the_built_models():
     counted = params.table(RUNS)
     compared = 0
     for row in counted.itertuples():
-        count = checks_counts._counted(row.model, row.method, row.variant, row.config, row.target_modules)
+        count = checks_counts.counted(row.model, row.method, row.variant, row.config, row.target_modules)
         if count is not None:
             assert count == row.params_computed, row
             compared += 1
