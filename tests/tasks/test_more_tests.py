@@ -5,7 +5,9 @@ import json
 import pytest
 
 from errors import MissingData, SettingError
+from harness.plan import config
 from harness.settings import limits
+from harness.store import identity
 from tests.tasks.test_own_text import QUESTIONS, generation
 
 SUMS = [{"body": f"{n} + {n} ?", "said": f"So {2 * n}.", "number": f"{2 * n}.0"} for n in range(9)]
@@ -61,6 +63,15 @@ def test_a_file_that_is_missing_is_told_when_it_is_fetched(tmp_path):
     assert [file.present for file in benchmark.files()] == [False]
     with pytest.raises(MissingData, match=r"no file .*none\.json"):
         benchmark.fetch()
+
+
+def test_a_run_has_the_same_key_with_and_without_it(composed):
+    own = ("task=generation", "task.source.train=a.csv", "task.source.prompt=question", "model=micro_gemma")
+    plain, more = (
+        config.resolve(composed(*own, *given)) for given in ((), ("task.source.more={sums: {test: b.csv, rows: 4}}",))
+    )
+    assert more["task"]["source"]["more"] == {"sums": {"test": "b.csv", "rows": 4}}
+    assert identity.keyed(plain) == identity.keyed(more)
 
 
 @pytest.mark.parametrize(
