@@ -35,8 +35,8 @@ def predict(run: Finished, inputs: Sequence[Path]) -> list[Row]:
     """One row of output for each row of the file or each image, in their order.
 
     Of texts {row: its number in the file, from 1, ...}, of images {file, ...}; then {class, probability} where classes
-    are predicted, {value} of a number, {text} of text that is generated, and {likeliest, text} of a question whose text
-    names its choices. Raises DataError and SettingError.
+    are predicted, {value} of a number, {text} of text that is generated, and {likeliest, text} of a question that has
+    choices, without text where the task ranks them alone. Raises DataError and SettingError.
     """
     places, examples = (_images if run.task.kind == "image_classification" else _texts)(run.task, inputs)
     return [place | answer for place, answer in zip(places, _answers(run, examples), strict=True)]
@@ -88,11 +88,13 @@ def _answers(run: Finished, examples: Sequence[Any]) -> list[Row]:
     ]
 
 
-def _said(answer: str | Mapping[str, str] | float) -> Row:
+def _said(answer: str | Mapping[str, Any] | float) -> Row:
     """Generated text; of a question with choices, the likeliest of them before it."""
     if isinstance(answer, float):  # a likelihood that is no number
         raise NotFinite("a prediction is not a finite number")
-    return {"text": answer} if isinstance(answer, str) else {"likeliest": answer["likeliest"], "text": answer["text"]}
+    if isinstance(answer, str):
+        return {"text": answer}
+    return {name: answer[name] for name in ("likeliest", "text") if name in answer}
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

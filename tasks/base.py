@@ -81,6 +81,19 @@ class CorpusScorer:
 
 
 @dataclass(frozen=True)
+class ValueScorer:
+    """A number for each item, of which the score is the mean: a loss, in nats. Lower is better.
+
+    value: (prediction, gold) -> finite; None where the prediction does not say, as those of earlier versions do not.
+    """
+
+    value: Callable[[Any, Any], float | None]
+
+
+AnyScorer = Scorer | CorpusScorer | ValueScorer
+
+
+@dataclass(frozen=True)
 class DataFile:
     """A file that examples are read from.
 
@@ -133,19 +146,21 @@ class Benchmark(_Interface, ABC):
     name: key of the scores in the record.  metric: what the score is called in tables.
     scorers: by name, the first is the one that tables show.  splits: those that it has of "validation", "test", ...
     Predictions that scorers get: generated text (kind "generation"); {"text": generated text, "likeliest": the choice
-    with the greatest likelihood} where examples have choices; class index or value ("text_classification");
-    class index ("image_classification").
+    with the greatest likelihood, "log_likelihoods": in nats, by choice} where examples have choices; class index or
+    value ("text_classification"); class index ("image_classification").
 
     Of generated text:
+    generates: False where the choices of examples are ranked, and nothing else is asked for: there is no "text".
     stop: an answer is cut before the first of these texts.  beams: of the search; 1 is greedy.
     max_new_tokens: of an answer; None: `max_new_tokens` of the task's yaml.
     """
 
     name: str
     metric: str
-    scorers: Mapping[str, Scorer | CorpusScorer]
+    scorers: Mapping[str, AnyScorer]
     splits: Sequence[SplitName] = ("validation", "test")
 
+    generates: bool = True
     stop: tuple[str, ...] = ()
     beams: int = 1
     max_new_tokens: int | None = None

@@ -2,7 +2,8 @@ r"""Commonsense-15K to eight sets of multiple-choice questions, as LLM-Adapters 
 
 Every question names the labels that it offers ("Answer format: answer1/answer2/answer3") and is answered by "the
 correct answer is <label>". The same model is scored on what it writes (`legacy`, as released) and on which of the
-offered answers it finds likeliest (`strict`), which no slip of format can lower.
+offered answers it finds likeliest (`strict`), which no slip of format can lower; and on how likely it finds the right
+one (`answer_loss`, in nats).
 
 A row of commonsense_15k.json, and how it is fed; the prompts have the blanks of the released source:
 
@@ -45,9 +46,9 @@ from typing import Any, ClassVar
 
 from errors import DataError
 from tasks import fingerprints, prompts
-from tasks.base import Benchmark, DataFile, Scorer, SplitName, Task, TextExample
+from tasks.base import AnyScorer, Benchmark, DataFile, SplitName, Task, TextExample, ValueScorer
 from tasks.reading.sources import Table
-from tasks.scoring.commonsense import LABELS, choice, family, known_labels, legacy, strict
+from tasks.scoring.commonsense import LABELS, answer_loss, choice, family, known_labels, legacy, strict
 
 FOLDERS: Mapping[str, str] = {
     "boolq": "boolq", "piqa": "piqa", "siqa": "social_i_qa", "hellaswag": "hellaswag", "winogrande": "winogrande",
@@ -128,11 +129,13 @@ def _labels_offered(instruction: str) -> tuple[str, ...]:
 
 
 class LabelBenchmark(Benchmark):
-    """What the questions of a benchmark have in common: two scorers, the beams, no stop strings."""
+    """What the questions of a benchmark have in common: the scorers, the beams, no stop strings."""
 
     metric: ClassVar[str] = "accuracy"
     # The paper's numbers were scored by `legacy`.
-    scorers: ClassVar[Mapping[str, Scorer]] = {"legacy": legacy, "strict": strict}
+    scorers: ClassVar[Mapping[str, AnyScorer]] = {
+        "legacy": legacy, "strict": strict, "answer_loss": ValueScorer(answer_loss),
+    }  # fmt: skip
 
     def __init__(self, *, name: str, beams: int) -> None:
         self.name, self.beams = name, beams
@@ -195,6 +198,7 @@ class Commonsense(Task):
     The benchmarks are the eight of LABELS and `<name>_held_out`, which asks what was held out.
 
     root: the folder that holds commonsense_15k.json and <set>/test.json; columns instruction, input, output, answer.
+    train_source: files to train on in the place of commonsense_15k.json, with the same columns; None: that file.
     validation_size: rows held out of training, drawn with `data_seed`.
     loss_on: "prompt_and_answer" (as released) or "answer".
     beams: of the search that writes the answers.
@@ -214,6 +218,7 @@ class Commonsense(Task):
         limit: int | None = None,
         data_seed: int = 0,
         name: str = "commonsense",
+        train_source: str | None = None,
     ) -> None:
         if validation_size < 0 or beams < 1 or (limit is not None and limit < 1):
             raise ValueError(
@@ -224,7 +229,8 @@ class Commonsense(Task):
         self.name = name
         self.trains_on_prompt = loss_on == "prompt_and_answer"
         self.validation_size, self.limit, self.data_seed = validation_size, limit, data_seed
-        self._training = ReleasedTable(f"{root}/{TRAINING_FILE}", [COLUMNS], f"ft-training_set/{TRAINING_FILE}")
+        training = train_source or f"{root}/{TRAINING_FILE}"
+        self._training = ReleasedTable(training, [COLUMNS], f"ft-training_set/{TRAINING_FILE}")
         self.benchmarks: dict[str, Benchmark] = {}
         for test, folder in FOLDERS.items():
             table = ReleasedTable(f"{root}/{folder}/test.json", [COLUMNS], f"dataset/{folder}/test.json")

@@ -52,7 +52,8 @@ _INTEGER = re.compile(r"-?\d{1,3}(?:,\d{3})+|-?\d{1,15}", re.ASCII)
 
 _TRAIN_COLUMNS = ({"type": str, "query": str, "response": str},)
 _GSM8K_COLUMNS = ({"query": str, "response": str}, {"question": str, "answer": str})
-_MATH_COLUMNS = ({"instruction": str, "output": str}, {"problem": str, "solution": str})
+_ANSWERS_ALONE = {"problem": str, "answer": str}
+_MATH_COLUMNS = ({"instruction": str, "output": str}, {"problem": str, "solution": str}, _ANSWERS_ALONE)
 
 
 class MetaMath(Task):
@@ -62,7 +63,7 @@ class MetaMath(Task):
     gsm8k_source: a HubFile, a local path or None (GSM8K_TEST), columns query, response (the released file) or
         question, answer (the hub's).
     math_source: a HubFile, a local path or None (MATH_TEST), columns instruction, output (the released file) or
-        problem, solution (the hub's).
+        problem, solution (the hub's) or, without solutions, problem, answer.
     max_new_tokens: of each benchmark, by its name.
     validation_size: rows held out of training, drawn with `data_seed` from the GSM rows with an integer answer. Other
         phrasings of their problems stay in training, so validation ranks configurations and overstates accuracy.
@@ -215,7 +216,8 @@ class Gsm8k(_TestFile):
 class Math(_TestFile):
     """The 5,000 test problems. Gold: as `boxed_answer` takes it out of the solution; a row without one is left out.
 
-    The target is the solution as MetaMathQA writes one: its closing line repeats the answer.
+    The target is the solution as MetaMathQA writes one: its closing line repeats the answer. Of a file without
+    solutions the gold is its answer, and the target that line alone.
     """
 
     name: ClassVar[str] = "math"
@@ -227,12 +229,17 @@ class Math(_TestFile):
 
     @cached_property
     def _test(self) -> list[TextExample]:
-        rows, examples = self._table.rows(), []
-        for number, (problem, solution) in enumerate(rows):
-            if gold := boxed_answer(solution):
-                examples.append(self._asked(f"math-{number}", problem, f"{solution}\n{MARKER}{gold}", gold))
-        without = [number for number, (_, solution) in enumerate(rows, 1) if not boxed_answer(solution)]
-        lacking = "no \\boxed answer in their solution"
+        (columns, rows), examples, without = self._table.found(), [], []
+        solved = columns is not _ANSWERS_ALONE
+        for number, (problem, text) in enumerate(rows):
+            if gold := boxed_answer(text) if solved else text.strip():
+                closing = f"{MARKER}{gold}"
+                examples.append(
+                    self._asked(f"math-{number}", problem, f"{text}\n{closing}" if solved else closing, gold)
+                )
+            else:
+                without.append(number + 1)
+        lacking = "no \\boxed answer in their solution" if solved else "no answer"
         if not examples:
             raise DataError(f"the rows of {self._table.source} have {lacking}")
         if without:

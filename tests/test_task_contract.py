@@ -3,6 +3,7 @@
 import sys
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf, open_dict
@@ -13,7 +14,7 @@ from harness.models.bases import AUTO_CLASS
 from harness.plan import config, data_files
 from harness.run import data_report
 from harness.train import scores
-from tasks.base import Benchmark, ClassExample, ImageExample, Task, TextExample
+from tasks.base import Benchmark, ClassExample, ImageExample, Task, TextExample, ValueScorer
 from tasks.reading import sources
 from tests.conftest import ROOT
 
@@ -29,7 +30,7 @@ def few_shot(file: str, validation: list[str] | None = None) -> dict:
     return {"folder": str(DATA / "vision"), "files": files, "num_classes": 3, "train_per_class": 2}
 
 
-def glue(subset: str) -> dict[str, str]:
+def glue(subset: str) -> dict[str, Any]:
     sources = {"train_source": f"glue_{subset}_train.jsonl", "dev_source": f"glue_{subset}_dev.jsonl"}
     if subset == "mnli":
         sources["mismatched_source"] = "glue_mnli_dev_mm.jsonl"
@@ -40,11 +41,18 @@ METAMATH = {
     "train_source": str(DATA / "metamathqa.json"), "gsm8k_source": str(DATA / "gsm8k_test.jsonl"),
     "math_source": str(DATA / "math_test.jsonl"), "validation_size": 2,
 }  # fmt: skip
+DRAWN = {"drawn": {"train": 2, "validation": 1}}
 SHARES = {"validation_share": 0.2, "test_share": 0.3}
 LOCAL = {  # small files with the real columns, in the place of what would be downloaded
     "gsm8k": METAMATH, "math": METAMATH, "metamath": METAMATH,
     "commonsense": {"root": str(DATA / "commonsense"), "validation_size": 3},
     **{f"glue_{subset}": glue(subset) for subset in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")},
+    "sst2_1600": glue("sst2") | DRAWN, "mrpc_1600": glue("mrpc") | DRAWN, "sst2_text": glue("sst2") | DRAWN,
+    "mawps": SHARES | {
+        "train": str(DATA / "own_generation.jsonl"), "validation": None, "test": None, "target": "answer",
+        "gold": None, "scorers": ["exact"],
+        "more": {"svamp": {"test": str(DATA / "own_generation.jsonl"), "prompt": "hint"}},
+    },
     "cifar100": few_shot("img_fine_label.parquet"), "food101": few_shot("image_label.parquet"),
     "flowers102": few_shot("image_label.parquet", ["image_label.parquet"]),
     "resisc45": few_shot("image_label.parquet", ["image_label.parquet"]),
@@ -79,12 +87,18 @@ def right(example):
     """What a model that knows the answer would predict."""
     if not isinstance(example, TextExample):
         return example.label
-    return {"text": example.target, "likeliest": example.target} if example.choices else example.target
+    return ranked(example.target, example) if example.choices else example.target
+
+
+def ranked(answer: str, example) -> dict[str, Any]:
+    """The prediction of a model that writes `answer` and finds it certain, and each choice else nearly impossible."""
+    likelihoods = {choice: 0.0 if choice == answer else -9.0 for choice in example.choices}
+    return {"text": answer, "likeliest": answer, "log_likelihoods": likelihoods}
 
 
 def wrong(task: Task, example):
     if isinstance(example, TextExample):
-        return {"text": "I do not know.", "likeliest": "I do not know."} if example.choices else "I do not know."
+        return ranked("I do not know.", example) if example.choices else "I do not know."
     return -example.label if isinstance(example.label, float) else (example.label + 1) % task.num_classes
 
 
@@ -189,6 +203,9 @@ def test_right_answers_score_1_and_wrong_ones_less_by_every_scorer(composed, nam
             constant = len(set(golds)) == 1  # a correlation with a constant is 0 by definition
             best = scores.mean_score(scorer, [right(e) for e in examples], golds)
             worst = scores.mean_score(scorer, [wrong(task, e) for e in examples], golds)
+            if isinstance(scorer, ValueScorer):
+                assert best == 0 < worst
+                continue
             assert best == pytest.approx(1) or (constant and scores.is_corpus(scorer))
             assert worst < best or (constant and scores.is_corpus(scorer))
 
@@ -287,6 +304,7 @@ def test_files_that_are_absent_are_told_with_the_way_to_get_them(composed, name,
     cfg = composed(f"task={name}")
     absent = {key: "/absent" for key in ("train", "root", "folder") if key in set(cfg.task.source)}
     with open_dict(cfg):
+        absent |= {"more": {"svamp": {"test": "/absent"}}} if "more" in LOCAL[name] else {}
         for key, value in (LOCAL[name] | absent).items():
             if not key.endswith("_source"):  # the hub's own file then
                 cfg.task.source[key] = value

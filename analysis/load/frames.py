@@ -27,6 +27,7 @@ RUNS = (
 SCORES = (
     "key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items",
     "whole",  # whether all benchmarks that the run was asked for were at hand
+    "loss",  # whether the mean is one of nats, of which less is better
 )  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def _scores(record: Record, split: str) -> Iterable[dict[str, Any]]:
                 "key": record.key, "seed": record.run["seed"], "data": identity.items(record, benchmark, split),
                 "benchmark": benchmark, "scorer": scorer, "metric": entry["metric"], "n": entry["n"],
                 **{name: score.get(name) for name in ("mean", "standard_error", "unparsed", "items")},
-                "whole": not record.data.get("missing"),
+                "whole": not record.data.get("missing"), "loss": "values" in score,
             }  # fmt: skip
 
 

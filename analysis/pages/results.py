@@ -16,13 +16,13 @@ from analysis.load.records import Loaded
 from analysis.pages.footnotes import AVERAGE, budget_note, footnotes, said
 from analysis.statistics import stats
 from analysis.writing import markup
-from analysis.writing.numbers import count, percent, size
+from analysis.writing.numbers import count, nats, percent, size
 from analysis.writing.page import Page, Table
 from harness.store.record import Record
 
 ENOUGH = 3  # seeds of a row that a table of several seeds shows
 ROW = ["key", "label", "method", "seeds", "adapter_params", "head_params", "seconds_per_step", "adapter_bytes"]
-CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_error", "unparsed", "verdict"]
+CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_error", "unparsed", "verdict", "loss"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def table_cells(scores: pd.DataFrame) -> pd.DataFrame:
         by_key = dict(list(column.groupby("key", sort=False)))
         means = {key: _mean(group["mean"]) for key, group in by_key.items()}
         items = {key: _verdicts(group) for key, group in by_key.items()}
-        verdicts = stats.against_best(means, items) if len(means) > 1 else {}
+        ranked = {key: -mean for key, mean in means.items()} if column["loss"].any() else means
+        verdicts = stats.against_best(ranked, items) if len(means) > 1 else {}
         cells += [_cell(key, benchmark, scorer, group, verdicts.get(key)) for key, group in by_key.items()]
     averages = average(scores)
     for (key, scorer), group in averages.groupby(["key", "scorer"], sort=False):
@@ -162,7 +163,9 @@ def average(scores: pd.DataFrame) -> pd.DataFrame:
     """Unweighted mean over three benchmarks or more, by key, scorer and seed; a seed that lacks one has none."""
     benchmarks = scores["benchmark"].nunique()
     by_seed = scores[scores["whole"].astype(bool)].groupby(["key", "scorer", "seed"], sort=False, as_index=False)
-    means = by_seed.agg(mean=("mean", "mean"), unparsed=("unparsed", "mean"), benchmarks=("benchmark", "nunique"))
+    means = by_seed.agg(
+        mean=("mean", "mean"), unparsed=("unparsed", "mean"), benchmarks=("benchmark", "nunique"), loss=("loss", "any")
+    )
     return means[(means["benchmarks"] == benchmarks) & (benchmarks >= 3)].assign(standard_error=None)
 
 
@@ -171,6 +174,7 @@ def _cell(key: str, benchmark: str, scorer: str, seeds: pd.DataFrame, verdict: s
     return {
         "key": key, "benchmark": benchmark, "scorer": scorer, "seeds": len(seeds), "mean": _mean(seeds["mean"]),
         "low": low, "high": high, "standard_error": error, "unparsed": _mean(seeds["unparsed"]), "verdict": verdict,
+        "loss": bool(seeds["loss"].any()),
     }  # fmt: skip
 
 
@@ -192,7 +196,7 @@ def wide(result: Results) -> pd.DataFrame:
     """All numbers unrounded, one row a method: the CSV."""
     frame = result.rows.set_index("key")
     for (benchmark, scorer), column in result.cells.groupby(["benchmark", "scorer"], sort=False):
-        values = column.set_index("key").drop(columns=["benchmark", "scorer"])
+        values = column.set_index("key").drop(columns=["benchmark", "scorer", "loss"])
         frame = frame.join(values.add_prefix(f"{benchmark}_{scorer}_"))
     return frame.reset_index()
 
@@ -213,7 +217,7 @@ def text(result: Results) -> pd.DataFrame:
     for (benchmark, scorer), column in columns:
         by_key = {cell.key: cell for cell in column.itertuples()}
         name = scorer if cells["benchmark"].nunique() == 1 else benchmark
-        frame[f"{name} (%)"] = [score(by_key.get(key)) for key in rows["key"]]
+        frame[f"{name} ({'nats' if column['loss'].any() else '%'})"] = [score(by_key.get(key)) for key in rows["key"]]
     if cells["benchmark"].nunique() == 1 and cells["unparsed"].fillna(0).any():
         unparsed = columns[0][1].set_index("key")["unparsed"]
         frame["Unparsed (%)"] = [percent(unparsed.get(key)) for key in rows["key"]]
@@ -231,12 +235,13 @@ def score(cell) -> str:
     """`**47.8** [46.9, 48.6]`: mean and interval over seeds; of one seed, the binomial standard error."""
     if cell is None or pd.isna(cell.mean):
         return ""
-    mean = percent(cell.mean)
+    shown = nats if cell.loss else percent
+    mean = shown(cell.mean)
     marked = {"best": f"**{mean}**", "tie": f"{mean}†"}.get(cell.verdict, mean)
     if cell.seeds == 1 and pd.isna(cell.low):
-        error = "" if pd.isna(cell.standard_error) else f" ± {percent(cell.standard_error)}"
+        error = "" if pd.isna(cell.standard_error) else f" ± {shown(cell.standard_error)}"
         return f"{marked}{error}"
-    return marked if pd.isna(cell.low) else f"{marked} [{percent(cell.low)}, {percent(cell.high)}]"
+    return marked if pd.isna(cell.low) else f"{marked} [{shown(cell.low)}, {shown(cell.high)}]"
 
 
 def makers(loaded: Loaded) -> dict[str, Callable[[], Page]]:

@@ -7,6 +7,10 @@ def percent(rate: float | None) -> str:
     return "" if pd.isna(rate) else f"{100 * rate:.1f}"
 
 
+def nats(loss: float | None) -> str:
+    return "" if pd.isna(loss) else f"{loss:.3f}"
+
+
 def count(number: float) -> str:
     return "" if pd.isna(number) else f"{int(number):,}"
 

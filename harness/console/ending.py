@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.store.record import Record
+from harness.store.record import Record, shown
 
 
 class Ending(NamedTuple):
@@ -17,7 +17,7 @@ def summary(record: Record, folder: Path) -> str:
     """One line for the terminal; benchmarks have their names where there are several."""
     several = len(record.scores) > 1
     said = [
-        f"{f'{benchmark} ' if several else ''}{split} {name} {score['mean']:.1%} ± {score['standard_error']:.1%}"
+        f"{f'{benchmark} ' if several else ''}{split} {name} {shown(score, error=True)}"
         for benchmark, splits in record.scores.items()
         for split, entry in splits.items()
         for name, score in entry["scorers"].items()
@@ -36,6 +36,6 @@ def scores(record: Record) -> str:
     lines = []
     for benchmark, splits in record.scores.items():
         split = "test" if "test" in splits else next(iter(splits))
-        said = ", ".join(f"{name} {score['mean']:.1%}" for name, score in splits[split]["scorers"].items())
+        said = ", ".join(f"{name} {shown(score)}" for name, score in splits[split]["scorers"].items())
         lines.append(f"{benchmark}: {said}{'' if split == 'test' else f' ({split})'}")
     return "\n".join(lines)

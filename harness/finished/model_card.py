@@ -79,12 +79,16 @@ def scores(found: Record) -> Iterator[str]:
     for benchmark, splits in found.scores.items():
         for split, entry in splits.items():
             for scorer, score in entry["scorers"].items():
-                low, high = interval(score, entry["n"])
-                yield (
-                    f"- {benchmark} {split}, {scorer}: {100 * score['mean']:.1f} "
-                    f"[{100 * low:.1f}, {100 * high:.1f}] of 100, n = {entry['n']}"
-                )
+                yield f"- {benchmark} {split}, {scorer}: {_shown(score, entry['n'])}, n = {entry['n']}"
     yield "- Brackets: 95 % interval over the items of that split; how much other seeds differ is not in it."
+
+
+def _shown(score: dict[str, Any], n: int) -> str:
+    """Mean and interval, of a loss in nats, else in per cent."""
+    numbers = (score["mean"], *interval(score, n))
+    if "values" in score:
+        return "{:.3f} [{:.3f}, {:.3f}] nats".format(*numbers)
+    return "{:.1f} [{:.1f}, {:.1f}] of 100".format(*(100 * number for number in numbers))
 
 
 def interval(score: dict[str, Any], n: int) -> tuple[float, float]:

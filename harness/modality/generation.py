@@ -1,7 +1,6 @@
 """Language: examples to token ids, text that is generated, and answers that are ranked by their likelihood.
 
-Shapes: B batch, T tokens of the longest row in the batch, V vocabulary, K tokens of the longest choice in the batch and
-the one before it.
+Shapes: B batch, T tokens of the longest row in the batch, V vocabulary, K tokens of the longest choice in the batch.
 """
 
 import math
@@ -27,9 +26,10 @@ from tasks.scoring.verdicts import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
 FEW = 64  # examples
+DIGITS = 6  # of a likelihood that is stored
 SET = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")  # and nothing else
 
-Prediction = str | dict[str, str] | float  # the last: NaN
+Prediction = str | dict[str, Any] | float  # the last: NaN
 
 
 class Generation(Modality):
@@ -111,20 +111,20 @@ class Generation(Modality):
     ) -> tuple[list[Prediction], int]:
         """What the model answers, in the order of `examples`, and the number of generated tokens.
 
-        An answer is the generated text; {"text": that, "likeliest": the choice that the model finds likeliest, the
-        first among equals} where the example has choices; NaN, which is no choice, where a likelihood is none.
+        An answer is the generated text; where the example has choices {"text": that, unless nothing is generated;
+        "likeliest": the choice that the model finds likeliest, the first among equals; "log_likelihoods": by choice};
+        NaN, which is no choice, where a likelihood is none.
         """
-        predictions: list[Prediction]
-        predictions, generated = self.generate(model, benchmark, examples, batch_size, label)
+        predictions: list[Prediction] = [""] * len(examples)
+        generated = 0
+        if benchmark.generates:
+            predictions, generated = self.generate(model, benchmark, examples, batch_size, label)
         ranked = [index for index, example in enumerate(examples) if example.choices]
         if ranked:
             likelihoods = self.log_likelihoods(model, [examples[i] for i in ranked], batch_size, label)
             for index, values in zip(ranked, likelihoods, strict=True):
-                if any(map(math.isnan, values)):
-                    predictions[index] = math.nan
-                else:
-                    likeliest = examples[index].choices[values.index(max(values))]
-                    predictions[index] = {"text": predictions[index], "likeliest": likeliest}
+                said = {"text": predictions[index]} if benchmark.generates else {}
+                predictions[index] = _preferred(examples[index].choices, values, said)
         return predictions, generated
 
     @torch.inference_mode()
@@ -157,6 +157,8 @@ class Generation(Modality):
 
     def used(self, benchmark: Benchmark) -> dict[str, Any]:
         """How text is generated, for the record."""
+        if not benchmark.generates:
+            return {}
         settings = self.settings(benchmark)
         return {name: getattr(settings, name) for name in SET} | {
             "engine": self.cfg.evaluate.engine,
@@ -183,34 +185,40 @@ class Generation(Modality):
     ) -> list[list[float]]:
         """For each choice of each example log p(choice | eval_prompt), summed over the choice's tokens.
 
-        A choice's tokens are those that it has as a target. Rows are padded on the left, so the choices lie in the
-        last columns and only their logits are made. Raises DataError for a choice that has none.
+        A choice's tokens are those that it has as a target. The last one predicts nothing, so it is not fed, and
+        choices that differ in it alone share a row. Rows are padded on the left, so the last columns predict the
+        choices and only their logits are made. Raises DataError for a choice that has no tokens.
         """
         pairs = self._ranked(examples)
-        rows, lengths = [prompt + choice for prompt, choice in pairs], [len(prompt) for prompt, _ in pairs]
-        sums = [0.0] * len(rows)
+        sharing: dict[tuple[int, ...], list[int]] = {}  # numbers of choices, by the row that predicts them
+        for number, (prompt, choice) in enumerate(pairs):
+            sharing.setdefault((*prompt, *choice[:-1]), []).append(number)
+        rows, numbers = [list(row) for row in sharing], list(sharing.values())
+        sums = [0.0] * len(pairs)
         model.eval()
         with bar(len(rows), f"ranking {label}") as progress:
             for batch in longest_first(rows, batch_size):
-                values = self._choice_sums(model, [rows[i] for i in batch], [lengths[i] for i in batch])
-                for index, value in zip(batch, values, strict=True):
-                    sums[index] = value
+                choices = [[pairs[number][1] for number in numbers[i]] for i in batch]
+                values = iter(self._choice_sums(model, [rows[i] for i in batch], choices))
+                for number in (number for i in batch for number in numbers[i]):
+                    sums[number] = next(values)
                 progress.update(len(batch))
         remaining = iter(sums)
         return [[next(remaining) for _ in e.choices] for e in examples]
 
-    def _choice_sums(self, model, rows: list[list[int]], prompt_lengths: list[int]) -> list[float]:
-        choices = [row[length:] for row, length in zip(rows, prompt_lengths, strict=True)]
+    def _choice_sums(self, model, rows: list[Tokens], choices: list[list[Tokens]]) -> list[float]:
+        """For each row, of each of its choices. A row ends with a choice but for its last token."""
         ids, mask = padded_left(rows, self.tokenizer.pad_token_id, device_of(model))  # (B, T)
-        keep = max(map(len, choices)) + 1  # K: the token before a choice predicts its first
+        keep = max(len(choice) for some in choices for choice in some)  # K
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
         if can_keep_the_last_logits(model):
             inputs["logits_to_keep"] = keep
         logits = model(**inputs, use_cache=False).logits[:, -keep:]  # (B, K, V)
         # Row by row, since a copy of all the logits in fp32 can be larger than the model.
         sums = [
-            -cross_entropy(row[-len(choice) - 1 : -1].float(), ids.new_tensor(choice), reduction="sum")
-            for row, choice in zip(logits, choices, strict=True)
+            -cross_entropy(row[-len(choice) :].float(), ids.new_tensor(choice), reduction="sum")
+            for row, some in zip(logits, choices, strict=True)
+            for choice in some
         ]
         return torch.stack(sums).tolist()
 
@@ -229,16 +237,18 @@ class Generation(Modality):
         probes = [self._probe(max(learnt, key=len), "the longest text to learn", "train.max_length={limit} cuts it")]
         for benchmark, split in wanted:
             of, examples = f"of {benchmark.name} {split}", benchmark.examples(split)
-            prompt = max(self.texts.prompts([e.eval_prompt for e in examples]), key=len)
-            new = self.settings(benchmark).max_new_tokens - 1  # all but the last are read again; any will do
-            what = f"the longest prompt {of} ({len(prompt)} tokens) with all that may be generated but one token"
-            probes.append(
-                self._probe(prompt + prompt[-1:] * new, what, "max_new_tokens or the prompts have to be shorter")
-            )
+            if benchmark.generates:
+                probes.append(self._longest_generated(benchmark, of, examples))
             if ranked := [prompt + choice for prompt, choice in self._ranked(examples)]:
                 what = f"the longest prompt {of} with a choice"
                 probes.append(self._probe(max(ranked, key=len), what, "the prompts have to be shorter"))
         return probes
+
+    def _longest_generated(self, benchmark: Benchmark, of: str, examples: Sequence[TextExample]) -> Probe:
+        prompt = max(self.texts.prompts([e.eval_prompt for e in examples]), key=len)
+        new = self.settings(benchmark).max_new_tokens - 1  # all but the last are read again; any will do
+        what = f"the longest prompt {of} ({len(prompt)} tokens) with all that may be generated but one token"
+        return self._probe(prompt + prompt[-1:] * new, what, "max_new_tokens or the prompts have to be shorter")
 
     def require_rows_alone(self, model: torch.nn.Module, wanted: Wanted) -> None:
         """Raises SettingError where a text depends on what follows it, or on others in its batch."""
@@ -267,8 +277,19 @@ class Generation(Modality):
         ]
 
     def _room(self, benchmark: Benchmark, split: str) -> list[str]:
+        if not benchmark.generates:
+            return []
         lengths = [self.texts.length(e.eval_prompt, e.target) for e in benchmark.examples(split)]
         return remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, f"{benchmark.name} {split}")
 
     def gold(self, example: TextExample) -> Any:
         return example.gold
+
+
+def _preferred(choices: Sequence[str], likelihoods: Sequence[float], said: dict[str, Any]) -> Prediction:
+    """`said` with the likeliest choice and the log-likelihood of each; NaN where one is none."""
+    if any(map(math.isnan, likelihoods)):
+        return math.nan
+    rounded = {choice: round(value, DIGITS) for choice, value in zip(choices, likelihoods, strict=True)}
+    likeliest = choices[likelihoods.index(max(likelihoods))]
+    return {**said, "likeliest": likeliest, "log_likelihoods": rounded}

@@ -154,7 +154,7 @@ class _Speed:
         """Reading the prompts, or classifying; and the tokens that are generated, at most."""
         batches = math.ceil(number / self.batch)
         reading = batches * self._seconds(self.work.forward, self.batch / self.work.micro_batch)
-        if not self.work.decode.operations:
+        if not (self.work.decode.operations and benchmark.generates):
             return reading
         tokens = benchmark.max_new_tokens or self.cfg.task.max_new_tokens
         texts = benchmark.beams * self.batch

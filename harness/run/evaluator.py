@@ -45,6 +45,7 @@ def evaluate(
         run.store_predictions(benchmark.name, split, stored)
     predictions = [row["prediction"] for row in stored["rows"]]
     golds = [row["gold"] for row in stored["rows"]]
+    scored = {name: score(scorer, predictions, golds) for name, scorer in benchmark.scorers.items()}
     return {
         "metric": benchmark.metric,
         "n": len(golds),
@@ -54,8 +55,9 @@ def evaluate(
         **{name: stored[name] for name in ("generation", "warnings") if name in stored},
         "majority": majority(examples, golds),
         "scorers": {
-            name: _finite(f"{name} of {benchmark.name} {split}", score(scorer, predictions, golds))
-            for name, scorer in benchmark.scorers.items()
+            name: _finite(f"{name} of {benchmark.name} {split}", found)
+            for name, found in scored.items()
+            if found is not None
         },
     }
 

@@ -120,8 +120,9 @@ THREADS = 1024
 SOURCE_TEXTS = (
     "name", "train", "validation", "test", "root", "folder", "*_source", "prompt", "target", "gold", "text", "pair",
     "label", "*_column", "eval_suffix", "stop", "scorers", "subset", "loss_on", "repo_id", "revision",
-    "class_names", "background",
+    "class_names", "background", "answers",
 )  # fmt: skip
+MORE_TEXTS = ("test", "prompt", "target", "gold", "gold_after")  # of a further test set
 LAUNCHER_TEXTS = ("name", "folder", "partition", "account", "qos", "constraint", "exclude", "python", "setup")
 
 # By key; * is a part of a name.
@@ -174,6 +175,8 @@ KINDS: Mapping[str, Kind] = {
     "task.source.limit": or_null(whole(1)),
     "task.source.gold_after": or_null(Kind("the text that answers follow, as '####'", _is_text, text=True)),
     **{f"task.source.{name}": or_null(TEXTS) for name in SOURCE_TEXTS},
+    **{f"task.source.more.*.{name}": or_null(TEXTS) for name in MORE_TEXTS},
+    "task.source.more.*.rows": or_null(whole(1)),
     "method.lr": number(0),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),

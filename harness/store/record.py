@@ -20,14 +20,14 @@
                    most frequent gold answer or null, generation: of a text, all settings of the search, warnings: if
                    there were any, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
-                   no mean of verdicts}
+                   no mean of verdicts, values: of a loss, one number per example}
     failure       {reason, step} or null
     files         {path in the folder of the run: SHA-256} of adapter/ and of the predictions behind the scores
     sha256        the seal, see harness/store/files.py
 
 Records of schema 1 have neither `sha256` nor `files`. They are read by harness/seal.py alone, which seals them.
 
-Every rate is in [0, 1], every correlation in [-1, 1], every time in seconds, every size in bytes.
+Every rate is in [0, 1], every correlation in [-1, 1], every loss in nats, every time in seconds, every size in bytes.
 """
 
 import math
@@ -45,6 +45,7 @@ from harness.store.files import SEALED, read_json, read_sealed, write_sealed
 
 FILE = "record.json"
 RESAMPLES = 200
+DIGITS = 6  # of the loss of an example
 
 Status = Literal["running", "done", "failed"]
 UNSEALED = 1  # the schema of records that are older than seals
@@ -105,6 +106,25 @@ def summarise_corpus(
         "unparsed": 0.0,
         "items": None,
     }
+
+
+def summarise_values(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, with its standard error s / sqrt(n), of a loss of each item; and each of them."""
+    n = len(values)
+    return {
+        "mean": statistics.fmean(values),
+        "standard_error": statistics.stdev(values) / math.sqrt(n) if n > 1 else 0.0,
+        "unparsed": 0.0,
+        "items": None,
+        "values": [round(value, DIGITS) for value in values],
+    }
+
+
+def shown(score: Mapping[str, Any], *, error: bool = False) -> str:
+    """A Score as text: per cent, or of a loss nats; error: with its standard error."""
+    form = "{:.3f}" if "values" in score else "{:.1%}"
+    numbers = [score["mean"], *([score["standard_error"]] if error else [])]
+    return " ± ".join(map(form.format, numbers))
 
 
 def write(path: Path, value: Record) -> None:

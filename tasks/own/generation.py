@@ -15,11 +15,12 @@ A row, and how it is fed:
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from errors import DataError
-from tasks.base import ItemScore, Scorer, SplitName, TextExample
+from tasks.base import Benchmark, ItemScore, Scorer, SplitName, TextExample
+from tasks.own.more_tests import MoreTests
 from tasks.own.rows import OwnText
 from tasks.reading.content import several
 from tasks.reading.tables import Row, TableFile
@@ -67,6 +68,10 @@ def after(text: str, marker: str) -> str | None:
 # --- the task ---
 
 
+COLUMNS = ("prompt", "target", "gold", "gold_after")  # that a further test set may have other than the task
+FURTHER = ("test", "rows", *COLUMNS)
+
+
 class OwnGeneration(OwnText):
     """Text in, text out.
 
@@ -77,6 +82,8 @@ class OwnGeneration(OwnText):
         takes from what is generated. Rows without any are left out. None: all of the column.
     scorers: names of GENERATION_SCORERS; tables show the first.
     metrics: paths of metrics of the library evaluate, scored besides. They get the generated texts and the golds.
+    more: further test sets by name, each {test: files, rows: how many of them, drawn with data_seed; null: all} and, of
+        prompt, target, gold and gold_after, those that are other than the task's own.
     stop: the generated text is cut before the first of these.
     gold_after and stop are written as in `prompt`.
     """
@@ -95,9 +102,15 @@ class OwnGeneration(OwnText):
         name: str,
         gold_after: str | None = None,
         metrics: Sequence[str] | None = None,
+        more: Mapping[str, Mapping[str, Any]] | None = None,
         **files: Any,
     ) -> None:
         super().__init__(name=name, **files)
+        as_here = {
+            "prompt": prompt, "target": target, "gold": gold, "gold_after": gold_after,
+            "scorers": scorers, "stop": stop, "metrics": metrics,
+        }  # fmt: skip
+        self._more = {each: self._further(each, given, as_here) for each, given in (more or {}).items()}
         if gold_after is not None and not (isinstance(gold_after, str) and gold_after.strip()):
             raise ValueError(f"gold_after is the text that answers follow, as '####', or null, not {gold_after!r}")
         gold_after = gold_after and unescaped(gold_after)
@@ -115,6 +128,28 @@ class OwnGeneration(OwnText):
         self._target = target
         self._gold, self._gold_after = gold or target, gold_after
         self._left_out: list[str] = []
+
+    def _further(self, name: str, given: Mapping[str, Any], as_here: Mapping[str, Any]) -> MoreTests:
+        if name == self.name:
+            raise ValueError(f"more: a further test set has another name than the task, which is {name!r}")
+        if unknown := [key for key in given if key not in FURTHER]:
+            raise ValueError(f"more: {name}: {unknown[0]!r} is none of {', '.join(FURTHER)}")
+        if not isinstance(given.get("test"), str):
+            raise ValueError(f"more: {name} names its files, as {{test: FILE}}")
+        columns = as_here | {key: value for key, value in given.items() if key in COLUMNS}
+        asked = OwnGeneration(
+            name=name, train=given["test"], validation=None, test=None, validation_share=0.1, test_share=0.1,
+            data_seed=self.data_seed, limit=self.limit, **columns,
+        )  # fmt: skip
+        return MoreTests(asked, TableFile(given["test"]), given.get("rows"))
+
+    @property
+    def benchmarks(self) -> Mapping[str, Benchmark]:
+        return {self.name: self, **self._more}
+
+    def whole(self) -> list[TextExample]:
+        """An example of every row of the training table, none held out."""
+        return [self.example(f"test-{row.index}", row) for row in self._usable(self._files["train"])]
 
     def _facts(self) -> list[Any]:
         facts = [self._template, self._target, self._gold, self.stop]

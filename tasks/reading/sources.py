@@ -117,13 +117,17 @@ class Table:
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Every row in file order, as the values of the columns in the order of `columns`. Raises DataError."""
+        return self.found()[1]
+
+    def found(self) -> tuple[Columns, list[tuple[Any, ...]]]:
+        """Which columns the table has, and its rows. Raises DataError."""
         file = self._file()
         rows = file.rows()
         self.notes[:] = file.notes
         present = list(dict.fromkeys(name for row in rows for name in row.values))
         for columns in self.columns:
             if columns.keys() <= set(present):
-                return [tuple(self._value(row, name, columns[name]) for name in columns) for row in rows]
+                return columns, [tuple(self._value(row, name, columns[name]) for name in columns) for row in rows]
         raise DataError(f"{self.source} has the columns {', '.join(present)}; expected {self._wanted()}")
 
     def _file(self) -> TableFile:

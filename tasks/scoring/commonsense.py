@@ -6,8 +6,10 @@ likeliest (`strict`), which no slip of format can lower.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from tasks.base import ItemScore
+from tasks.scoring import verdicts
 from tasks.scoring.verdicts import UNPARSED, of_bounded_text
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5")
@@ -37,7 +39,7 @@ def family(gold: str) -> tuple[str, ...]:
     raise ValueError(f"the gold answer {gold!r} is none of the labels {', '.join(known_labels())}")
 
 
-def legacy(prediction: Mapping[str, str], gold: str) -> ItemScore:
+def legacy(prediction: Mapping[str, Any], gold: str) -> ItemScore:
     """The first label in the generated text, as LLM-Adapters' `extract_answer` finds it: anywhere, case-sensitive.
 
     An option that is echoed counts as an answer, and "answer11" as answer1.
@@ -52,9 +54,14 @@ def _first_label(text: str, gold: str) -> ItemScore:
     return UNPARSED if found is None else ItemScore(correct=found.group() == gold)
 
 
-def strict(prediction: Mapping[str, str], gold: str) -> ItemScore:
+def strict(prediction: Mapping[str, Any], gold: str) -> ItemScore:
     """Whether the answer with the greatest likelihood among those offered is the gold one."""
-    return ItemScore(correct=prediction["likeliest"] == choice(gold))
+    return verdicts.likeliest(prediction, choice(gold))
+
+
+def answer_loss(prediction: Mapping[str, Any], gold: str) -> float | None:
+    """-log p of the gold answer, "the correct answer is <label>", in nats."""
+    return verdicts.answer_loss(prediction, choice(gold))
 
 
 def known_labels() -> list[str]:

@@ -16,13 +16,17 @@ MARKER = "The answer is: "
 
 # --- legacy: MetaMath's extraction ---
 
+_WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+$", re.ASCII)
 _LEGACY_NUMBER = re.compile(r"[\-+]?\d*[\.,/]?\d+")
 
 
 @of_bounded_text
 def gsm8k_legacy(text: str, gold: str) -> ItemScore:
-    """First number after the last marker, rounded to an integer (halves to even), against an integer gold."""
-    expected = float(int(gold.replace(",", "")))
+    """First number after the last marker, rounded to an integer (halves to even), against an integer gold.
+
+    A whole number that is written as a decimal, as the 8.0 of SVAMP and MAWPS, is an integer.
+    """
+    expected = float(int(_WHOLE_DECIMAL.sub("", gold.replace(",", ""))))
     predicted = _legacy_number(text)
     return UNPARSED if predicted is None else ItemScore(correct=float(predicted) == expected)
 

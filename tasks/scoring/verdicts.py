@@ -1,7 +1,8 @@
 """What scorers share: a verdict on one item, and how much of a text is read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from typing import Any
 
 from tasks.base import ItemScore
 
@@ -23,6 +24,25 @@ def of_bounded_text(scorer: Callable[[str, str], ItemScore]) -> Callable[[str, s
 def exact_class(prediction: int, gold: int) -> ItemScore:
     """Verdict on a predicted class index."""
     return ItemScore(correct=bool(prediction == gold))
+
+
+# Of questions whose answers are ranked, a prediction is {"likeliest": the choice with the greatest likelihood,
+# "log_likelihoods": by choice log p(choice | prompt) in nats, summed over its tokens}.
+
+
+def likeliest(prediction: Mapping[str, Any], gold: str) -> ItemScore:
+    """Whether the choice with the greatest likelihood among those offered is `gold`."""
+    return ItemScore(correct=prediction["likeliest"] == gold)
+
+
+def answer_loss(prediction: Mapping[str, Any], gold: str) -> float | None:
+    """-log p(gold | prompt), in nats; None of predictions without likelihoods, which earlier versions stored.
+
+    It says more than whether an answer is right, so it tells two models apart by fewer questions. It is of the text
+    that the choice is: longer answers have greater losses.
+    """
+    likelihoods = prediction.get("log_likelihoods")
+    return None if likelihoods is None else -likelihoods[gold]
 
 
 def cut_at_stop(text: str, stops: Iterable[str]) -> str:

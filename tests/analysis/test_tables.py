@@ -14,7 +14,8 @@ from analysis.load.records import load
 from analysis.pages import results as tables
 from analysis.writing import markup
 from errors import RecordError
-from tests.analysis.conftest import built, entry
+from harness.store.record import summarise_values
+from tests.analysis.conftest import built, entry, score
 
 GOOD, BAD = "1" * 30 + "0" * 10, "1" * 5 + "0" * 35
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,19 @@ def test_one_seed_says_so_and_has_the_binomial_error(add, tmp_path):
     result = only(tmp_path)
     assert row(result, "LoRA (r=1)")["strict (%)"] == "50.0 ± 5.0"
     assert any(note.startswith("One seed: ± the binomial standard error") for note in result.notes)
+
+
+def test_the_least_loss_is_the_best_and_stands_in_nats_beside_the_accuracy(add, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "tests.analysis.conftest.score",
+        lambda items, unparsed: score(items, unparsed) if isinstance(items, str) else summarise_values(items),
+    )
+    add("LoRA (r=1)", 0, {"strict": "1110", "answer_loss": [0.5, 1.5, 0.5, 1.5]})
+    add("SVFT-P", 0, {"strict": "1100", "answer_loss": [0.25, 0.5, 0.5, 0.75]}, method="svft_plain")
+    result = only(tmp_path)
+    found = {label: row(result, label)["answer_loss (nats)"] for label in ("LoRA (r=1)", "SVFT-P")}
+    assert found == {"LoRA (r=1)": "1.000 ± 0.289", "SVFT-P": "**0.500** ± 0.102"}
+    assert row(result, "LoRA (r=1)")["strict (%)"].startswith("**75.0**")
 
 
 @pytest.mark.parametrize(("items", "shown"), [("0" * 100, "0.0 [0.0, 3.7]"), ("1" * 100, "100.0 [96.3, 100.0]")])

@@ -18,7 +18,7 @@ from transformers import (
 from errors import ModelError, RoleError
 from harness import convert
 from harness.adapters import adapt
-from harness.models import bases
+from harness.models import architectures, bases
 from harness.plan import config
 from tests.conftest import ROOT
 
@@ -73,6 +73,10 @@ KNOWN = {
     }),
     "bert": ("encoder", TEXT, bert("bert", "query", "key", "value")),
     "roberta": ("encoder", TEXT, bert("roberta", "query", "key", "value")),
+    "mpnet": ("encoder", TEXT | {"max_position_embeddings": 20}, {
+        **{letter: f"mpnet.encoder.layer.*.attention.attn.{letter.lower()}" for letter in "QKVO"},
+        "U": "mpnet.encoder.layer.*.intermediate.dense", "D": "mpnet.encoder.layer.*.output.dense",
+    }),
     "deberta-v2": ("encoder", DEBERTA, bert("deberta", "query_proj", "key_proj", "value_proj")),
     "distilbert": ("encoder", DISTIL, {
         **{letter: f"distilbert.transformer.layer.*.attention.{letter.lower()}_lin" for letter in "QKV"},
@@ -132,6 +136,24 @@ def test_letters_blocks_and_head_are_found_and_lora_is_attached_to_all_of_them(c
     assert sorted(adapted.layers) == sorted(named)
     trained = sum(p.numel() for name, p in adapted.model.named_parameters() if "lora_" in name and p.requires_grad)
     assert trained == sum(8 * (modules[name].in_features + modules[name].out_features) for name in named)
+
+
+# Of the checkpoints as their pages state them. MPNet's has a pooler, which its model for classification has not.
+POOLER, HEAD = 768 * 768 + 768, 768 * 768 + 768 + 2 * 768 + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters"),
+    [("mpnet_base", 2, 109_486_464 - POOLER + HEAD), ("smollm2_135m", None, 134_515_008)],
+)
+def test_a_model_is_counted_without_weights_and_its_letters_name_all_linear_layers_of_its_blocks(
+    name, classes, parameters
+):
+    cfg = composed(f"+model={name}").model
+    model = bases.build(cfg, classes)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert architectures.find_roles(model, name) == dict(cfg.roles)
+    assert set(cfg.roles) == set(cfg.linear)
 
 
 def test_a_bfloat16_decoder_of_ones_own_is_loaded_in_that_dtype(checkpoints):

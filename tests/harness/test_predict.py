@@ -166,9 +166,10 @@ def test_texts_with_quotes_and_lines_come_back_from_csv():
 
 
 def test_a_question_with_choices_gets_the_likeliest_beside_the_text_and_others_leave_that_empty():
-    answers = [{"text": "it is true", "likeliest": "true"}, "42"]
+    answers = [{"text": "it is true", "likeliest": "true", "log_likelihoods": {"true": -0.5}}, "42"]
     rows = [{"row": number} | predict._said(answer) for number, answer in enumerate(answers, 1)]
     assert predict.as_csv(rows) == "row,likeliest,text\n1,true,it is true\n2,,42\n"
+    assert predict._said({"likeliest": "true", "log_likelihoods": {"true": -0.5}}) == {"likeliest": "true"}
     with pytest.raises(NotFinite):
         predict._said(float("nan"))
 

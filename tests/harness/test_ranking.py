@@ -94,7 +94,7 @@ def test_only_the_logits_of_the_answers_are_made_through_an_adapter_too(ranking)
         for e in examples
         for c in e.choices
     )
-    assert max(made) == longest + 1
+    assert max(made) == longest
 
 
 class MakesEveryLogit(torch.nn.Module):
@@ -130,6 +130,38 @@ def test_the_likeliest_choice_is_predicted_beside_the_generated_text(ranking):
         for e, values in zip(examples, expected, strict=True)
     ]
     assert len({e.choices.index(p["likeliest"]) for e, p in zip(examples, predictions, strict=True)}) > 1
+
+
+def test_the_likelihood_of_each_choice_is_stored_with_the_answer(ranking):
+    modality, examples = ranking
+    expected = one_by_one(modality, modality.load_model(), examples)
+    predictions, _ = modality.predict(modality.load_model(), BENCHMARK, examples, 5, "")
+    assert [list(p["log_likelihoods"]) for p in predictions] == [list(e.choices) for e in examples]
+    found = [list(p["log_likelihoods"].values()) for p in predictions]
+    assert flat(found) == pytest.approx(flat(expected), rel=1e-5)
+
+
+def test_choices_that_differ_in_their_last_token_alone_are_read_off_one_row(ranking, monkeypatch):
+    modality, examples = ranking
+    asked = [replace(e, choices=("It is 1", "It is 2", "It is 3")) for e in examples]
+    model, rows = modality.load_model(), []
+    original = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda input_ids, **more: rows.append(len(input_ids)) or original(input_ids, **more)
+    )
+    found = modality.log_likelihoods(model, asked, 5, "")
+    assert sum(rows) == len({e.eval_prompt for e in asked})
+    monkeypatch.undo()
+    assert flat(found) == pytest.approx(flat(one_by_one(modality, model, asked)), rel=1e-5)
+
+
+def test_a_benchmark_that_only_ranks_generates_nothing(ranking):
+    modality, examples = ranking
+    only = Bare(max_new_tokens=8, generates=False)
+    predictions, tokens = modality.predict(modality.load_model(), only, examples, 5, "")
+    both, _ = modality.predict(modality.load_model(), BENCHMARK, examples, 5, "")
+    assert tokens == 0 and modality.used(only) == {}
+    assert predictions == [{name: p[name] for name in ("likeliest", "log_likelihoods")} for p in both]
 
 
 def test_examples_without_choices_are_left_as_text_among_those_with_some(ranking):

@@ -116,7 +116,7 @@ def test_commonsense_is_a_task_with_eight_benchmarks_in_the_paper_s_order_and_th
     assert [name for name, benchmark in task.benchmarks.items() if benchmark.name == name] == list(task.benchmarks)
     assert [tuple(b.splits) for b in task.benchmarks.values()] == [("test",)] * 8 + [("validation",)]
     assert {b.beams for b in task.benchmarks.values()} == {4}
-    assert list(task.benchmarks["boolq"].scorers) == ["legacy", "strict"]
+    assert list(task.benchmarks["boolq"].scorers) == ["legacy", "strict", "answer_loss"]
 
 
 def test_a_training_example_is_the_released_prompt_and_output():
@@ -180,7 +180,24 @@ def test_every_right_answer_passes_every_scorer():
     for benchmark in commonsense().benchmarks.values():
         for example in benchmark.examples(benchmark.splits[0]):
             right = {"text": example.target, "likeliest": example.target}
-            assert all(scorer(right, example.gold).correct for scorer in benchmark.scorers.values())
+            assert all(scorer(right, example.gold).correct for scorer in (legacy, strict))
+
+
+def test_the_loss_of_a_question_is_that_of_the_choice_which_names_its_label():
+    scorer = commonsense().benchmarks["boolq"].scorers["answer_loss"]
+    prediction = {"log_likelihoods": {"the correct answer is true": -0.25, "the correct answer is false": -1.5}}
+    assert (scorer.value(prediction, "true"), scorer.value(prediction, "false")) == (0.25, 1.5)
+
+
+def test_other_files_of_the_same_columns_can_be_trained_on(tmp_path):
+    for folder in ("boolq", "ARC-Easy"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(DATA / folder / "test.json", tmp_path / folder / "train.json")
+    task = commonsense(train_source=f"{tmp_path}/*/train.json", validation_size=0)
+    expected = [e.eval_prompt for name in ("arc_e", "boolq") for e in commonsense().benchmarks[name].examples("test")]
+    assert [e.eval_prompt for e in task.examples("train")] == expected
+    assert task.benchmarks["piqa"].examples("test") == commonsense().benchmarks["piqa"].examples("test")
+    assert [file.name for file in task.files()] == [f"{tmp_path}/*/train.json"]
 
 
 def test_train_and_validation_share_no_row_and_keep_the_order_of_the_file():

@@ -105,7 +105,7 @@ def test_fingerprint_is_of_the_own_file_and_prompt():
 
 def test_absent_file_is_named_with_columns_and_command():
     assert message(math(math_source="no/such.jsonl")) == (
-        "no file no/such.jsonl with the columns instruction, output or problem, solution; "
+        "no file no/such.jsonl with the columns instruction, output or problem, solution or problem, answer; "
         "`hf download DigitalLearningGmbH/MATH-lighteval data/test-00000-of-00001.parquet --repo-type dataset "
         "--revision main --local-dir data/MATH-lighteval` "
         "fetches data/MATH-lighteval/data/test-00000-of-00001.parquet"
@@ -125,6 +125,16 @@ def test_a_file_without_any_gold_answer_is_refused(tmp_path):
     path = tmp_path / "test.jsonl"
     path.write_text(json.dumps({"problem": "a", "solution": "It is 2."}))
     assert message(math(math_source=str(path))) == f"the rows of {path} have no \\boxed answer in their solution"
+
+
+def test_problems_without_solutions_are_asked_alike_and_their_answers_are_gold(tmp_path):
+    path, solved = tmp_path / "answers.jsonl", math().examples("test")
+    rows = [{"problem": row["instruction"], "answer": example.gold, "level": "Level 3"} for row, example in
+            zip(pandas.read_json(TEST, lines=True).to_dict("records"), solved, strict=True)]  # fmt: skip
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = math(math_source=str(path)).examples("test")
+    assert [(e.id, e.eval_prompt, e.gold) for e in found] == [(e.id, e.eval_prompt, e.gold) for e in solved]
+    assert found[0].target == "The answer is: \\frac{1}{2}"
 
 
 def test_token_limits_are_asked_for_both_benchmarks():

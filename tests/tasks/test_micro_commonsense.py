@@ -12,6 +12,7 @@ from tasks.commonsense import COLUMNS
 from tasks.micro.facts import OPPOSITES, PEOPLE, RELATIONS, THINGS, TOOLS
 from tasks.micro.questions import KINDS, split_subjects
 from tasks.micro_commonsense import MicroBenchmark, MicroCommonsense
+from tasks.scoring.commonsense import legacy, strict
 from tests.conftest import ROOT, task_of_yaml
 
 LABELS = {
@@ -200,7 +201,7 @@ def test_prompts_are_the_released_ones_to_the_letter() -> None:
 def test_both_scorers_accept_the_target_and_reject_the_other_choices(task: MicroCommonsense) -> None:
     for benchmark in task.benchmarks.values():
         for example in benchmark.examples("validation"):
-            for scorer in benchmark.scorers.values():
+            for scorer in (legacy, strict):
                 for choice in example.choices:
                     verdict = scorer({"text": choice, "likeliest": choice}, example.gold)
                     assert verdict == ItemScore(correct=choice == example.target)

@@ -164,6 +164,18 @@ def test_gold_may_have_thousands_separators(scorer):
 
 
 @pytest.mark.parametrize("scorer", [gsm8k_legacy, gsm8k_strict])
+def test_a_whole_gold_may_be_written_as_a_decimal(scorer):
+    assert scorer(f"{MARKER}8", "8.0") == scorer(f"{MARKER}-1,200", "-1,200.00") == ItemScore(correct=True)
+    assert scorer(f"{MARKER}80", "8.0") == ItemScore(correct=False)
+
+
+def test_a_gold_that_is_no_whole_number_is_none_for_legacy_which_rounds():
+    for gold in ("0.75", "8.05", ".0", "8."):
+        with pytest.raises(ValueError, match="invalid literal"):
+            gsm8k_legacy(f"{MARKER}1", gold)
+
+
+@pytest.mark.parametrize("scorer", [gsm8k_legacy, gsm8k_strict])
 def test_malformed_gold_is_an_error_and_not_a_wrong_answer(scorer):
     with pytest.raises(ValueError, match="n/a"):
         scorer(f"{MARKER}18", "n/a")
