@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from errors import Damaged, SettingError
 from harness.ranks import distributed, sharding
-from harness.ranks.shares import Shares
+from harness.ranks.shares import Order, Shares
 from harness.store import disk
 from svft import SvftConfig
 from svft.basis.layer import BasisLayer
@@ -206,7 +206,7 @@ def test_ranks_have_equally_many_micro_batches_and_every_example_once(examples, 
     ranks = []
     for rank in range(3):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        sampler = Shares(examples, batch_size=4, seed=5)
+        sampler = Shares(Order(examples, seed=5, step=12), batch_size=4)
         sampler.set_epoch(2)
         ranks.append(list(sampler))
         assert len(ranks[-1]) == len(sampler)
