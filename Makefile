@@ -45,7 +45,7 @@ real: $(READY) ## a real encoder (22.7M) on real sentences, nine methods, five s
 	$(RUN) $(REAL) seed=0,2,4; first=$$?; \
 	echo "waiting for seeds 1, 3"; wait $$second; second=$$?; tail -n 1 real/seeds-1-3.log; \
 	test $$first = 0 -a $$second = 0
-	@$(BIN)/python -m analysis plots --runs real/runs --out real/figures
+	@$(BIN)/python -m analysis plots pareto_real --runs real/runs --out real/figures
 	@$(BIN)/python -m analysis tables real --runs real/runs --print
 REAL := experiment=real runs_dir=real/runs wandb.mode=disabled threads=1 evaluate.splits=[test]
 

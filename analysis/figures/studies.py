@@ -156,7 +156,7 @@ def rates_figure(frame: pd.DataFrame) -> Figure:
     figure.supylabel(f"Validation score after {' or '.join(map(str, steps))} steps (%)", fontsize=9)
     handles, names = axes[0].get_legend_handles_labels()
     ring = axes[0].plot([], [], "o", markersize=9, markerfacecolor="none", color=GREY)
-    figure.legend([*handles, *ring], [*names, "picked after all steps"], loc="outside lower center", ncols=4,
+    figure.legend([*handles, *ring], [*names, "picked after all steps"], loc="outside upper right", ncols=4,
                   frameon=False, fontsize=8)  # fmt: skip
     return figure
 
