@@ -2,7 +2,7 @@
 
     python -m analysis readme [--check] [--readme README.md docs/results.md ...] [--tables analysis/output/tables]
 
-NAME is that of a file NAME.md in the folder of tables; `side_by_side` is a short form of `comparison`, made here.
+NAME is that of a file NAME.md in the folder of tables; `real_short` is a short form of `real`, made here.
 `--check` changes nothing and exits 1 where a page differs.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.writing.markup import markdown
-from analysis.writing.numbers import count, estimate
+from analysis.writing.numbers import count, estimate, with_interval
 from harness.store.disk import tells_disk_errors
 from harness.store.files import write_text
 
@@ -31,7 +31,7 @@ def filled(text: str, tables: Path) -> str:
     """`text` with each marked block replaced by its table. Raises FileNotFoundError naming the tables there are."""
 
     def block(match: re.Match) -> str:
-        made = side_by_side(tables) if match["name"] == "side_by_side" else _file(tables, match["name"])
+        made = short(tables) if match["name"] == "real_short" else _file(tables, match["name"])
         return f"{match[1]}{made}{match[3]}"
 
     return BLOCK.sub(block, text)
@@ -45,18 +45,22 @@ def _file(tables: Path, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def side_by_side(tables: Path) -> str:
-    """The methods that every panel of comparison.csv has: trained parameters and scores of all panels beside them."""
-    frame = pd.read_csv(tables / "comparison.csv")
-    panels = [rows.set_index("label") for _, rows in frame.groupby("panel", sort=False)]
-    shared = [label for label in panels[0].index if all(label in rows.index for rows in panels)]
+def short(tables: Path) -> str:
+    """The methods of real.csv: trained parameters, score, and the difference to the row of reference."""
+    frame = pd.read_csv(tables / "real.csv")
     lines = [
-        {"Method": label, "Trained": " / ".join(count(rows.params[label]) for rows in panels)}
-        | {f"{rows.metric.iloc[0]} (%)": estimate(rows.loc[label]) for rows in panels}
-        for label in shared
-    ]
-    models = " / ".join(rows.model.iloc[0] for rows in panels)
-    return markdown(pd.DataFrame(lines), [f"Trained: parameters without the head, {models}."])
+        {
+            "Method": row.label, "Trained": count(row.params), "Accuracy (%)": estimate(row),
+            "Difference": "" if pd.isna(row.difference) else with_interval(*_interval(row)), "": row.verdict,
+        }
+        for row in frame[frame["seeds"] > 0].itertuples()
+    ]  # fmt: skip
+    note = "Trained: parameters without the head. Brackets: 95 % bootstrap interval over seeds."
+    return markdown(pd.DataFrame(lines), [note])
+
+
+def _interval(row) -> tuple[float, float, float]:
+    return row.difference, row.difference_low, row.difference_high
 
 
 @tells_disk_errors()

@@ -163,13 +163,20 @@ def rates_figure(frame: pd.DataFrame) -> Figure:
 
 def _drawings(loaded: Loaded, experiment: Experiment) -> Iterator[tuple[str, Drawing]]:
     left_out = [*experiment.left_out, *left_out_searches(loaded, experiment)]
-    rows = partial(numbers, loaded, experiment.name)
+    rows = partial(_of_rates, loaded, experiment)
     if experiment.cells["seeds"].any() and "curves" in experiment.manifest:
         yield f"curves_{experiment.name}", Drawing(lambda: curves_figure(curves(experiment, rows())), left_out)
     elif experiment.cells["seeds"].any():
         yield f"pareto_{experiment.name}", Drawing(lambda: pareto_figure(rows()), left_out)
     if experiment.manifest.get("evidence") and len(tried(loaded, experiment)):
         yield f"rates_{experiment.name}", Drawing(lambda: rates_figure(tried(loaded, experiment)), left_out)
+
+
+def _of_rates(loaded: Loaded, experiment: Experiment) -> pd.DataFrame:
+    """comparison.numbers without the panels of losses, whose axis would be another."""
+    losses = [column["metric"] for column in experiment.manifest["columns"] if column.get("better") == "lower"]
+    frame = numbers(loaded, experiment.name)
+    return frame[~frame["metric"].isin(losses)]
 
 
 def makers(loaded: Loaded) -> dict[str, Callable[[], Drawing]]:

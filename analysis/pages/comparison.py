@@ -17,7 +17,7 @@ from analysis.pages.footnotes import left_out_notes
 from analysis.pages.paper_notes import record_notes, statistics_notes
 from analysis.statistics import paired, rates
 from analysis.statistics.experiments import Experiment, experiments, identified
-from analysis.writing.numbers import count, estimate, with_interval
+from analysis.writing.numbers import count, estimate, nats, percent, with_interval
 from analysis.writing.page import Page, Table
 from harness.store.record import Record
 
@@ -103,17 +103,21 @@ def _compared(difference: paired.Difference | None, reference: bool) -> dict[str
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def text(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table as strings, in the order of the experiment; a line with the panel's name begins its rows."""
+def text(frame: pd.DataFrame, losses: Sequence[str] = ()) -> pd.DataFrame:
+    """The table as strings, in the order of the experiment; a line with the panel's name begins its rows.
+
+    losses: metrics in nats.
+    """
     lines = []
     for panel, rows in frame.groupby("panel", sort=False):
-        lines.append({"Method": f"**{panel}**"})
-        lines += [_line(row) for row in rows.itertuples()]
+        in_nats = rows["metric"].isin(losses).all()
+        lines.append({"Method": f"**{panel}{' (nats, lower is better)' if in_nats else ''}**"})
+        lines += [_line(row, in_nats=in_nats) for row in rows.itertuples()]
     columns = ["Method", "Trained", "Targets", "Rate", "Tried", "Seeds", "Score (%)", "Difference", "Verdict"]
     return pd.DataFrame(lines, columns=columns).fillna("")
 
 
-def _line(row) -> dict[str, str]:
+def _line(row, *, in_nats: bool) -> dict[str, str]:
     tried = [] if pd.isna(row.rates) else row.rates.split()
     difference = row.difference, row.difference_low, row.difference_high
     return {
@@ -121,8 +125,8 @@ def _line(row) -> dict[str, str]:
         "Rate": "" if pd.isna(row.rate) else f"{row.rate:g}{_marks(row, tried)}",
         "Tried": "" if not tried else f"{len(tried)} × {int(row.search_seeds)}",
         "Seeds": str(row.seeds) if row.seeds else "",
-        "Score (%)": estimate(row) if row.seeds else "",
-        "Difference": "" if pd.isna(row.difference) else with_interval(*difference),
+        "Score (%)": estimate(row, nats if in_nats else percent) if row.seeds else "",
+        "Difference": "" if pd.isna(row.difference) else with_interval(*difference, in_nats=in_nats),
         "Verdict": "" if pd.isna(row.verdict) else row.verdict,
     }  # fmt: skip
 
@@ -180,7 +184,8 @@ def makers(loaded: Loaded) -> dict[str, Callable[[], Page]]:
 def _page(loaded: Loaded, experiment: Experiment) -> Page:
     frame = numbers(loaded, experiment.name)
     said = [*notes(experiment, frame), *left_out_notes(left_out_searches(loaded, experiment))]
-    return Table(frame, text(frame), said, experiment.manifest["title"])
+    losses = [column["metric"] for column in experiment.manifest["columns"] if column.get("better") == "lower"]
+    return Table(frame, text(frame, losses), said, experiment.manifest["title"])
 
 
 def left_out_searches(loaded: Loaded, experiment: Experiment) -> list[str]:

@@ -62,6 +62,7 @@ def sign_flip_p(differences: Sequence[int]) -> float:
 
 
 Verdicts = Mapping[Hashable, str | None]  # "0110...", one character an item, by seed (and data)
+Values = Mapping[Hashable, Sequence[float] | None]  # a number an item, by seed (and data)
 
 
 def paired_p(one: Verdicts, other: Verdicts) -> float | None:
@@ -76,6 +77,18 @@ def paired_p(one: Verdicts, other: Verdicts) -> float | None:
     if len(lengths) != 1:
         return None
     return sign_flip_p((_total(one, seeds) - _total(other, seeds)).tolist())
+
+
+def paired_t(one: Values, other: Values) -> float | None:
+    """As `paired_p`, of numbers by item (losses): Student's t of the items' differences, summed over shared seeds."""
+    seeds = [seed for seed in one if one[seed] and other.get(seed)]
+    lengths = {len(values[seed]) for seed in seeds for values in (one, other)}
+    if len(lengths) != 1 or lengths == {1}:
+        return None
+    differences = sum(np.asarray(one[seed], dtype=float) - np.asarray(other[seed], dtype=float) for seed in seeds)
+    if np.ptp(differences) == 0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(f"{stats.ttest_1samp(differences, 0).pvalue:.8g}")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

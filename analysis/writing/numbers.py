@@ -1,5 +1,7 @@
 """Numbers as tables and figures show them; what is missing is an empty string, never 0."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 
@@ -29,20 +31,28 @@ def short(number: float) -> str:
     return f"{number / 1000**power:.3g}{('', 'K', 'M', 'B')[power]}"
 
 
-def estimate(cell) -> str:
+def estimate(cell, shown: Callable[[float], str] = percent) -> str:
     """`47.8 [46.9, 48.6]`: mean, and its interval over seeds or its standard error; a row of statistics/cells.py."""
-    said = percent(cell.reproduced)
+    said = shown(cell.reproduced)
     if not pd.isna(cell.low):
-        return f"{said} [{percent(cell.low)}, {percent(cell.high)}]"
-    return said if pd.isna(cell.error) else f"{said} ± {percent(cell.error)}"
+        return f"{said} [{shown(cell.low)}, {shown(cell.high)}]"
+    return said if pd.isna(cell.error) else f"{said} ± {shown(cell.error)}"
 
 
-def with_interval(mean: float, low: float | None, high: float | None) -> str:
-    """`+3.2 [+1.0, +5.1]`: points, and their interval over seeds where there is one."""
-    return signed(mean) if pd.isna(low) else f"{signed(mean)} [{signed(low)}, {signed(high)}]"
+def with_interval(mean: float, low: float | None, high: float | None, *, in_nats: bool = False) -> str:
+    """`+3.2 [+1.0, +5.1]`: points, or nats, and their interval over seeds where there is one."""
+    shown = signed_nats if in_nats else signed
+    return shown(mean) if pd.isna(low) else f"{shown(mean)} [{shown(low)}, {shown(high)}]"
 
 
 def signed(rate: float) -> str:
     """Points with their sign; what rounds to zero has none."""
-    text = f"{100 * rate:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+    return _unsigned_zero(f"{100 * rate:+.1f}")
+
+
+def signed_nats(loss: float) -> str:
+    return _unsigned_zero(f"{loss:+.3f}")
+
+
+def _unsigned_zero(text: str) -> str:
+    return text[1:] if float(text) == 0 else text

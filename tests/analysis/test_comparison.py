@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from analysis.figures import studies
 from analysis.figures.style import STYLE, matplotlib
@@ -174,3 +175,26 @@ def test_the_figure_has_a_panel_for_each_and_no_label_covers_another(add, runs):
         boxes = [text.get_window_extent() for text in texts]
         assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
     assert list(studies.makers(loaded)) == ["pareto_compare"]
+
+
+LOSS = cases.column("loss") | {"panel": "one", "reference": "LoRA (r=8)", "better": "lower"}
+
+
+def test_a_loss_is_in_nats_less_of_it_is_better_and_its_test_is_students_of_the_items(add, tmp_path):
+    rows = [cases.row("Gemma", "LoRA", "r=8", metrics=["loss"], panel="one", params=800),
+            cases.row("Gemma", "SVFT", variant="P", metrics=["loss"], panel="one", params=100)]  # fmt: skip
+    cases.write(tmp_path / "runs", "compare", [LOSS], rows)
+    losses = {0: [0.5 + 0.01 * (item % 7) for item in range(40)], 1: [0.3 + 0.02 * (item % 5) for item in range(40)]}
+    for number, row in enumerate(rows):
+        for seed in range(3):
+            values = [value + 0.001 * seed for value in losses[number]]
+            score = {"mean": sum(values) / 40, "standard_error": 0.01, "unparsed": 0.0, "items": None, "values": values}
+            split = {"metric": "answer_loss", "n": 40, "majority": None, "scorers": {"legacy": score}}
+            cases.ran(add, row, seed, {"loss": split})
+    frame, _, _ = table(tmp_path / "runs")
+    shown = comparison.text(frame, ["loss"]).set_index("Method")
+    assert shown.index[0] == "**one (nats, lower is better)**"
+    assert shown.loc["LoRA (r=8)", "Score (%)"] == "0.530 [0.529, 0.531]"
+    assert shown.loc["SVFT-P", ["Difference", "Verdict"]].tolist() == ["-0.189 [-0.189, -0.189]", "better"]
+    by_item = [3 * (b - a) for a, b in zip(losses[0], losses[1], strict=True)]
+    assert frame.loc[1, "p"] == pytest.approx(ttest_1samp(by_item, 0).pvalue, rel=1e-6)

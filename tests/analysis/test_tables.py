@@ -287,14 +287,15 @@ def test_pages_in_docs_are_filled_with_the_readme(tmp_path, capsys, monkeypatch)
     assert readme.main(["--tables", ".", "--check"]) == 0
 
 
-def test_methods_that_every_panel_has_stand_side_by_side(tmp_path):
-    header = "panel,metric,model,label,params,reproduced,low,high,error"
-    rows = ["a,GSM,G,LoRA,1000,0.5,0.4,0.6,", "a,GSM,G,BOFT,7,0.1,,,0.02", "b,digits,V,LoRA,20,0.25,,,"]
-    (tmp_path / "comparison.csv").write_text("\n".join([header, *rows]) + "\n")
-    heads, _, *lines = readme.side_by_side(tmp_path).splitlines()
-    assert heads == "| Method | Trained | GSM (%) | digits (%) |"
-    assert lines[0] == "| LoRA | 1,000 / 20 | 50.0 [40.0, 60.0] | 25.0 |"
-    assert "BOFT" not in "".join(lines)
+def test_the_first_table_of_the_readme_has_what_was_run_and_its_difference_to_the_reference(tmp_path):
+    header = "label,params,seeds,reproduced,low,high,error,difference,difference_low,difference_high,verdict"
+    rows = ["LoRA,1000,5,0.5,0.4,0.6,,,,,reference", "BOFT,7,1,0.1,,,0.02,-0.4,,,worse", "OFT,70,0,,,,,,,,"]
+    (tmp_path / "real.csv").write_text("\n".join([header, *rows]) + "\n")
+    heads, _, *lines = readme.short(tmp_path).splitlines()
+    assert heads == "| Method | Trained | Accuracy (%) | Difference |  |"
+    assert lines[0] == "| LoRA | 1,000 | 50.0 [40.0, 60.0] |  | reference |"
+    assert lines[1] == "| BOFT | 7 | 10.0 ± 2.0 | -40.0 | worse |"
+    assert "OFT | 70" not in "".join(lines)
 
 
 def test_a_readme_with_an_unknown_table_names_the_tables_there_are(tmp_path, capsys):
