@@ -83,7 +83,7 @@ def _counted(runs: Mapping[int, Record], searches: Mapping[rates.Search, Sequenc
     tried = rates.searched(done[0], searches)
     return counted | {
         "rate": done[0].config["train"]["lr"],
-        "rates": " ".join(f"{rate:g}" for rate in sorted(tried["rate"])) or None,
+        "rates": " ".join(f"{rate:g}" for rate in sorted(set(tried["rate"]))) or None,
         "search_seeds": int(tried["seeds"].min()) if len(tried) else None,
         "picked": rates.pick(tried) if len(tried) else None,
     }
