@@ -3,9 +3,9 @@
     python -m harness.search experiment=study_methods model.checkpoint=FOLDER
     python -m harness.search experiment=study_methods --only task=sst2_1600 --seeds
 
-Each row is trained on one seed: at every rate of the grid for a third of the steps; at the next rate outside, while the
-best one is an end of the grid; and at the best two for all steps. Of these the better one is the row's rate. Test data
-are not read. With --seeds each row is then trained at its rate on all seeds of the experiment, and scored on test data.
+Each row is trained on one seed: at every rate of the grid for a third of the steps, and at the next rate outside while
+the best one is an end of those tried; then at the best two for all steps, and again at the next rate outside. The best
+rate after all steps, which has a neighbour on either side, is the row's. Test data are not read. With --seeds each row is then trained at its rate on all seeds of the experiment, and scored on test data.
 Rows with `search: false` have one rate for all, as the head has.
 
 Runs are stored and found as those of run.py are: what is finished is skipped, so the same command goes on.
@@ -104,8 +104,10 @@ class Search:
         tried = row.scores[few] = {rate: self._score(row, rate, few) for rate in self.grid}
         while (rate := outside(tried)) is not None:
             tried[rate] = self._score(row, rate, few)
-        row.scores[steps] = {rate: self._score(row, rate, None) for rate in best_two(tried)}
-        return best(row.scores[steps])
+        last = row.scores[steps] = {rate: self._score(row, rate, None) for rate in best_two(tried)}
+        while (rate := outside(last)) is not None:  # fewer steps prefer higher rates
+            last[rate] = self._score(row, rate, None)
+        return best(last)
 
     def _steps(self, row: Row) -> int:
         train = (cfg := self._composed(row)).train

@@ -45,11 +45,17 @@ def near(best: float):
 
 def test_all_rates_get_a_third_of_the_steps_and_the_best_two_all_of_them(searched):
     rate, ran = searched(near(4e-3))
-    assert ran == [(1e-3, 100), (3e-3, 100), (1e-2, 100), (3e-3, 300), (1e-2, 300)]
+    assert ran[:5] == [(1e-3, 100), (3e-3, 100), (1e-2, 100), (3e-3, 300), (1e-2, 300)]
     assert rate == 3e-3
 
 
-def test_the_rate_is_that_which_is_better_after_all_steps(searched):
+def test_after_all_steps_too_the_best_rate_has_two_neighbours(searched):
+    rate, ran = searched(lambda rate, steps: near(4e-3 if steps == 100 else 4e-4)(rate, steps))
+    assert rate == 3e-4
+    assert [rate for rate, steps in ran if steps == 300] == [3e-3, 1e-2, 1e-3, 3e-4, 1e-4]
+
+
+def test_the_rate_is_that_which_is_best_after_all_steps(searched):
     rate, _ = searched(lambda rate, steps: near(4e-3 if steps == 100 else 1e-2)(rate, steps))
     assert rate == 1e-2
 
