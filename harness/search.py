@@ -5,8 +5,9 @@
 
 Each row is trained on one seed: at every rate of the grid for a third of the steps, and at the next rate outside while
 the best one is an end of those tried; then at the best two for all steps, and again at the next rate outside. The best
-rate after all steps, which has a neighbour on either side, is the row's. Test data are not read. With --seeds each row is then trained at its rate on all seeds of the experiment, and scored on test data.
-Rows with `search: false` have one rate for all, as the head has.
+rate after all steps, which has a neighbour on either side, is the row's. Test data are not read. With --seeds each row
+is then trained at its rate on all seeds of the experiment, and scored on test data. Rows with `search: false` have one
+rate for all, as the head has.
 
 Runs are stored and found as those of run.py are: what is finished is skipped, so the same command goes on.
 `python -m analysis search` writes the rates for `recipe=clean` to read.
