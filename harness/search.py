@@ -35,7 +35,6 @@ from harness.store.record import Record
 
 GRID = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SHARE = 3  # of the steps, a run that only ranks its rate has one in so many
-KEPT = 2  # rates that are trained to the end
 LOWEST, HIGHEST = 1e-6, 10.0  # no grid goes further
 
 
@@ -58,7 +57,7 @@ def best_two(scores: Mapping[float, float]) -> list[float]:
     """The best rate, and the best of the others."""
     first = best(scores)
     others = {rate: score for rate, score in scores.items() if rate != first}
-    return [first, *([best(others)] if others else [])][:KEPT]
+    return [first, best(others)] if others else [first]
 
 
 def outside(scores: Mapping[float, float]) -> float | None:

@@ -28,7 +28,7 @@ from typing import ClassVar
 from errors import DataError
 from tasks import fingerprints
 from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
-from tasks.reading.drawn_rows import UNUSED, DrawnRows, UnusedRows
+from tasks.reading.drawn_rows import DrawnRows
 from tasks.reading.separated import unquoted_tsv
 from tasks.reading.sources import Columns, HubFile, Rows, Table
 from tasks.reading.tables import Row
@@ -172,21 +172,15 @@ class Glue(Task):
         self._train = _Part(self.subset, train_source, hub_file(subset, "train"), "train")
         self._drawn = None if drawn is None else DrawnRows(self._train, dict(drawn), data_seed, limit)
         sources = {"": dev_source, "_mm": mismatched_source}
-        self.benchmarks = {
-            self.name + ending: GlueBenchmark(
-                name=self.name + ending,
-                part=_Part(self.subset, sources[ending], hub_file(subset, part), f"dev{ending}"),
-                data_seed=data_seed,
-                limit=limit,
-                drawn=self._drawn,
-            )
+        dev = {
+            self.name + ending: _Part(self.subset, sources[ending], hub_file(subset, part), f"dev{ending}")
             for ending, part in self.subset.dev.items()
         }
-        if self._drawn is not None:
+        if self._drawn is None:
+            self.benchmarks = {name: GlueBenchmark(name, part, data_seed, limit) for name, part in dev.items()}
+        else:
             self.watched = None
-            if "test" in self._drawn.sizes:
-                name = self.name + UNUSED
-                self.benchmarks[name] = UnusedRows(name, self.subset.scorers, self._drawn)
+            self.benchmarks = self._drawn.benchmarks(dev, self.subset.scorers)
 
     def files(self) -> Sequence[DataFile]:
         return self._train.files()
@@ -213,26 +207,19 @@ class Glue(Task):
 
 
 class GlueBenchmark(Benchmark):
-    """One dev set: its two halves, and all of it. With `drawn`, all of it is the test split."""
+    """One dev set: its two halves, and all of it."""
 
-    splits: Sequence[SplitName] = ("validation", "test", "dev")
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test", "dev")
 
-    def __init__(
-        self, *, name: str, part: "_Part", data_seed: int, limit: int | None, drawn: DrawnRows | None = None
-    ) -> None:
+    def __init__(self, name: str, part: "_Part", data_seed: int, limit: int | None) -> None:
         self.name = name
         self.scorers = part.subset.scorers
         self.metric = next(iter(self.scorers))
         self.data_seed = data_seed
         self.limit = limit
         self._part = part
-        self._drawn = drawn
-        if drawn is not None:
-            self.splits = ("validation", "test")
 
     def fingerprint(self) -> str:
-        if self._drawn is not None:
-            return fingerprints.of(self._part.fingerprint(), self._drawn.fingerprint(), self.limit)
         return fingerprints.of(self._part.fingerprint(), self.data_seed, self.limit)
 
     def files(self) -> Sequence[DataFile]:
@@ -246,9 +233,7 @@ class GlueBenchmark(Benchmark):
         return self._part.notes
 
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
-        if self._drawn is None:
-            return self._splits[split]
-        return self._drawn.examples(split) if split == "validation" else self._part.examples[: self._drawn.limit]
+        return self._splits[split]
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[ClassExample]]:

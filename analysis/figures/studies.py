@@ -181,8 +181,4 @@ def _of_rates(loaded: Loaded, experiment: Experiment) -> pd.DataFrame:
 
 def makers(loaded: Loaded) -> dict[str, Callable[[], Drawing]]:
     found = (each for each in experiments(loaded).values() if each.compares)
-    return {name: partial(_itself, drawing) for each in found for name, drawing in _drawings(loaded, each)}
-
-
-def _itself(drawing: Drawing) -> Drawing:
-    return drawing
+    return {name: partial(lambda made: made, drawing) for each in found for name, drawing in _drawings(loaded, each)}

@@ -7,11 +7,13 @@ are labelled, and the official test sets of GLUE are not: here they choose, and 
 import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from errors import DataError
 from tasks import fingerprints
 from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName
+
+Scorers = Mapping[str, Scorer | CorpusScorer]
 
 UNUSED = "_unused"  # ends the name of the benchmark whose test rows are drawn from the training file
 
@@ -21,6 +23,8 @@ class Part(Protocol):
 
     source: object
 
+    notes: Sequence[str]
+
     @property
     def examples(self) -> list[ClassExample]: ...
 
@@ -29,28 +33,6 @@ class Part(Protocol):
     def files(self) -> Sequence[DataFile]: ...
 
     def fetch(self) -> None: ...
-
-
-class UnusedRows(Benchmark):
-    """Rows of the training file that are neither trained on nor chosen by."""
-
-    splits: Sequence[SplitName] = ("test",)
-
-    def __init__(self, name: str, scorers: Mapping[str, Scorer | CorpusScorer], drawn: "DrawnRows") -> None:
-        self.name, self.scorers, self._drawn = name, scorers, drawn
-        self.metric = next(iter(scorers))
-
-    def fingerprint(self) -> str:
-        return self._drawn.fingerprint()
-
-    def files(self) -> Sequence[DataFile]:
-        return self._drawn.part.files()
-
-    def fetch(self) -> None:
-        self._drawn.part.fetch()
-
-    def examples(self, split: SplitName) -> Sequence[ClassExample]:
-        return self._drawn.examples(split)
 
 
 class DrawnRows:
@@ -72,6 +54,14 @@ class DrawnRows:
     def examples(self, split: SplitName) -> Sequence[ClassExample]:
         return self._splits[split][: self.limit]
 
+    def benchmarks(self, whole: Mapping[str, Part], scorers: Scorers) -> dict[str, Benchmark]:
+        """By name: all rows of each file of `whole`, and the test rows that are drawn, if any."""
+        found: dict[str, Benchmark] = {name: WholeFile(name, part, scorers, self) for name, part in whole.items()}
+        if "test" in self.sizes:
+            name = next(iter(whole)) + UNUSED
+            found[name] = UnusedRows(name, self.part, scorers, self)
+        return found
+
     @cached_property
     def _splits(self) -> dict[SplitName, list[ClassExample]]:
         once = list({(example.text, example.pair): example for example in reversed(self.part.examples)}.values())[::-1]
@@ -87,3 +77,45 @@ class DrawnRows:
             for split in ("train", "validation", "test")
             if split in self.sizes
         }
+
+
+class OfPart(Benchmark):
+    """A benchmark whose test rows are those of one file, all or some."""
+
+    def __init__(self, name: str, part: Part, scorers: Scorers, drawn: DrawnRows) -> None:
+        self.name, self.scorers, self._part, self._drawn = name, scorers, part, drawn
+        self.metric = next(iter(scorers))
+
+    def files(self) -> Sequence[DataFile]:
+        return self._part.files()
+
+    def fetch(self) -> None:
+        self._part.fetch()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._part.notes
+
+
+class WholeFile(OfPart):
+    """All rows of a file to test on, and the drawn ones to choose by."""
+
+    splits: ClassVar[Sequence[SplitName]] = ("validation", "test")
+
+    def fingerprint(self) -> str:
+        return fingerprints.of(self._part.fingerprint(), self._drawn.fingerprint(), self._drawn.limit)
+
+    def examples(self, split: SplitName) -> Sequence[ClassExample]:
+        return self._part.examples[: self._drawn.limit] if split == "test" else self._drawn.examples(split)
+
+
+class UnusedRows(OfPart):
+    """Rows of the training file that are neither trained on nor chosen by."""
+
+    splits: ClassVar[Sequence[SplitName]] = ("test",)
+
+    def fingerprint(self) -> str:
+        return self._drawn.fingerprint()
+
+    def examples(self, split: SplitName) -> Sequence[ClassExample]:
+        return self._drawn.examples(split)

@@ -42,9 +42,16 @@ def run(cfg, *, known: bool = True, status: str = "done", **fingerprints) -> Rec
 @pytest.fixture(scope="module")
 def committed() -> list[Record]:
     found, broken = record.find(ROOT / "runs")
-    first = [each for each in found if each.run["model"].startswith("micro_")]  # what was there before options came
-    assert broken == [] and len(first) == 856
-    return first
+    assert broken == []
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(committed) -> list[Record]:
+    """Those of the micro models, which are older than some options; their number is known."""
+    found = [each for each in committed if each.run["model"].startswith("micro_")]
+    assert len(found) == 856
+    return found
 
 
 def test_the_same_base_in_two_folders_is_one_row(composed):
@@ -164,10 +171,14 @@ def test_the_key_of_every_committed_run_is_what_todays_yamls_give(committed):
         for section, name, _ in list(identity._found(now, identity.SEEDED)):
             if section[name] == each.run["seed"]:
                 section[name] = 0
+        architecture = "architecture" in each.config["model"]
         for group in ("train", "model", "task", "method"):
             _fill(now[group], _yaml(group, "default" if group == "train" else each.run[group]))
-        assert now != each.config
-        assert identity.key(now, each.fingerprints) == each.key
+        assert now != each.config or not each.run["model"].startswith("micro_")  # older than some options
+        if not architecture:  # a yaml's, which is for counting without weights and leaves a run once its base is read
+            now["model"].pop("architecture", None)
+        in_key = {name: each.fingerprints[name] for name in ("data", "model", "adapter") if name in each.fingerprints}
+        assert identity.key(now, in_key) == each.key
 
 
 @cache
@@ -183,15 +194,15 @@ def _fill(there: dict, defaults: dict) -> None:
             there.setdefault(name, value)
 
 
-def test_every_committed_run_is_a_row_and_a_cell_as_it_is_a_key(committed):
-    known = identity.contents_of(committed)
-    names = [(each.key, identity.row(each, known), identity.cell(each)) for each in committed]
+def test_every_committed_run_is_a_row_and_a_cell_as_it_is_a_key(first):
+    known = identity.contents_of(first)
+    names = [(each.key, identity.row(each, known), identity.cell(each)) for each in first]
     assert len(set(names)) == len({key for key, *_ in names}) == 460
     assert len({row for _, row, _ in names}) == len({cell for *_, cell in names}) == 460
 
 
-def test_the_committed_cells_have_the_committed_runs(committed):
-    runs = Counter(identity.cell(each) for each in committed)
+def test_the_committed_cells_have_the_committed_runs(first):
+    runs = Counter(identity.cell(each) for each in first)
     filled = {}
     for path in (ROOT / manifests.OUT).glob("*.json"):
         rows = json.loads(path.read_text()).get("rows", [])
