@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from analysis.content.interned import columns
-from analysis.content.plain import clean
 from analysis.load.manifests import manifests
 from analysis.load.methods import METHODS
 from analysis.load.records import Loaded
+from analysis.writing.numbers import clean
 from harness.store.record import Record
 
 POINTS = 60  # of a loss curve; of more, every second (third, ...) is left out
