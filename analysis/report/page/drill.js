@@ -1,0 +1,3 @@
+const DRILL = ["open", "with", "tab", "page"];
+function drawDrill() {}
+function closeDrillWithDialog() {}
