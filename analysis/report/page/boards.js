@@ -61,10 +61,9 @@ function ruleOf(board, wish) {
       `of the ${board.correction === "column" ? "column" : "table"}; 5 %), or of the trainings (95 % bootstrap interval of the seed-by-seed difference has zero in it; known from three shared seeds on).`;
 }
 
-/** The row's colour as a mark, its label, and where two lines share it, its layers. */
-function methodName(core, board, line) {
+/** The row's colour as a mark, its label, and where another line of the column shares it, its layers. */
+function methodName(core, board, line, column = null) {
   const own = board.lines[line];
-  const twins = board.lines.filter((each) => each.label === own.label);
-  const model = new Set(twins.map((each) => each.targets)).size > 1 ? ` ${own.targets}` : "";
-  return [swatch(core, own.method), own.label, model ? el("span", { class: "small" }, model) : null];
+  const twin = column !== null && board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
+  return [swatch(core, own.method), own.label, twin ? el("span", { class: "small" }, ` ${own.targets}`) : null];
 }

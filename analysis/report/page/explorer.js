@@ -6,15 +6,18 @@ const FILTERS = ["q", "family", "layers", "recipe", "base", "task", "seeds", "mo
 function explorerSection(root, core, state) {
   const board = core.boardOf.get(state.get("board")) ?? (state.get("board") === EVERY ? null : core.boards[0]);
   const wish = state.get("ref");
-  const all = board ? boardRows(core, board, wish) : everyRow(core);
-  const columns = board ? boardColumns(core, board) : everyColumns(core);
+  const places = board ? chosenColumns(board, state.get("column")) : [];
+  const all = board ? boardRows(core, board, wish, places) : everyRow(core);
+  const columns = board ? boardColumns(core, board, places) : everyColumns(core);
   const wanted = state.get("cols").split(",").filter(Boolean);
   const shown = columns.filter((column) => (wanted.length ? wanted.includes(column.id) : column.on) || column.id === "method");
   const rows = filtered(core, all, state);
   const sorted = () => ({ columns: shown, rows: sortedRows(rows, shown, state.get("sort")) });
   root.append(el("h2", {}, "Explorer"), el("div", { class: "controls" },
     choice("explorer-board", "Table", [...core.boards.map((each) => [each.name, boardTitle(each)]), [EVERY, "Every score of every task"]], board?.name ?? EVERY,
-      (name) => change(Object.fromEntries([["board", name], ...["cols", "sort", ...FILTERS].map((each) => [each, ""])]))),
+      (name) => change(Object.fromEntries([["board", name], ...["cols", "sort", "column", ...FILTERS].map((each) => [each, ""])]))),
+    board?.columns.length > 1 ? choice("explorer-column", "Column", [["all", "all"], ...board.columns.map((each, i) => [i, each.name])], places.length > 1 ? "all" : places[0],
+      (column) => change({ column, cols: "", sort: "" })) : null,
     board ? referenceChoice("explorer-ref", core, [board], wish, "printed") : null), filterControls(core, all, state), columnControls(columns, shown));
   root.append(el("div", { class: "above" }, el("p", { id: "explorer-count", class: "small" }, `${counted(rows.length, "line")} of ${count(all.length)}${board ? "" : "; no verdicts here, as tables are corrected apart"}.`),
     copyButtons("explorer", sorted)));
@@ -36,16 +39,24 @@ function legend(board, wish) {
   "◆ reference. Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ", ruleOf(board, wish)];
 }
 
-function boardRows(core, board, wish) {
-  const judged = judge(board, wish);
-  return board.lines.map((own, line) => ({ board, line, own, row: core.rows[own.row] ?? null, judged }));
+/** Columns that are shown: all, or one. Where no line is in two of them, as panels of different models are, the first. */
+function chosenColumns(board, wish) {
+  const all = board.columns.map((_, column) => column);
+  if (all.includes(Number(wish)) && wish !== "") return [Number(wish)];
+  const apart = board.lines.every((line) => (line.columns ?? all).length < 2);
+  return apart && wish !== "all" ? [0] : all;
 }
 
-function boardColumns(core, board) {
-  const places = board.columns.map((_, column) => column);
-  const many = places.length > 3;
+function boardRows(core, board, wish, places) {
+  const judged = judge(board, wish);
+  return board.lines.map((own, line) => ({ board, line, own, row: core.rows[own.row] ?? null, judged }))
+    .filter(({ own }) => (own.columns ?? places).some((column) => places.includes(column)));
+}
+
+function boardColumns(core, board, places) {
+  const many = places.length > 2;
   const scores = places.flatMap((column) => scoreColumns(core, board, column));
-  scores.forEach((column) => (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && column.id.startsWith("d"))));
+  scores.forEach((column) => (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && /^[dv]/.test(column.id))));
   const own = places.some((column) => board.columns[column].benchmark === AVERAGE);
   const parts = places.filter((column) => board.columns[column].unit === "%");
   const average = !own && parts.length > 2 && board.kind === "results" ? [{ ...averageColumn(core, board, parts), on: true }] : [];

@@ -11,9 +11,11 @@ function overviewSection(root, core, state) {
         ? "Shaded: the best and what cannot be told apart from it. Within it there is no order."
         : "Shaded: what cannot be told apart from the reference (◆).")));
   const tasks = [];
+  const boards = el("div", { class: "tiles" });
+  root.append(boards);
   for (const board of core.boards) {
     const tiles = el("div", { class: "tiles" });
-    root.append(el("section", { class: "board", "aria-labelledby": `board-${board.name}` },
+    boards.append(el("section", { class: board.columns.length > 1 ? "board many" : "board", "aria-labelledby": `board-${board.name}` },
       el("h3", { id: `board-${board.name}` }, board.title, " ",
         el("a", { href: addressOf("explorer", { board: board.name }, GLOBAL), class: "small" }, "open the table",
           unseen(` ${board.title}`))), tiles));
@@ -127,7 +129,7 @@ function forestRow(core, board, column, line, judged, scale) {
     svg("line", { x1: scale(cell.mean), x2: scale(cell.mean), y1: 5, y2: 5, stroke: colour, class: "dot" }));
   const noise = noiseText(cell, board.columns[column].unit);
   return el("tr", { class: `v-${verdict ?? "none"}${inGroup(verdict) ? " alike" : ""}`, title: `${board.lines[line].label}: ${noise}${verdict ? `, ${WORDS[verdict]}` : ""}; ${counted(cell.seeds, "seed")}` },
-    el("th", { scope: "row" }, methodName(core, board, line), line === anchor && board.columns[column].reference === line ? " ◆" : ""), el("td", {}, strip),
+    el("th", { scope: "row" }, methodName(core, board, line, column), line === anchor && board.columns[column].reference === line ? " ◆" : ""), el("td", {}, strip),
     el("td", { class: "number" }, numberLink(board, line, column)),
     el("td", { class: "mark" }, el("span", { "aria-hidden": "true" }, MARKS[verdict] ?? ""), unseen(WORDS[verdict] ?? "")));
 }
