@@ -1,8 +1,9 @@
-"""Tables, figures, the README's tables and searched learning rates, all from records alone.
+"""Tables, figures, the page of all results, the README's tables and searched learning rates, all from records alone.
 
     python -m analysis tables plots              every page and every figure, into analysis/output
     python -m analysis tables comparison         one page by its name, or several
     python -m analysis tables --runs demo/runs --print
+    python -m analysis report                    all of it as one page, analysis/output/report.html
     python -m analysis readme                    the tables into README.md and docs/
     python -m analysis search --family micro_math --task micro_gsm --model micro_gemma
 
@@ -33,7 +34,7 @@ MAKERS = {
         "figures.verdicts",
     ),
 }  # fmt: skip
-OTHERS = ("readme", "search")  # which are modules with a command line of their own
+OTHERS = ("report", "readme", "search")  # which are modules with a command line of their own
 
 Makers = dict[str, Callable[[], Any]]  # a page or a figure by its name, made when it is called
 
