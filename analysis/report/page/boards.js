@@ -6,12 +6,18 @@ const WORDS = {
 };
 const MARKS = { best: "", reference: "", tie: "=", better: "▲", worse: "▼", differs: "▼", untested: "?" };
 
+/** The row of runs behind a line's cell; null where nothing was run. */
+function rowOf(core, board, line, column) {
+  const own = board.lines[line];
+  return core.rows[own.rows?.[column] ?? own.row ?? -1] ?? null;
+}
+
 /** Why a cell has no number, as words. */
 function absence(core, board, line, column) {
   const own = board.lines[line];
-  if (board.columns[column].benchmark === AVERAGE) return "a benchmark of the average is missing";
+  if (!isTested(board.columns[column])) return "a benchmark of the average is missing";
   if (own.columns && !own.columns.includes(column)) return "not planned in this column";
-  const runs = own.row === null || own.row === undefined ? [] : core.rows[own.row].runs;
+  const runs = rowOf(core, board, line, column)?.runs ?? [];
   const failed = runs.filter((run) => run.status === "failed");
   if (failed.length) return `failed: ${failed[0].failure ?? "without a reason"}`;
   if (runs.some((run) => run.status === "running")) return "still running";

@@ -8,7 +8,7 @@ function lineColumns(core, several) {
   const number = (id, title, of, show, unit, hint) => ({ id, title, unit, hint, numeric: true, value: of, cell: (row) => show(of(row)), text: (row) => show(of(row)) });
   const where = several ? [
     text("task", "Task", ({ row, board, column }) => row?.task_label ?? board.columns[column].task),
-    text("base", "Base", ({ row, board, column }) => row?.model_label ?? board.columns[column].model),
+    text("base", "Base", ({ own, row }) => own.model ?? row?.model_label),
     text("benchmark", "Column", ({ board, column }) => board.columns[column].name)] : [];
   return [
     { id: "method", title: "Method", value: ({ own }) => own.label, text: ({ own }) => own.label,
@@ -84,7 +84,7 @@ function scoreText(board, line, column, found) {
 
 /** Mean over the shown columns in per cent; grey, and why, where one is missing. @returns {TableColumn} */
 function averageColumn(core, board, columns) {
-  const parts = columns.filter((column) => board.columns[column].unit === "%" && board.columns[column].benchmark !== AVERAGE);
+  const parts = columns.filter((column) => board.columns[column].unit === "%" && isTested(board.columns[column]));
   const average = ({ line }) => {
     const means = parts.map((column) => board.cells[line][column]?.mean ?? NaN);
     const known = means.filter((mean) => !Number.isNaN(mean));

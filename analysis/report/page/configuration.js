@@ -8,10 +8,10 @@ async function configurationTab(panel, core, { board, line, column, second, stat
   }
   const all = state.get("show") === "all";
   const runs = [line, second].map((each) => (each === null ? [] : board.cells[each][column].outcomes.map(({ run }) => run)));
-  const rows = Object.entries(details.fields).filter(([name]) => name.startsWith("config."))
+  const rows = Object.entries(details.fields).filter(([name]) => name.startsWith("config.") && name !== "config.seed")
     .map(([name, field]) => ({ name: name.slice(7), own: fieldOver(field, runs[0]), other: fieldOver(field, runs[1]) }))
     .filter(({ own, other }) => (all ? own || other : second !== null && own !== other));
-  const words = settingsOf(core, board, line, second);
+  const words = settingsOf(core, board, line, second, column);
   const columns = (title, own, other) => [{ id: "name", title, cell: ({ name }) => name }, { id: "own", title: board.lines[line].label, cell: (row) => ({ content: own(row) || "–", class: "code" }) },
     ...(second === null ? [] : [{ id: "other", title: lineTitle(board, second, column), cell: (row) => ({ content: other(row) || "–", class: row.own === row.other ? "code" : "code differs" }) }])];
   panel.append(el("h3", {}, "In words"),
@@ -27,7 +27,7 @@ function fieldOver({ values, of }, runs) {
   return found.length > 4 ? `${found.slice(0, 3).join(" | ")} | … (${found.length} values)` : found.join(" | ");
 }
 
-function settingsOf(core, board, line, second) {
-  const [own, other] = [line, second].map((each) => core.rows[board.lines[each ?? -1]?.row]?.settings ?? {});
+function settingsOf(core, board, line, second, column) {
+  const [own, other] = [line, second].map((each) => (each === null ? null : rowOf(core, board, each, column))?.settings ?? {});
   return [...new Set([...Object.keys(own), ...Object.keys(other)])].map((name) => ({ name, own: own[name] ?? "", other: other[name] ?? "" }));
 }

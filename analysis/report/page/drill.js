@@ -116,13 +116,13 @@ function pairSentences({ board, line, column, second }, own, other) {
 async function lossCurves(chart, core, { board, line, second }, own, other) {
   const details = await open("details");
   const curve = (outcomes, each, apart) => outcomes.flatMap(({ run, seed }) => (details?.curves?.[run] ?? []).map(([step, loss]) => (
-    { step, loss, run: `${run}`, seed, label: board.lines[each].label, colour: apart ? "#8a8f94" : lookOf(core, board.lines[each].method).colour, second: apart })));
+    { step, loss, label: `${board.lines[each].label}, seed ${seed}`, colour: apart ? "#8a8f94" : inkIfHidden(lookOf(core, board.lines[each].method).colour) })));
   const rows = [...curve(own, line, false), ...(second === null ? [] : curve(other, second, true))].filter((row) => !missing(row.loss));
   if (!rows.length) {
     chart.replaceWith(el("p", { class: "small" }, "No losses were recorded."));
     return;
   }
-  await drawChart(chart, "curve", rows, {}, `Training loss against steps of ${board.lines[line].label}${second === null ? "" : `, in grey of ${board.lines[second].label}`}`);
+  await drawChart(chart, "curve", rows, {}, `Training loss against steps of ${board.lines[line].label}${second === null ? "" : `, in grey of ${board.lines[second].label}`}`, (spec) => Object.assign(spec, { height: 220 }));
   chart.after(el("p", { class: "small" }, swatch(core, board.lines[line].method), `${board.lines[line].label}, a line a seed.`, second === null ? "" : ` Grey: ${board.lines[second].label}.`));
 }
 
@@ -130,14 +130,14 @@ async function lossCurves(chart, core, { board, line, second }, own, other) {
 
 async function runsTab(panel, core, { board, line, column }) {
   const details = await open("details");
-  const row = core.rows[board.lines[line].row] ?? null;
+  const row = rowOf(core, board, line, column);
   const runs = board.cells[line][column].outcomes;
   const fields = (run, starts) => Object.entries(details?.fields ?? {}).filter(([name, { of }]) => starts.some((start) => name.startsWith(start)) && of[run] >= 0)
     .map(([name, { values, of }]) => ({ name, value: values[of[run]] }));
-  const command = board.lines[line].command;
+  const command = board.lines[line].commands?.[column] ?? board.lines[line].command;
   panel.append(command ? el("div", {}, el("h3", {}, "Command that repeats the row"), commandBox(command)) : "");
   for (const { seed, run } of runs) {
-    const [origin, checks] = [fields(run, ["fingerprints", "provenance", "device", "train."]), details?.checks?.[run] ?? []];
+    const [origin, checks] = [fields(run, ["fingerprints", "provenance", "device", "train.", "adapter.", "parameters.", "data."]), details?.checks?.[run] ?? []];
     panel.append(el("details", { open: runs[0].run === run }, el("summary", {}, `Seed ${seed}`),
       details?.commands?.[run] ? commandBox(details.commands[run]) : "",
       dataTable({ id: `run-${run}`, caption: "", label: `Run of seed ${seed}`, rows: origin, columns: [

@@ -49,7 +49,7 @@ function chosenColumns(board, wish) {
 
 function boardRows(core, board, wish, places) {
   const judged = judge(board, wish);
-  return board.lines.map((own, line) => ({ board, line, own, row: core.rows[own.row] ?? null, judged }))
+  return board.lines.map((own, line) => ({ board, line, own, row: rowOf(core, board, line, places.length > 1 ? -1 : places[0]), judged }))
     .filter(({ own }) => (own.columns ?? places).some((column) => places.includes(column)));
 }
 
@@ -57,7 +57,7 @@ function boardColumns(core, board, places) {
   const many = places.length > 2;
   const scores = places.flatMap((column) => scoreColumns(core, board, column));
   scores.forEach((column) => (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && /^[dv]/.test(column.id))));
-  const own = places.some((column) => board.columns[column].benchmark === AVERAGE);
+  const own = places.some((column) => !isTested(board.columns[column]));
   const parts = places.filter((column) => board.columns[column].unit === "%");
   const average = !own && parts.length > 2 && board.kind === "results" ? [{ ...averageColumn(core, board, parts), on: true }] : [];
   const usual = ["method", "layers", "trained", "seeds", ...(board.kind === "comparison" ? ["rate"] : ["step", "file"])];
@@ -66,7 +66,7 @@ function boardColumns(core, board, places) {
 
 function everyRow(core) {
   return core.boards.filter((board) => board.kind === "results").flatMap((board) => board.lines.flatMap((own, line) =>
-    board.columns.flatMap((column, place) => (board.cells[line][place] && column.benchmark !== AVERAGE ? [{ board, line, own, column: place, row: core.rows[own.row] ?? null, judged: null }] : []))));
+    board.columns.flatMap((column, place) => (board.cells[line][place] && isTested(column) ? [{ board, line, own, column: place, row: rowOf(core, board, line, place), judged: null }] : []))));
 }
 
 function everyColumns(core) {
@@ -83,8 +83,8 @@ function everyColumns(core) {
 
 const FACETS = {
   family: ["Family", (core, { own }) => lookOf(core, own.method).family], layers: ["Layers", (core, { own }) => own.targets],
-  recipe: ["Recipe", (core, { row }) => row?.recipe], base: ["Base", (core, { row, board, column }) => row?.model_label ?? board.columns[column ?? 0].model],
-  task: ["Task", (core, { row, board, column }) => row?.task_label ?? board.columns[column ?? 0].task],
+  recipe: ["Recipe", (core, { row }) => row?.recipe], base: ["Base", (core, { own, row }) => own.model ?? row?.model_label],
+  task: ["Task", (core, { row, board, column }) => row?.task_label ?? (column === undefined ? "" : board.columns[column].task)],
 };
 
 function filtered(core, rows, state) {

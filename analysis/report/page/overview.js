@@ -147,7 +147,7 @@ function tileNotes(core, board, column, judged, lines) {
   const few = lines.map((line) => [line, partial(board, line, column)]).filter(([, text]) => text);
   const first = board.cells[anchor][column];
   return el("p", { class: "small tile-notes" }, `${first.n ? `${counted(first.n, "item")}. ` : ""}${smallest}`,
-    absent.length && board.columns[column].benchmark !== AVERAGE ? ` Without a number: ${listed(absent.map((line) => `${board.lines[line].label} (${absence(core, board, line, column)})`))}.` : "",
+    absent.length && isTested(board.columns[column]) ? ` Without a number: ${listed(absent.map((line) => `${board.lines[line].label} (${absence(core, board, line, column)})`))}.` : "",
     few.length ? ` Not all seeds: ${listed(few.map(([line, text]) => `${board.lines[line].label} (${text})`))}.` : "");
 }
 
@@ -155,7 +155,7 @@ function tileNotes(core, board, column, judged, lines) {
 function notRun(core) {
   const plans = core.boards.flatMap((board) => {
     const cells = board.lines.flatMap((line, i) => (line.columns ?? []).map((column) => [i, column]));
-    const empty = cells.filter(([line, column]) => !board.cells[line][column] && board.columns[column].benchmark !== AVERAGE);
+    const empty = cells.filter(([line, column]) => !board.cells[line][column] && isTested(board.columns[column]));
     const few = cells.filter(([line, column]) => partial(board, line, column));
     return empty.length || few.length ? [{ board, cells: cells.length, empty, few }] : [];
   });

@@ -1,6 +1,7 @@
 // Verdicts of a table: the twins of analysis/statistics/paired.py and of the tests in analysis/pages/results.py.
 
-const AVERAGE = "average"; // a column of means over benchmarks, which is not tested
+/** A column of means over benchmarks is not tested. */
+const isTested = (column) => column.tested !== false;
 
 /**
  * @typedef {{seed: number, mean: number, n: number, data: number, items: Uint8Array|null, values: number[]|null,
@@ -108,7 +109,7 @@ function judgeAnew(board, wish) {
   const found = board.lines.map(() => board.columns.map(() => null));
   const groups = new Map(); // pairs that are corrected together
   board.columns.forEach((column, place) => {
-    if (references[place] < 0 || column.benchmark === AVERAGE) return;
+    if (references[place] < 0 || !isTested(column)) return;
     if (asPrinted(board, place, wish)) judgeAgainstBest(board, place, found);
     else {
       const group = board.correction === "column" ? place : "board";
