@@ -1,0 +1,47 @@
+// What Python put into the file: opened once when it is asked for.
+
+const opened = new Map();
+
+/** The text in the element `id`: base64 of gzip. */
+async function unpack(id) {
+  const packed = document.getElementById(id)?.textContent.trim();
+  if (!packed) return null;
+  const raw = atob(packed);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+/** The JSON in the element `id`, null where there is none. */
+function open(id) {
+  if (!opened.has(id)) opened.set(id, unpack(id).then((text) => text && JSON.parse(text)));
+  return opened.get(id);
+}
+
+/** n items, eight a byte, the first in the highest bit. @returns {Uint8Array} of 0 and 1 */
+function unpackBits(text, n) {
+  const raw = atob(text);
+  return Uint8Array.from({ length: n }, (_, i) => (raw.charCodeAt(i >> 3) >> (7 - (i & 7))) & 1);
+}
+
+/** The core with tables' outcomes as objects, and `cells` (mean, interval) beside them. */
+function decoded(core) {
+  Object.assign(resamples, core.bootstrap);
+  core.methodOf = new Map(core.methods.map((method) => [method.id, method]));
+  core.boardOf = new Map(core.boards.map((board) => [board.name, board]));
+  for (const board of core.boards) {
+    board.cells = board.outcomes.map((line) => line.map((cell) => cellOf(cell && cell.map((each) => outcome(core, each)))));
+    delete board.outcomes;
+  }
+  return core;
+}
+
+function outcome(core, [seed, mean, n, data, items, values, run, error]) {
+  const bits = items < 0 ? null : unpackBits(core.items[items], n);
+  return { seed, mean: mean ?? NaN, n, data, items: bits, values: values < 0 ? null : core.values[values], run, error };
+}
+
+/** How a method is shown: {family, colour, marker}. */
+function lookOf(core, method) {
+  return core.methodOf.get(method) ?? { id: method, family: "other", colour: "#6b6b6b", marker: "p", drawn: "point" };
+}
