@@ -30,12 +30,12 @@ async function drawChart(box, name, rows, channels, said, adapt = (spec) => spec
     box.replaceChildren(el("p", { class: "small" }, "This file has no figures; the table has all of their numbers."));
     return;
   }
-  const spec = adapt(withChannels(structuredClone(charts[name]), channels));
-  spec.datasets = { rows };
+  const spec = { datasets: { rows }, ...adapt(withChannels(structuredClone(charts[name]), channels)) };
   spec.autosize = { type: "fit-x", contains: "padding" };
   spec.config = { ...spec.config, font: getComputedStyle(document.body).fontFamily };
   const holder = el("div", { class: "drawn" });
   box.replaceChildren(holder);
+  box.classList.add("full");
   const theme = document.documentElement.dataset.theme === "dark" ? "dark" : "light";
   await embed(holder, spec, { ast: true, renderer: "svg", actions: false, tooltip: { theme } });
   holder.querySelector("svg")?.setAttribute("aria-hidden", "true");

@@ -41,7 +41,8 @@ function outcome(core, [seed, mean, n, data, items, values, run, error]) {
   return { seed, mean: mean ?? NaN, n, data, items: bits, values: values < 0 ? null : core.values[values], run, error };
 }
 
-/** How a method is shown: {family, colour, marker}. */
+/** How a method is shown: {family, colour, marker}. A variant as "lora_r1" is shown as its method is. */
 function lookOf(core, method) {
-  return core.methodOf.get(method) ?? { id: method, family: "other", colour: "#6b6b6b", marker: "p", drawn: "point" };
+  for (let id = method ?? ""; id; id = id.slice(0, Math.max(0, id.lastIndexOf("_")))) if (core.methodOf.has(id)) return core.methodOf.get(id);
+  return { id: method, family: "other", colour: "#6b6b6b", marker: "p", drawn: "point" };
 }
