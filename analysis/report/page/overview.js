@@ -134,7 +134,7 @@ function forestRow(core, board, column, line, judged, scale) {
   const cell = board.cells[line][column];
   const verdict = judged.at(line, column)?.verdict;
   const [low, high] = [cell.low ?? cell.mean - (cell.error ?? 0), cell.high ?? cell.mean + (cell.error ?? 0)];
-  const { colour } = lookOf(core, board.lines[line].method);
+  const colour = colourOf(core, board.lines[line].method);
   const anchor = judged.references[column];
   const strip = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: "strip", "aria-hidden": "true" },
     svg("line", { x1: scale(board.cells[anchor][column].mean), x2: scale(board.cells[anchor][column].mean), y1: 0, y2: 10, class: "rule" }),

@@ -24,7 +24,7 @@ function printedPart(root, core, state) {
     copyButtons("paper", () => ({ columns, rows: sortedRows(rows, columns, state.get("sort")) })),
     dataTable({ id: "paper", caption: paperTitle(paper), columns, rows, sort: state.get("sort"), onSort: (sort) => change({ sort }) }),
     el("p", { class: "small legend" }, "=: the difference to the printed value is inside the noise; ▲ higher, ▼ lower. Hatched: not run. †: a misprint, said below."),
-    paper.misprints?.length ? [el("h3", {}, "Misprints of this table"), notes(paper.misprints.map(({ where, text }) => `${where}: ${text}`))] : "", notes(paper.notes));
+    ...(paper.misprints?.length ? [el("h3", {}, "Misprints of this table"), notes(paper.misprints.map(({ where, text }) => `${where}: ${text}`))] : []), notes(paper.notes));
   return null;
 }
 
