@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help doctor demo real search-real test test-cluster test-slow soak lint format tables plots bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
+.PHONY: help doctor demo real search-real test test-cluster test-page test-slow soak lint format tables plots report bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test: $(READY) ## the whole test suite, four and a half minutes on 2 cores
 test-cluster: $(READY) ## sweeps on a real SLURM of one node, which is installed (Debian, root) and started for it
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -rs tests/cluster
 
+test-page: $(READY) ## the page of all results in a real browser, which is installed (Debian, root) where there is none
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m page -rs tests/page
+
 test-slow: $(READY) ## the tests that take minutes: 50 steps on two devices for every method
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS)
 
@@ -83,6 +86,9 @@ tables: $(READY) ## from runs/ alone: results, the paper's tables and their twin
 
 plots: $(READY) ## from runs/ alone: Pareto plots, the paper's figures and their twins, into analysis/output/figures
 	$(if $(filter tables,$(BOTH)),@:,$(BIN)/python -m analysis plots)
+
+report: $(READY) ## from runs/ alone: one page with every number, its test items and its verdict
+	$(BIN)/python -m analysis report
 
 METHODS := full,lora,dora,vera,boft,svft_plain,svft_banded,svft_random,svft_topk
 GRID := evaluate.splits=[validation] wandb.mode=disabled 'train.lr=3e-4,1e-3,3e-3,1e-2,3e-2,1e-1'

@@ -10,6 +10,8 @@ data, items, values: places in `Outcomes` (-1: none); run: the place of the reco
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from analysis.content import rows
 from analysis.content.interned import NONE, Interned, packed
 from analysis.load.paper import label
@@ -123,8 +125,8 @@ def _column(column: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], numbe
 
 
 def _results(loaded: Loaded, result: results.Results, outcomes: Outcomes) -> dict[str, Any]:
-    names = list(result.cells[["benchmark", "scorer"]].drop_duplicates().itertuples(index=False, name=None))
-    several = len({benchmark for benchmark, _ in names}) > 1
+    names = result.cells[["benchmark", "scorer"]].drop_duplicates()
+    several = names["benchmark"].nunique() > 1
     by_key: dict[str, list[Record]] = {}
     for record in sorted(loaded.records, key=lambda each: each.run["seed"]):
         by_key.setdefault(record.key, []).append(record)
@@ -136,17 +138,12 @@ def _results(loaded: Loaded, result: results.Results, outcomes: Outcomes) -> dic
          "rows": [places[row["key"]]] * len(names), "commands": [None] * len(names)}
         for row, name in zip(own, result.rows["label"], strict=True)
     ]  # fmt: skip
-    columns = []
-    for benchmark, scorer in names:
-        average = benchmark == results.AVERAGE
-        loss = bool(
-            result.cells[(result.cells["benchmark"] == benchmark) & (result.cells["scorer"] == scorer)]["loss"].any()
-        )
-        columns.append({
-            "name": f"{benchmark}, {scorer}" if several else scorer, "benchmark": benchmark, "split": "test",
-            "scorer": scorer, "unit": "nats" if loss else "%", "lower": loss, "tested": not average, "reference": None,
-            "task": own[0]["task"], "model": own[0]["model"],
-        })  # fmt: skip
+    keys = list(result.rows["key"])
+    columns = [
+        {**_of_results(benchmark, scorer, cells, keys), "name": f"{benchmark}, {scorer}" if several else scorer,
+         "task": own[0]["task"], "model": own[0]["model"]}
+        for (benchmark, scorer), cells in result.cells.groupby(["benchmark", "scorer"], sort=False)
+    ]  # fmt: skip
     averages = _averages(result, loaded)
     return {
         "name": result.name, "kind": "results", "title": result.title, "correction": "column", "evidence": False,
@@ -154,6 +151,16 @@ def _results(loaded: Loaded, result: results.Results, outcomes: Outcomes) -> dic
         "outcomes": [
             [_scored(by_key[row["key"]], column, outcomes, averages) for column in columns] for row in own
         ],
+    }  # fmt: skip
+
+
+def _of_results(benchmark: str, scorer: str, cells: pd.DataFrame, keys: Sequence[str]) -> dict[str, Any]:
+    """best: the line that the table calls the best, of several equal ones; None where nothing is compared."""
+    loss, best = bool(cells["loss"].any()), cells[cells["verdict"] == "best"]["key"]
+    return {
+        "benchmark": benchmark, "split": "test", "scorer": scorer, "unit": "nats" if loss else "%", "lower": loss,
+        "tested": benchmark != results.AVERAGE, "reference": None,
+        "best": keys.index(best.iloc[0]) if len(best) else None,
     }  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from analysis.content.plain import clean
 from analysis.load import bench
 from analysis.load.records import Loaded
+from analysis.writing.numbers import clean
 
 STEP = ("method", "label", "tokens", "seconds", "ratio", "ratio_low", "ratio_high", "saved_bytes", "peak_bytes")
 

@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from analysis.content.interned import columns
-from analysis.content.plain import clean
 from analysis.load.manifests import manifests
 from analysis.load.methods import METHODS
 from analysis.load.records import Loaded
+from analysis.writing.numbers import clean
 from harness.store.record import Record
 
 POINTS = 60  # of a loss curve; of more, every second (third, ...) is left out
@@ -96,23 +96,28 @@ def _command(record: Record, own: Mapping[str, Any], planned: str | None, varyin
     if planned is not None:
         return f"python run.py {planned} seed={record.run['seed']}"
     chosen = " ".join(f"{name}={record.run[name]}" for name in WHERE if record.run.get(name) is not None)
-    there, derived = varying[_choices(record)], _derived(record.run["method"])
-    options = {name.removeprefix("config."): value for name, value in own.items() if len(there.get(name, ())) > 1}
+    there, written = varying[_choices(record)], _written(record.run["method"])
     said = [
-        f"{name}={_override(value)}"
-        for name, value in options.items()
-        if name.startswith(("train.", "method.")) and name not in derived
+        f"{name.removeprefix('config.')}={_override(value)}"
+        for name, value in own.items()
+        if name.startswith(("config.train.", "config.method.")) and _said(name, value, there, written)
     ]
     return " ".join(["python run.py", chosen, *sorted(said)])
 
 
+def _said(name: str, value: Any, there: Mapping[str, set], written: Mapping[str, Any]) -> bool:
+    """Does an option belong into a command: is it none that follows from others, and another than its default?"""
+    default = written.get(name)
+    if "${" in str(default):
+        return name == "config.method.targets"
+    return len(there.get(name, ())) > 1 or (default is not None and default != value)
+
+
 @cache
-def _derived(method: str) -> set[str]:
-    """Options that the method's yaml derives of others, but for its layers."""
+def _written(method: str) -> dict[str, Any]:
+    """The options of a method's yaml, as they stand there."""
     path = METHODS / f"{method}.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    flat = dict(_flat("method", values))
-    return {name for name, value in flat.items() if "${" in str(value)} - {"method.targets"}
+    return dict(_flat("config.method", yaml.safe_load(path.read_text(encoding="utf-8")))) if path.exists() else {}
 
 
 def _override(value: Any) -> str:

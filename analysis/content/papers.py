@@ -7,12 +7,12 @@ from typing import Any
 from analysis.checks import errata, others_pages, params
 from analysis.checks import verdicts as verdict_pages
 from analysis.content import rows
-from analysis.content.plain import clean
 from analysis.load.records import Loaded
 from analysis.pages import paper_notes
 from analysis.statistics.evidence import evidence
 from analysis.statistics.experiments import Experiment, experiments, identified
 from analysis.statistics.verdicts import Judged, judged
+from analysis.writing.numbers import clean
 from analysis.writing.page import Table
 
 CELL = ("reproduced", "low", "high", "seeds", "difference", "noise", "verdict")

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     write_bytes(options.out, page)
     print(options.out)
-    for path, content in figures.files(found) if options.figures else ():
-        write_bytes(options.figures / path, content)
+    for path, file in figures.files(found) if options.figures else ():
+        write_bytes(options.figures / path, file)
         print(options.figures / path)
     return 0

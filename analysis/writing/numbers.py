@@ -1,8 +1,12 @@
 """Numbers as tables and figures show them; what is missing is an empty string, never 0."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
+
+DIGITS = 10  # of a number that is kept and not shown, as in csv files: the further ones differ between processors
 
 
 def percent(rate: float | None) -> str:
@@ -56,3 +60,12 @@ def signed_nats(loss: float) -> str:
 
 def _unsigned_zero(text: str) -> str:
     return text[1:] if float(text) == 0 else text
+
+
+def clean(value: Any) -> Any:
+    """None for NaN and pandas' missing values; a float with ten significant digits."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value

@@ -1,5 +1,6 @@
 """The runs of a sweep, one after the other in one process: which one is running, and at the end a table of all."""
 
+import shlex
 import sys
 import traceback
 from collections import Counter
@@ -44,6 +45,7 @@ class Several:
         differing = {key for job in self.jobs for key in job if job[key] != first.get(key)}
         self.shown = [key for key in first if key in differing and key.lstrip("+") not in LABELLED]
         self.outcomes = [Outcome(" ".join(f"{k}={v}" for k, v in job.items() if k in differing)) for job in self.jobs]
+        self.folders: dict[str, None] = {}  # of finished runs, in the order in which they were first met
 
     def do(self, index: int, compose: Callable[[], DictConfig], start: Callable[[DictConfig], Ending | None]) -> None:
         """Do run `index`, from 0, and note what became of it. A bug is printed with its traceback, not raised."""
@@ -67,6 +69,7 @@ class Several:
         outcome.said = failures[told:]
         outcome.status = "failed" if outcome.said else "done before" if ended and ended.before else "done"
         if ended:
+            self.folders[str(cfg.runs_dir)] = None
             outcome.score, outcome.trained = scores(ended.record), parameters(ended.record)
 
     def _name(self, index: int, cfg: DictConfig) -> None:
@@ -100,6 +103,9 @@ class Several:
         terminal.console().print(table)
         counts = Counter(each.status for each in self.outcomes)
         print(f"{len(self.outcomes)} runs: {', '.join(f'{n} {status}' for status, n in counts.items())}", flush=True)
+        for folder in self.folders:
+            runs, page = shlex.quote(folder), shlex.quote(f"{folder}/report.html")
+            print(f"as a page: python -m analysis report --runs {runs} --out {page}", flush=True)
         for each in self.outcomes:
             for sentence in each.said:
                 print(f"failed: {each}: {sentence}", file=sys.stderr, flush=True)

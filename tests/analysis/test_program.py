@@ -93,6 +93,6 @@ def test_help_names_the_commands_and_reads_neither_records_nor_libraries():
     code = "try: p.main(['--help'])\nfinally: print({'pandas', 'scipy'} & {*sys.modules})"
     command = [sys.executable, "-c", f"import sys, analysis.program as p\n{code}"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert all(f"python -m analysis {command}" in said for command in ("tables", "readme", "search"))
-    assert "{tables,plots,readme,search}" in said
+    assert all(f"python -m analysis {command}" in said for command in ("tables", "report", "readme", "search"))
+    assert "{tables,plots,report,readme,search}" in said
     assert said.endswith("set()\n")

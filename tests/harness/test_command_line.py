@@ -53,6 +53,8 @@ def test_a_sweep_runs_every_combination_and_fails_at_the_end_if_one_run_did(tmp_
     rows = re.findall(r"^ +(\d) .* (\d) .*(failed|done) *$", table, re.MULTILINE)
     assert rows == [("1", "0", "failed"), ("2", "1", "failed"), ("3", "0", "done"), ("4", "1", "done")]
     assert table.count("75,776") == 2 and "4 runs: 2 failed, 2 done" in table
+    runs = tmp_path / "runs"
+    assert f"\nas a page: python -m analysis report --runs {runs} --out {runs}/report.html\n" in table
     assert [line.partition(": head-only")[0] for line in done.stderr.splitlines()[-2:]] == [
         f"failed: Head, micro-GSM, micro-Gemma, seed {seed}" for seed in (0, 1)
     ]

@@ -1,0 +1,192 @@
+"""What the page says is what the tables say, from the records that are committed."""
+
+import re
+import shlex
+from statistics import fmean
+
+import numpy as np
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import run as _resolvers  # noqa: F401  what configurations are composed with
+from analysis.content import answers, boards, cards, details, interned, rows
+from analysis.content.core import resamples
+from analysis.load.records import load
+from analysis.pages import comparison, results
+from analysis.statistics import stats
+from analysis.statistics.experiments import experiments
+from harness.store import identity
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return load(ROOT / "runs")
+
+
+@pytest.fixture(scope="module")
+def outcomes(loaded):
+    return boards.Outcomes(loaded)
+
+
+@pytest.fixture(scope="module")
+def shown(loaded, outcomes):
+    return {board["name"]: board for board in boards.boards(loaded, outcomes)}
+
+
+@pytest.mark.parametrize("items", ["1", "0110", "101010101", "0" * 17 + "1"])
+def test_verdicts_are_unpacked_to_what_was_packed(items):
+    import base64
+
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(interned.packed(items)), dtype=np.uint8))
+    assert "".join(map(str, bits[: len(items)])) == items
+    assert not bits[len(items) :].any()
+
+
+def test_columns_give_the_rows_again():
+    told = [{"a": 1, "b": "x"}, {"a": 1}, {"b": "x", "c": True}]
+    made = interned.columns(told)
+    again = [
+        {name: column["values"][column["of"][place]] for name, column in made.items() if column["of"][place] >= 0}
+        for place in range(3)
+    ]
+    assert again == told
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5, 8])
+def test_the_resamples_that_are_kept_give_the_interval_of_the_tables(seeds):
+    values = np.random.default_rng(seeds).random(seeds)
+    kept = resamples(seeds)
+    assert sum(counts[-1] for counts in kept) == stats.RESAMPLES
+    assert {sum(counts[:-1]) for counts in kept} == {seeds}
+    means = np.repeat([np.dot(counts[:-1], values) / seeds for counts in kept], [counts[-1] for counts in kept])
+    assert stats.bootstrap_interval(values) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-11)
+
+
+def test_every_score_of_a_comparison_is_in_its_board(loaded, shown):
+    compared = [name for name, each in experiments(loaded).items() if each.compares]
+    assert "comparison" in compared and "real" in compared
+    for name in compared:
+        board, frame = shown[name], comparison.numbers(loaded, name)
+        found = {}
+        for line, own in zip(board["lines"], board["outcomes"], strict=True):
+            for number in line["columns"]:
+                key = board["columns"][number]["name"], line["model"], line["label"], line["targets"]
+                found[key] = [outcome[1] for outcome in own[number] or ()]
+        assert len(found) == len(frame)
+        for row in frame.itertuples():
+            means = found[row.panel, row.model, row.label, row.targets]
+            assert len(means) == row.seeds
+            assert not means or fmean(means) == pytest.approx(row.reproduced, abs=1e-12)
+
+
+def test_every_score_of_a_table_of_results_is_in_its_board(loaded, shown):
+    for result in results.results(loaded):
+        board, keys = shown[result.name], list(result.rows["key"])
+        names = [(column["benchmark"], column["scorer"]) for column in board["columns"]]
+        for cell in result.cells.itertuples():
+            own = board["outcomes"][keys.index(cell.key)][names.index((cell.benchmark, cell.scorer))]
+            assert len(own) == cell.seeds
+            assert fmean(outcome[1] for outcome in own) == pytest.approx(cell.mean, abs=1e-12)
+
+
+def test_verdicts_by_item_are_those_of_the_record_and_give_its_score(loaded, outcomes, shown):
+    board = shown["comparison"]
+    outcome = board["outcomes"][0][0][0]
+    items = outcomes.items.values[outcome[4]]
+    assert len(items) == outcome[2]
+    assert items.count("1") / len(items) == pytest.approx(outcome[1], abs=1e-12)
+    record = loaded.records[outcome[6]]
+    column = board["columns"][0]
+    assert record.scores[column["benchmark"]]["test"]["scorers"][column["scorer"]]["items"] == items
+
+
+def test_every_run_is_in_one_row(loaded):
+    places = [each["run"] for row in rows.rows(loaded) for each in row["runs"]]
+    assert sorted(places) == list(range(len(loaded.records)))
+
+
+def test_answers_are_those_that_were_scored(loaded, shown):
+    made = answers.answers(loaded, list(shown.values()))
+    assert made["left_out"] == []
+    board = shown["digits_micro_vit"]
+    for own in board["outcomes"]:
+        for seed, mean, n, data, _, _, run, _ in own[0]:
+            said, gold = made["runs"][run][data], made["sets"][data]["gold"]
+            assert len(said) == n
+            assert fmean(a == b for a, b in zip(said, gold, strict=True)) == pytest.approx(mean), (run, seed)
+
+
+def test_answers_beyond_the_limit_are_left_out_and_told(loaded, shown, monkeypatch):
+    monkeypatch.setattr(answers, "LIMIT", 2_000)
+    made = answers.answers(loaded, [shown["digits_micro_vit"]])
+    (sentence,) = made["left_out"]
+    assert re.fullmatch(r"\d+ runs on digits: no room", sentence)
+    assert int(sentence.split()[0]) + len(made["runs"]) == len(
+        {outcome[6] for own in shown["digits_micro_vit"]["outcomes"] for outcome in own[0]}
+    )
+
+
+def test_a_command_makes_the_run_that_it_stands_beside(loaded):
+    commands = details.details(loaded)["commands"]
+    differing = {}
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        for record, command in list(zip(loaded.records, commands, strict=True))[::61]:
+            cfg = compose("config", overrides=shlex.split(command)[2:])
+            now, then = (
+                _told(config, record.run.get("seeded"))
+                for config in (OmegaConf.to_container(cfg, resolve=True), record.config)
+            )
+            if now != then:
+                differing[command] = {name for name in now | then if now.get(name) != then.get(name)}
+    assert differing == {}
+
+
+def _told(config: dict, seeded: list | None) -> dict:
+    kept = identity._placeless(config, seeded)
+    for name in ("architecture", "roles"):  # which a base that is read fills in
+        kept["model"].pop(name, None)
+    return dict(details._flat("", kept))
+
+
+def test_every_method_has_a_card():
+    assert set(cards.read()) == {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
+
+
+def test_a_card_that_lacks_a_field_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "methods.yaml"
+    path.write_text(yaml.safe_dump({"lora": {"formula": "x"}}))
+    monkeypatch.setattr(cards, "PATH", path)
+    cards.read.cache_clear()
+    with pytest.raises(ValueError, match=r"the card of lora lacks count, source, use, avoid"):
+        cards.read()
+    cards.read.cache_clear()
+
+
+SHAPES = {"q_proj": (128, 128), "k_proj": (32, 128), "v_proj": (32, 128), "o_proj": (128, 128), "gate_proj": (384, 128),
+          "up_proj": (384, 128), "down_proj": (128, 384)}  # fmt: skip
+PARTS = {"oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f"}  # options by their letters
+
+
+def test_counts_on_cards_are_those_of_the_runs(loaded):
+    counted = {}
+    for record in loaded.records:
+        method, layers = record.run["method"], record.adapter.get("layers", [])
+        if record.run["model"] != "micro_gemma" or record.status != "done" or not layers:
+            continue
+        options = {PARTS.get(name, name): value for name, value in record.config["method"]["adapter"].items()}
+        if options.get("rank") or options.get("preset") == "authors_code":  # which leave directions out, or have a gate
+            continue
+        formula = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", cards.read()[method]["count"])
+        if method == "vectorfit" and not options["train_bias"]:
+            formula = "p"
+        expected = 0
+        for layer in layers:
+            m, n = SHAPES[layer.split(".")[-1]]
+            expected += eval(formula, {}, {**options, "m": m, "n": n, "p": min(m, n)})
+        counted[method] = record.parameters["adapter"] == expected and counted.get(method, True)
+    assert {"lora", "dora", "adalora", "vera", "pissa", "oft", "boft", "svf", "svft_plain", "svft_banded", "svft_topk",
+            "svft_random", "vectorfit", "spectral_additive", "spectral_rotation"} <= set(counted)  # fmt: skip
+    assert all(counted.values()), counted
