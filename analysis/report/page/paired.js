@@ -4,8 +4,8 @@
 const isTested = (column) => column.tested !== false;
 
 /**
- * @typedef {{seed: number, mean: number, n: number, data: number, items: Uint8Array|null, values: number[]|null,
- *   run: number, error: number|null}} Outcome   mean in rates or nats; NaN where a finished run has no number
+ * An Outcome (store.js) is one run's score on one column: seed; mean in rates or nats, NaN where a finished run has no number;
+ * n items; data: place of their set; items: 0 or 1 each, or null; values: nats by item, or null; run; error over items.
  * @typedef {{mean: number, low: number|null, high: number|null, seeds: number, p: number|null, verdict: string}} Difference
  */
 

@@ -31,21 +31,25 @@ function decoded(core) {
   core.methodOf = new Map(core.methods.map((method) => [method.id, method]));
   core.boardOf = new Map(core.boards.map((board) => [board.name, board]));
   for (const board of core.boards) {
-    board.cells = board.outcomes.map((line) => line.map((cell) => cellOf(cell && cell.map((each) => outcome(core, each)))));
+    board.cells = board.outcomes.map((line) => line.map((cell) => cellOf(cell && cell.map((each) => new Outcome(core, each)))));
     delete board.outcomes;
   }
   return core;
 }
 
-/** One run's score; its items are unpacked when they are asked for. */
-function outcome(core, [seed, mean, n, data, items, values, run, error]) {
-  let bits;
-  return {
-    seed, mean: mean ?? NaN, n, data, values: values < 0 ? null : core.values[values], run, error,
-    get items() {
-      return (bits ??= items < 0 ? null : unpackBits(core.items[items], n));
-    },
-  };
+/** One run's score (paired.js). Its items, 0 or 1 each, are unpacked when they are asked for. */
+class Outcome {
+  #packed;
+  #items;
+
+  constructor(core, [seed, mean, n, data, items, values, run, error]) {
+    Object.assign(this, { seed, mean: mean ?? NaN, n, data, values: values < 0 ? null : core.values[values], run, error });
+    this.#packed = items < 0 ? null : core.items[items];
+  }
+
+  get items() {
+    return (this.#items ??= this.#packed && unpackBits(this.#packed, this.n));
+  }
 }
 
 /** How a method is shown: {family, colour, marker}. A variant as "lora_r1" is shown as its method is. */
