@@ -30,12 +30,12 @@ async function drawChart(box, name, rows, channels, said, adapt = (spec) => spec
     box.replaceChildren(el("p", { class: "small" }, "This file has no figures; the table has all of their numbers."));
     return;
   }
-  const spec = adapt(withChannels(structuredClone(charts[name]), channels));
-  spec.datasets = { rows };
+  const spec = { datasets: { rows }, ...adapt(withChannels(structuredClone(charts[name]), channels)) };
   spec.autosize = { type: "fit-x", contains: "padding" };
   spec.config = { ...spec.config, font: getComputedStyle(document.body).fontFamily };
   const holder = el("div", { class: "drawn" });
   box.replaceChildren(holder);
+  box.classList.add("full");
   const theme = document.documentElement.dataset.theme === "dark" ? "dark" : "light";
   await embed(holder, spec, { ast: true, renderer: "svg", actions: false, tooltip: { theme } });
   holder.querySelector("svg")?.setAttribute("aria-hidden", "true");
@@ -61,15 +61,7 @@ const SHAPES = {
 };
 const HEXAGON = "M0,-1L.87,-.5L.87,.5L0,1L-.87,.5L-.87,-.5Z";
 
-/** {colour, shape} of a method, as the specifications take them. A colour too near to the ground is the ink's. */
+/** {colour, shape} of a method, as the specifications take them. */
 function drawnAs(core, method) {
-  const { colour, marker } = lookOf(core, method);
-  return { colour: inkIfHidden(colour), shape: SHAPES[marker] ?? HEXAGON };
-}
-
-/** Black is no colour on a dark ground. */
-function inkIfHidden(colour) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  const light = 0.3 * r + 0.59 * g + 0.11 * b;
-  return document.documentElement.dataset.theme === "dark" && light < 60 ? "#d9d9d6" : colour;
+  return { colour: colourOf(core, method), shape: SHAPES[lookOf(core, method).marker] ?? HEXAGON };
 }

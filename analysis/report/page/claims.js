@@ -60,5 +60,5 @@ function drawEvidence(chart, claim) {
     chart.remove();
     return null;
   }
-  return drawChart(chart, "forest", rows, {}, `Estimates and intervals of ${claim.id}`, (spec) => Object.assign(spec, { height: 26 * new Set(rows.map((row) => row.column)).size }));
+  return drawChart(chart, "forest", rows, { x: { axis: { tickCount: 8 } } }, `Estimates and intervals of ${claim.id}`, (spec) => Object.assign(spec, { height: 26 * new Set(rows.map((row) => row.column)).size + 10 }));
 }

@@ -1,7 +1,8 @@
 // Section: step time and memory against the tokens of a step, by device.
 
+const ratioText = (x) => (missing(x) ? "" : fixed(x, 2));
 const MEASURES = {
-  ratio: ["Step time over the reference's", "times", (step) => step.ratio, three], seconds: ["Step time", "s", (step) => step.seconds, three],
+  ratio: ["Step time over the reference's", "times", (step) => step.ratio, ratioText], seconds: ["Step time", "s", (step) => step.seconds, three],
   saved: ["Saved for the backward pass", "bytes", (step) => step.saved_bytes, (x) => short(x, true)], peak: ["Peak memory", "bytes", (step) => step.peak_bytes, (x) => short(x, true)],
 };
 
@@ -25,7 +26,27 @@ function costSection(root, core, state) {
     tokens: step.tokens, value: of(step), label: step.label, ...drawnAs(core, step.method),
     low: key === "ratio" ? step.ratio_low ?? step.low ?? of(step) : of(step), high: key === "ratio" ? step.ratio_high ?? step.high ?? of(step) : of(step),
   }));
-  return drawChart(chart, "cost", rows, { y: { title: `${title} (${unit})`, axis: { format: "~s" } } }, `${title} against tokens a step; the table below has the numbers`);
+  return drawChart(chart, "cost", withEnds(rows), { x: { axis: { format: "," } }, y: { title: `${title} (${unit})`, axis: { format: "~s" } } }, `${title} against tokens a step; the table below has the numbers`, namedEnds);
+}
+
+const PLOT = 380; // pixels of the plot's height
+
+/** Rows whose last one of each label has its name and where it stands, a line apart from the others. */
+function withEnds(rows) {
+  const last = new Map(rows.map((row) => [row.label, row]));
+  const all = rows.flatMap((row) => [row.low, row.high, row.value]);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const ends = [...last.values()];
+  const offsets = spreadApart(ends.map((row) => PLOT * (1 - (row.value - low) / (high - low || 1))));
+  return rows.map((row) => (ends.includes(row) ? { ...row, name: row.label, dy: offsets[ends.indexOf(row)] } : { ...row, name: "", dy: 0 }));
+}
+
+/** Lines named at their right ends. */
+function namedEnds(spec) {
+  const [lines] = spec.layer;
+  const { x, y, color } = lines.encoding;
+  spec.layer.push({ data: lines.data, mark: { type: "text", align: "left", baseline: "middle", fontSize: 11, dx: 9, dy: { expr: "datum.dy" } }, encoding: { x, y, color, text: { field: "name" } } });
+  return Object.assign(spec, { height: PLOT, padding: { left: 5, top: 5, bottom: 5, right: 190 } });
 }
 
 function costTables(core, bench, { key, title, unit, of, show, steps }) {
@@ -33,7 +54,7 @@ function costTables(core, bench, { key, title, unit, of, show, steps }) {
   const labels = [...new Set(steps.map((step) => step.label))];
   const at = (label, n) => steps.find((step) => step.label === label && step.tokens === n);
   const value = (label, n) => { const step = at(label, n); return step ? of(step) : null; };
-  const noise = (step) => (key === "ratio" && step && !missing(step.ratio_low) ? `[${three(step.ratio_low)}, ${three(step.ratio_high)}]` : "");
+  const noise = (step) => (key === "ratio" && step && !missing(step.ratio_low) ? `[${ratioText(step.ratio_low)}, ${ratioText(step.ratio_high)}]` : "");
   const name = (label) => [swatch(core, bench.steps.find((step) => step.label === label)?.method ?? bench.methods.find((each) => each.label === label)?.method), label];
   const columns = [{ id: "method", title: "Method", cell: name, text: String }, ...tokens.map((n) => ({
     id: `t${n}`, title: `${count(n)} tokens`, unit: unit === "bytes" ? "" : unit, numeric: true,

@@ -48,12 +48,12 @@ function button(text, click, props = {}) {
 
 /** Sentences below a table. */
 function notes(sentences) {
-  return sentences?.length ? el("ul", { class: "notes" }, sentences.map((text) => el("li", {}, text))) : null;
+  return sentences?.length ? el("ul", { class: "notes" }, sentences.map((text) => el("li", {}, text))) : "";
 }
 
 /** A dot in a method's colour; decoration, so hidden from readers of the screen. */
 function swatch(core, method) {
-  return el("span", { class: "swatch", "aria-hidden": "true", style: { background: lookOf(core, method).colour } });
+  return el("span", { class: "swatch", "aria-hidden": "true", style: { background: colourOf(core, method) } });
 }
 
 /** Said to screen readers and shown for a moment. */

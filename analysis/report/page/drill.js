@@ -102,7 +102,7 @@ async function seedsTab(panel, core, opened) {
 
 /** The pair alone: difference, test and what could have been seen. */
 function pairSentences({ board, line, column, second }, own, other) {
-  if (second === null) return null;
+  if (second === null) return "";
   const { unit, lower } = board.columns[column];
   const found = differenceOf(own, other, pairTest(own, other), lower);
   const smallest = smallestBetween(own, other);
@@ -116,7 +116,7 @@ function pairSentences({ board, line, column, second }, own, other) {
 async function lossCurves(chart, core, { board, line, second }, own, other) {
   const details = await open("details");
   const curve = (outcomes, each, apart) => outcomes.flatMap(({ run, seed }) => (details?.curves?.[run] ?? []).map(([step, loss]) => (
-    { step, loss, label: `${board.lines[each].label}, seed ${seed}`, colour: apart ? "#8a8f94" : inkIfHidden(lookOf(core, board.lines[each].method).colour) })));
+    { step, loss, label: `${board.lines[each].label}, seed ${seed}`, colour: apart ? "#8a8f94" : colourOf(core, board.lines[each].method) })));
   const rows = [...curve(own, line, false), ...(second === null ? [] : curve(other, second, true))].filter((row) => !missing(row.loss));
   if (!rows.length) {
     chart.replaceWith(el("p", { class: "small" }, "No losses were recorded."));

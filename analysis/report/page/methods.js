@@ -8,7 +8,7 @@ function methodsSection(root, core, state) {
 }
 
 function methodCard(core, method, card) {
-  const labels = [...new Set(core.boards.flatMap((board) => board.lines.filter((line) => line.method === method.id).map((line) => line.label)))];
+  const labels = [...new Set(core.rows.filter((row) => row.method === method.id).map((row) => row.label))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const facts = [["Trains", card.count], ["Take it when", card.use ?? card.good_for], ["Not when", card.avoid ?? card.not_for], ["Measured here as", listed(labels)], ["Cost", costWords(core, method.id)], ["Source", card.source]];
   return el("article", { class: "card", "aria-labelledby": `card-${method.id}` },
     el("h3", { id: `card-${method.id}` }, swatch(core, method.id), card.name ?? cardName(method, labels)),

@@ -14,18 +14,21 @@ function overviewSection(root, core, state) {
   const boards = el("div", { class: "tiles" });
   root.append(boards);
   for (const board of core.boards) {
+    const filled = board.columns.map((_, column) => column).filter((column) => scoredLines(board, column).length);
+    if (!filled.length) continue;
     const tiles = el("div", { class: "tiles" });
-    boards.append(el("section", { class: board.columns.length > 1 ? "board many" : "board", "aria-labelledby": `board-${board.name}` },
+    boards.append(el("section", { class: `board ${["", "one", "two"][filled.length] ?? "many"}`, "aria-labelledby": `board-${board.name}` },
       el("h3", { id: `board-${board.name}` }, board.title, " ",
         el("a", { href: addressOf("explorer", { board: board.name }, GLOBAL), class: "small" }, "open the table",
           unseen(` ${board.title}`))), tiles));
-    board.columns.forEach((_, column) => {
+    filled.forEach((column) => {
       const tile = el("article", { class: "tile", "aria-busy": "true" }, el("h4", {}, tileTitle(board, column)));
       tiles.append(tile);
       tasks.push(() => fillTile(tile, core, board, column, wish));
     });
   }
   root.append(notRun(core));
+  tasks.push(() => countAlike(core, wish));
   return inTurns(tasks);
 }
 
@@ -47,22 +50,32 @@ function summary(core) {
     [count(core.methods.length), "methods"], [three(about.train_hours), "hours of training"], [about.failed ? count(about.failed) : null, "failed"]];
   return el("div", {},
     el("h2", { id: "heading" }, "What can be told apart"),
-    el("p", { class: "lead" }, "Ranks hide noise. Each table below shows which methods its seeds and test items can tell apart, and which they cannot. Every number opens."),
+    el("p", { class: "lead" }, "Ranks hide noise. Each table below shows which methods its seeds and test items can tell apart, and which they cannot. Every number opens. ", el("span", { id: "alike" })),
     el("dl", { class: "facts" }, facts.filter(([n]) => n).map(([n, word]) => el("div", {}, el("dt", {}, word), el("dd", {}, n)))));
 }
 
+/** How many scores their tables cannot tell from what they are compared with. */
+function countAlike(core, wish) {
+  const place = document.getElementById("alike");
+  if (!place) return false;
+  const verdicts = core.boards.flatMap((board) => board.columns.flatMap((_, column) => scoredLines(board, column).map((line) => judge(board, wish).at(line, column)?.verdict)));
+  const tested = verdicts.filter((verdict) => ["tie", "differs", "better", "worse"].includes(verdict));
+  const ties = tested.filter((verdict) => verdict === "tie").length;
+  place.textContent = tested.length ? `${count(ties)} of ${count(tested.length)} comparisons with ${wish === "best" ? "the best of a column" : "the reference"} cannot be told apart.` : "";
+  return true;
+}
+
 function tileTitle(board, column) {
-  const { name, unit, lower, model } = board.columns[column];
-  const base = model && !board.title.includes(model) && !name.includes(model) ? `${model}, ` : "";
-  return [`${base}${name}`, el("span", { class: "unit" }, ` ${unit}${lower ? ", lower is better" : ""}`)];
+  const { name, unit, lower } = board.columns[column];
+  return [name, el("span", { class: "unit" }, ` ${unit}${lower ? ", lower is better" : ""}`)];
 }
 
 function fillTile(tile, core, board, column, wish) {
   if (!tile.isConnected) return false;
   const judged = judge(board, wish);
   const lines = rankedLines(board, column);
-  if (!lines.length) tile.append(el("p", { class: "small" }, "Nothing has been run."));
-  else tile.append(groupSentence(board, column, judged, lines), forest(core, board, column, judged, lines), tileNotes(core, board, column, judged, lines));
+  if (!lines.length) return true;
+  tile.append(groupSentence(board, column, judged, lines), forest(core, board, column, judged, lines), tileNotes(core, board, column, judged, lines));
   tile.removeAttribute("aria-busy");
   return true;
 }
@@ -121,7 +134,7 @@ function forestRow(core, board, column, line, judged, scale) {
   const cell = board.cells[line][column];
   const verdict = judged.at(line, column)?.verdict;
   const [low, high] = [cell.low ?? cell.mean - (cell.error ?? 0), cell.high ?? cell.mean + (cell.error ?? 0)];
-  const { colour } = lookOf(core, board.lines[line].method);
+  const colour = colourOf(core, board.lines[line].method);
   const anchor = judged.references[column];
   const strip = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: "strip", "aria-hidden": "true" },
     svg("line", { x1: scale(board.cells[anchor][column].mean), x2: scale(board.cells[anchor][column].mean), y1: 0, y2: 10, class: "rule" }),

@@ -4,8 +4,8 @@
 const isTested = (column) => column.tested !== false;
 
 /**
- * @typedef {{seed: number, mean: number, n: number, data: number, items: Uint8Array|null, values: number[]|null,
- *   run: number, error: number|null}} Outcome   mean in rates or nats; NaN where a finished run has no number
+ * An Outcome (store.js) is one run's score on one column: seed; mean in rates or nats, NaN where a finished run has no number;
+ * n items; data: place of their set; items: 0 or 1 each, or null; values: nats by item, or null; run; error over items.
  * @typedef {{mean: number, low: number|null, high: number|null, seeds: number, p: number|null, verdict: string}} Difference
  */
 
@@ -52,12 +52,12 @@ function differencesOf(pairs) {
 function cellOf(outcomes) {
   if (!outcomes?.length) return null;
   const means = outcomes.map((each) => each.mean).filter((mean) => !Number.isNaN(mean));
-  const cell = { mean: meanOf(means), low: null, high: null, error: null, seeds: outcomes.length, n: outcomes[0].n, outcomes };
-  if (outcomes.length > 1) [cell.low, cell.high] = bootstrapInterval(outcomes.map((each) => each.mean)) ?? [null, null];
-  else if (outcomes[0].items && (cell.mean === 0 || cell.mean === 1)) {
-    [cell.low, cell.high] = wilsonInterval(cell.mean, outcomes[0].items.length);
-  } else cell.error = outcomes[0].error || null;
-  return cell;
+  const [mean, first] = [meanOf(means), outcomes[0]];
+  const extreme = outcomes.length === 1 && (mean === 0 || mean === 1) && first.items;
+  const error = outcomes.length === 1 && !extreme ? first.error || null : null;
+  let ends;
+  const interval = () => (ends ??= (extreme ? wilsonInterval(mean, first.items.length) : outcomes.length > 1 && bootstrapInterval(outcomes.map((each) => each.mean))) || [null, null]);
+  return { mean, error, seeds: outcomes.length, n: first.n, outcomes, get low() { return interval()[0]; }, get high() { return interval()[1]; } };
 }
 
 /** The line with the best mean of a column; -1 where none has one. */

@@ -24,7 +24,7 @@ function printedPart(root, core, state) {
     copyButtons("paper", () => ({ columns, rows: sortedRows(rows, columns, state.get("sort")) })),
     dataTable({ id: "paper", caption: paperTitle(paper), columns, rows, sort: state.get("sort"), onSort: (sort) => change({ sort }) }),
     el("p", { class: "small legend" }, "=: the difference to the printed value is inside the noise; ▲ higher, ▼ lower. Hatched: not run. †: a misprint, said below."),
-    paper.misprints?.length ? [el("h3", {}, "Misprints of this table"), notes(paper.misprints.map(({ where, text }) => `${where}: ${text}`))] : "", notes(paper.notes));
+    ...(paper.misprints?.length ? [el("h3", {}, "Misprints of this table"), notes(paper.misprints.map(({ where, text }) => `${where}: ${text}`))] : []), notes(paper.notes));
   return null;
 }
 
@@ -37,18 +37,36 @@ function paperTitle(paper) {
 /** @returns {TableColumn[]} of a paper's lines */
 function printedColumns(core, paper) {
   const several = (field) => new Set(paper.lines.map((line) => line[field])).size > 1;
-  const marked = (line) => paper.misprints?.some(({ where }) => where.includes(line.label) && where.includes(line.model));
   const text = (id, title, of) => ({ id, title, value: of, cell: (line) => of(line) ?? "" });
   const printed = paper.lines.some((line) => line.cells.some((cell) => !missing(cell?.printed)));
   return [
-    { id: "method", title: "Method", value: (line) => line.label, text: (line) => line.label, cell: (line) => [line.method ? swatch(core, line.method) : null, line.label, marked(line) ? el("sup", { class: "wrong", title: "a misprint, said below" }, "†") : null] },
+    { id: "method", title: "Method", value: (line) => line.label, text: (line) => line.label, cell: (line) => [line.method ? swatch(core, line.method) : null, line.label, dagger(misprintsOf(paper, line).filter(({ metric, counts }) => !metric && !counts))] },
     ...(several("model") ? [text("model", "Model", (line) => line.model)] : []), ...(several("panel") ? [text("panel", "Panel", (line) => line.panel)] : []), text("targets", "Layers", (line) => line.targets),
-    ...(paper.lines.some((line) => line.params_printed) ? [{ id: "params-printed", title: "Trained, printed", numeric: true, cell: (line) => line.params_printed ?? "" }] : []),
+    ...(paper.lines.some((line) => line.params_printed) ? [{ id: "params-printed", title: "Trained, printed", numeric: true, text: (line) => line.params_printed ?? "", cell: (line) => [line.params_printed ?? "", dagger(misprintsOf(paper, line).filter(({ counts }) => counts))] }] : []),
     { id: "params", title: "Trained, counted", numeric: true, value: (line) => line.params, cell: (line) => count(line.params) },
     ...paper.metrics.flatMap((metric, place) => [
-      ...(printed ? [{ id: `p${place}`, title: `${metric}, printed`, unit: "%", numeric: true, value: (line) => line.cells[place]?.printed, cell: (line) => { const value = line.cells[place]?.printed; return missing(value) ? "" : fixed(100 * value, 2); } }] : []),
+      ...(printed ? [{ id: `p${place}`, title: `${metric}, printed`, unit: "%", numeric: true, value: (line) => line.cells[place]?.printed, text: (line) => printedText(line.cells[place]), cell: (line) => [printedText(line.cells[place]), dagger(misprintsOf(paper, line).filter((each) => each.metric === metric))] }] : []),
       { id: `o${place}`, title: printed ? "here" : metric, unit: "%", numeric: true, hint: metric, value: (line) => line.cells[place]?.reproduced, cell: (line) => reproducedCell(core, line, line.cells[place]), text: (line) => reproducedText(line.cells[place]) }]),
   ];
+}
+
+function printedText(cell) {
+  return missing(cell?.printed) ? "" : fixed(100 * cell.printed, 2);
+}
+
+/** Misprints of a line: {where, text, metric: the column's or null, counts: is it the printed count?}. */
+function misprintsOf(paper, line) {
+  return (paper.misprints ?? []).flatMap((each) => {
+    const at = each.where.indexOf(line.label);
+    const rest = each.where.slice(at + line.label.length);
+    if (at < 0 || !each.where.includes(line.model) || !/^(,| on |$)/.test(rest) || (rest.startsWith(" on ") && !rest.startsWith(` on ${line.targets}`))) return [];
+    const metric = paper.metrics.find((name) => rest.endsWith(`, ${name}`)) ?? null;
+    return [{ ...each, metric, counts: rest.startsWith(" on ") || rest.includes("parameters") }];
+  });
+}
+
+function dagger(misprints) {
+  return misprints.length ? el("sup", { class: "wrong", title: misprints.map(({ text }) => text).join("\n") }, "†", unseen(" misprint")) : null;
 }
 
 const COMPARED = { "inside noise": "=", higher: "▲", lower: "▼" };

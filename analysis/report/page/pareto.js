@@ -1,5 +1,6 @@
 // Section: score against cost, or any two axes; what to take under a budget.
 
+const [HEIGHT, PADDING] = [440, 28]; // pixels of the plot
 const STANDING = { front: "on the front", tie: "not told apart from the front", behind: "behind" };
 
 function paretoSection(root, core, state) {
@@ -25,7 +26,8 @@ function paretoSection(root, core, state) {
   el("p", { class: "small legend" }, "Bars: 95 % interval over seeds, or the standard error over items. Dashed: the front. Faint: behind it, told apart. ",
     "Named: the front, and what is not told apart from a front line that costs no more (exact paired test over items and interval over seeds; Holm over the pairs tested here)."),
   frontTable(core, board, [x, y], standing));
-  return drawChart(chart, "pareto", paretoRows(core, board, [x, y], standing), channelsOf(x, y), `${y.title} against ${x.title}; the table below has the numbers`, (spec) => adaptPareto(spec, x));
+  const rows = paretoRows(core, board, [x, y], standing);
+  return drawChart(chart, "pareto", placedNames(rows, inPixels(rows, [x, y], chart.clientWidth - 70), chart.clientWidth - 70), channelsOf(x, y), `${y.title} against ${x.title}; the table below has the numbers`, (spec) => adaptPareto(spec, x));
 }
 
 /** In the units that are drawn: per cent, nats, bytes, seconds. */
@@ -46,15 +48,30 @@ function paretoRows(core, board, [x, y], standing) {
   });
 }
 
+/** Where a row is drawn, about: pixels from the upper left. */
+function inPixels(rows, [x, y], width) {
+  const part = (axis, name, ends) => {
+    const at = (value) => (axis.log ? Math.log(value) : value);
+    const all = rows.flatMap((row) => [name, ...ends].map((each) => at(row[each])));
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return (row) => (high === low ? 0.5 : (at(row[name]) - low) / (high - low));
+  };
+  const [across, up] = [part(x, "x", ["x_low", "x_high"]), part(y, "y", ["low", "high"])];
+  return (row) => [PADDING + across(row) * (width - 2 * PADDING), PADDING + (1 - up(row)) * (HEIGHT - 2 * PADDING)];
+}
+
 function channelsOf(x, y) {
-  const channel = (axis) => ({ title: `${axis.title} (${axis.unit})`, scale: { type: axis.log ? "log" : "linear", zero: axis.log ? undefined : false, nice: false, padding: 28 }, axis: { format: axis.column === null ? "~s" : "~g" } });
+  const channel = (axis) => ({ title: `${axis.title} (${axis.unit})`, scale: { type: axis.log ? "log" : "linear", zero: axis.log ? undefined : false, nice: false, padding: PADDING }, axis: { format: axis.column === null ? "~s" : "~g" } });
   return { x: channel(x), y: channel(y) };
 }
 
 /** Names of those that are not behind alone; bars along x where it has intervals. */
 function adaptPareto(spec, x) {
   const marked = (kind) => spec.layer.filter((layer) => (layer.mark?.type ?? layer.mark) === kind);
-  for (const layer of marked("text")) layer.encoding.text.field = "name";
+  for (const layer of marked("text")) {
+    layer.encoding.text.field = "name";
+    Object.assign(layer.mark, { fontSize: 11, baseline: "middle", align: "left", dx: { expr: "datum.dx" }, dy: { expr: "datum.dy" } });
+  }
   if (x.column !== null) {
     const bars = structuredClone(marked("rule")[0]);
     const { x: across, y: up } = structuredClone(marked("point")[0].encoding);
@@ -62,7 +79,7 @@ function adaptPareto(spec, x) {
     delete bars.encoding.y2;
     spec.layer.splice(1, 0, bars);
   }
-  spec.height = 440;
+  spec.height = HEIGHT;
   return spec;
 }
 
