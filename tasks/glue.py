@@ -19,21 +19,21 @@ A row of MNLI's file, and the pair as it is fed:
     ('Mia plays the guitar.', 'Mia makes music.', 'entailment')
 """
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from errors import DataError
 from tasks import fingerprints
-from tasks.base import Benchmark, ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
-from tasks.reading.drawn_rows import DrawnRows
+from tasks.base import ClassExample, CorpusScorer, DataFile, Scorer, SplitName, Task
 from tasks.reading.separated import unquoted_tsv
 from tasks.reading.sources import Columns, HubFile, Rows, Table
 from tasks.reading.tables import Row
 from tasks.scoring import corpus
 from tasks.scoring.verdicts import exact_class
+from tasks.splits.drawn_rows import DrawnRows
+from tasks.splits.halves import Halved
 
 REPOSITORY = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -140,7 +140,8 @@ class Glue(Task):
     train_source, dev_source: Rows, a HubFile, a local path or None (the hub's file).
     mismatched_source: the same for the second dev set of MNLI.
     limit: keep the first so many examples of train and of each half, for smoke runs; dev is both halves all the same.
-    drawn: how many rows of the training file are for train, validation and, where it is named, test; see `DrawnRows`.
+    drawn: how many rows of the training file are for train, validation and, where it is named, test, and whether they
+        keep apart from the dev set; see `DrawnRows`.
     """
 
     kind: ClassVar[str] = "text_classification"
@@ -156,7 +157,7 @@ class Glue(Task):
         mismatched_source: Source = None,
         limit: int | None = None,
         name: str | None = None,
-        drawn: Mapping[SplitName, int] | None = None,
+        drawn: Mapping[str, Any] | None = None,
     ) -> None:
         if subset not in SUBSETS:
             raise ValueError(f"no task of GLUE is named {subset!r}; there are {', '.join(SUBSETS)}")
@@ -170,24 +171,30 @@ class Glue(Task):
         if mismatched_source is not None and "_mm" not in self.subset.dev:
             raise ValueError(f"GLUE's {subset} has one dev set: mismatched_source is null, not {mismatched_source}")
         self._train = _Part(self.subset, train_source, hub_file(subset, "train"), "train")
-        self._drawn = None if drawn is None else DrawnRows(self._train, dict(drawn), data_seed, limit)
         sources = {"": dev_source, "_mm": mismatched_source}
         dev = {
             self.name + ending: _Part(self.subset, sources[ending], hub_file(subset, part), f"dev{ending}")
             for ending, part in self.subset.dev.items()
         }
+        self._drawn = None if drawn is None else DrawnRows(self._train, dev, drawn, data_seed, limit)
+        scorers = self.subset.scorers
         if self._drawn is None:
-            self.benchmarks = {name: GlueBenchmark(name, part, data_seed, limit) for name, part in dev.items()}
+            self.benchmarks = {name: Halved(name, part, scorers, data_seed, limit) for name, part in dev.items()}
         else:
             self.watched = None
-            self.benchmarks = self._drawn.benchmarks(dev, self.subset.scorers)
+            self.benchmarks = self._drawn.benchmarks(scorers)
 
     def files(self) -> Sequence[DataFile]:
-        return self._train.files()
+        return self._rows.files()
 
     @property
     def notes(self) -> Sequence[str]:
-        return self._train.notes
+        return self._rows.notes
+
+    @property
+    def _rows(self) -> "_Part | DrawnRows":
+        """What training rows are of."""
+        return self._train if self._drawn is None else self._drawn
 
     def fingerprint(self) -> str:
         """Of training and of the first benchmark, whose validation half selects."""
@@ -204,44 +211,6 @@ class Glue(Task):
         if split != "train":
             return self.benchmarks[self.name].examples(split)
         return self._train.examples[: self.limit] if self._drawn is None else self._drawn.examples("train")
-
-
-class GlueBenchmark(Benchmark):
-    """One dev set: its two halves, and all of it."""
-
-    splits: ClassVar[Sequence[SplitName]] = ("validation", "test", "dev")
-
-    def __init__(self, name: str, part: "_Part", data_seed: int, limit: int | None) -> None:
-        self.name = name
-        self.scorers = part.subset.scorers
-        self.metric = next(iter(self.scorers))
-        self.data_seed = data_seed
-        self.limit = limit
-        self._part = part
-
-    def fingerprint(self) -> str:
-        return fingerprints.of(self._part.fingerprint(), self.data_seed, self.limit)
-
-    def files(self) -> Sequence[DataFile]:
-        return self._part.files()
-
-    def fetch(self) -> None:
-        self._part.fetch()
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._part.notes
-
-    def examples(self, split: SplitName) -> Sequence[ClassExample]:
-        return self._splits[split]
-
-    @cached_property
-    def _splits(self) -> dict[SplitName, list[ClassExample]]:
-        examples = self._part.examples
-        drawn = halves([example.label for example in examples], random.Random(f"glue {self.data_seed}"))
-        validation, test = (rows[: self.limit] for rows in drawn)
-        kept = {"validation": validation, "test": test, "dev": sorted(validation + test)}
-        return {split: [examples[row] for row in rows] for split, rows in kept.items()}
 
 
 class _Part:
@@ -288,17 +257,3 @@ class _Part:
                 f"row {row} of {self.source} has label {label}, expected 0 to {highest}; "
                 "the official test sets of GLUE have no labels, train and dev sets have"
             )
-
-
-def halves(labels: Sequence[float], rng: random.Random) -> tuple[list[int], list[int]]:
-    """Row numbers of two halves, each in ascending order. Rows are sorted by label and paired; each half gets one of a
-    pair, by chance.
-
-    Equal labels are in random order, so this is a stratified draw of classes, and of values a draw with like
-    distributions. A last row without a partner goes to the first half.
-    """
-    order = list(range(len(labels)))
-    rng.shuffle(order)
-    order.sort(key=labels.__getitem__)
-    first = {rng.choice(order[start : start + 2]) for start in range(0, len(order), 2)}
-    return sorted(first), sorted(set(order) - first)

@@ -36,7 +36,7 @@ HARNESS = (  # each imports from those before it
     "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
     "finished", "fusion", "doctor",
 )  # fmt: skip
-TASKS = ("metrics", "reading", "scoring", "micro", "own")  # each imports from those before it
+TASKS = ("metrics", "reading", "splits", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
 ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures", "content", "report")  # the same
 OF_A_ROOM = 9  # files

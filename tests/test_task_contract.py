@@ -42,12 +42,14 @@ METAMATH = {
     "math_source": str(DATA / "math_test.jsonl"), "validation_size": 2,
 }  # fmt: skip
 DRAWN = {"drawn": {"train": 2, "validation": 1}}
+APART = {"drawn": {"train": 2, "validation": 1, "apart": True}}
 SHARES = {"validation_share": 0.2, "test_share": 0.3}
 LOCAL = {  # small files with the real columns, in the place of what would be downloaded
     "gsm8k": METAMATH, "math": METAMATH, "metamath": METAMATH,
     "commonsense": {"root": str(DATA / "commonsense"), "validation_size": 3},
     **{f"glue_{subset}": glue(subset) for subset in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")},
-    "sst2_1600": glue("sst2") | DRAWN, "mrpc_1600": glue("mrpc") | DRAWN, "sst2_text": glue("sst2") | DRAWN,
+    "sst2_1600": glue("sst2") | DRAWN, "mrpc_1600": glue("mrpc") | DRAWN, "cola_1600": glue("cola") | APART,
+    "rte_1600": glue("rte") | APART, "stsb_1600": glue("stsb") | APART, "sst2_text": glue("sst2") | DRAWN,
     "mawps": SHARES | {
         "train": str(DATA / "own_generation.jsonl"), "validation": None, "test": None, "target": "answer",
         "gold": None, "scorers": ["exact"],

@@ -169,7 +169,10 @@ def notes(loaded: Loaded, in_numbers: bool) -> Iterator[str]:
     apart = [heading(column) for column in columns(loaded) if not column.summed]
     yield from RULES
     if apart:
-        yield f"Not part of All, as a task would count twice, or as losses have other units: {'; '.join(apart)}."
+        yield (
+            "Not part of All, as a task would count twice, a test is not clean, a base is no real one, or losses have "
+            f"other units: {'; '.join(apart)}."
+        )
     if in_numbers:
         yield (
             "Points: the contrast with its 95 % interval, uncorrected. Visible: the smallest difference, as above. p: "

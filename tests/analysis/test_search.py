@@ -77,6 +77,14 @@ def test_the_clean_recipe_uses_what_was_picked(composed):
     assert cfg.train.lr == 0.0123
 
 
+def test_a_task_of_the_micro_images_takes_its_own_rates_and_else_those_of_digits(composed):
+    chosen = ("model=micro_vit", "method=lora", "method.adapter.r=8")
+    rates = [composed(f"task={task}", *chosen).train.lr for task in ("digits", "digits_20", "micro_shapes")]
+    assert rates == [composed("task=digits", *chosen).recipe.picked.digits.lora["r8-QKVOUD"]] * 3
+    own = composed("task=digits_20", *chosen, "+recipe.picked.digits_20.lora.default=0.0123")
+    assert (own.train.lr, own.train.head_lr) == (0.0123, own.recipe.picked.digits.head.head)
+
+
 def test_a_variant_that_was_not_searched_takes_the_rate_that_was_picked_for_others_of_its_method(composed):
     cfg = composed("method=lora", "method.adapter.r=5", "recipe.picked.micro_gsm.lora.default=0.0123")
     assert cfg.train.lr == 0.0123

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from errors import DataError
+from harness.plan import config
 from tasks.base import Benchmark, Task
 from tasks.digits import Digits
 from tests.conftest import task_of_yaml
@@ -67,3 +68,13 @@ def test_the_accuracy_of_the_labels_themselves_is_one(task: Digits) -> None:
 def test_more_examples_than_a_class_has_are_refused() -> None:
     with pytest.raises(DataError, match="174 images of class 8"):
         task_of_yaml("digits", train_per_class=173).examples("train")
+
+
+def test_twenty_images_a_class_choose_for_the_same_training_images(task: Digits, composed) -> None:
+    larger = config.instantiate(composed("task=digits_20").task.source)
+    ids = {split: ({e.id for e in task.examples(split)}, {e.id for e in larger.examples(split)}) for split in SPLITS}
+    assert ids["train"][0] == ids["train"][1]
+    assert ids["validation"][0] < ids["validation"][1] and ids["test"][0] > ids["test"][1]
+    assert [len(larger.examples(split)) for split in SPLITS] == [100, 200, 1497]
+    assert set(Counter(e.label for e in larger.examples("validation")).values()) == {20}
+    assert larger.fingerprint() != task.fingerprint()

@@ -10,9 +10,11 @@ import datasets
 import pytest
 
 from errors import DataError
+from harness.run import data_report
 from tasks.base import Benchmark, ClassExample, CorpusScorer, Task
-from tasks.glue import SUBSETS, Glue, halves, hub_file
+from tasks.glue import SUBSETS, Glue, hub_file
 from tasks.reading.sources import HubFile
+from tasks.splits.halves import halves
 from tests.conftest import task_of_yaml
 
 DATA = Path(__file__).parent / "data"
@@ -355,3 +357,79 @@ def test_drawn_splits_follow_the_data_seed_and_more_rows_than_there_are_are_refu
 
 def test_drawn_rows_are_in_the_fingerprint_of_a_task_that_has_them():
     assert glue("sst2", drawn={"train": 2, "validation": 1}).fingerprint() != glue("sst2").fingerprint()
+
+
+def test_drawn_rows_are_those_of_the_runs_made_with_them():
+    # A change here changes every run on drawn rows. Of rows with one text the first is drawn, in the place of the last.
+    train = Generated([(text, 0) for text in "aabcbdefgh"])
+    task = glue("sst2", drawn={"train": 4, "validation": 2}, train_source=train)
+    assert [e.id for e in task.examples("train")] == ["train-0", "train-3", "train-8", "train-9"]
+    assert [e.id for e in task.examples("validation")] == ["train-5", "train-7"]
+
+
+TAKEN_OVER = [("a film", 0), *((f"film {number}", number % 2) for number in range(20)), ("dev 3", 1), ("dev 5", 0)]
+DEV = [(f"dev {number}", number % 2) for number in range(7)]
+
+
+def drawn_of(rows, dev, subset="sst2", **drawn) -> Glue:
+    return glue(subset, name="small", drawn=drawn, train_source=Generated(rows), dev_source=Generated(dev, "dev"))
+
+
+def test_rows_of_a_test_set_are_drawn_and_told_or_where_they_keep_apart_are_not_drawn_and_told():
+    told = {}
+    for apart in (False, True):
+        task = drawn_of(TAKEN_OVER, DEV, train=10, validation=11, apart=apart)
+        tested = set(task.benchmarks["small"].examples("test"))
+        dev = {example.text for example in tested}
+        texts = {split: {example.text for example in task.examples(split)} for split in ("train", "validation")}
+        again = {split: len(own & dev) for split, own in texts.items()}
+        wanted = [(task.benchmarks["small"], split) for split in HALVES]
+        told[apart] = data_report.sentences(data_report.of(task, wanted, {}))
+        assert len(tested) == len(DEV) and len(texts["train"] | texts["validation"]) == 21
+        assert again == ({"train": 0, "validation": 0} if apart else {"train": 1, "validation": 1})
+    assert told[False][-1] == "data: 1 of the 7 examples of small test are training examples too"
+    assert told[True][-1].endswith("rows with a text of a test set are not drawn: 22, 23")
+
+
+def test_rows_that_keep_apart_follow_the_test_set_and_others_do_not():
+    def fingerprint(dev: str, **more) -> str:
+        sources = {"train_source": Generated(TAKEN_OVER), "dev_source": Generated(DEV, dev)}
+        return glue("sst2", drawn={"train": 2, "validation": 1, **more}, **sources).fingerprint()
+
+    assert fingerprint("a") == fingerprint("b") == fingerprint("a", apart=False)
+    assert len({fingerprint("a"), fingerprint("a", apart=True), fingerprint("b", apart=True)}) == 3
+
+
+def test_rows_are_apart_by_both_texts_of_a_pair_and_from_both_dev_sets():
+    rows = [("one", "two", 0), ("one", "other", 1), ("three", "four", 2), ("five", "six", 0)]
+    dev, mismatched = [("one", "two", 0)], [("three", "four", 2)]
+    task = glue(
+        "mnli", drawn={"train": 1, "validation": 1, "apart": True}, train_source=Generated(rows),
+        dev_source=Generated(dev), mismatched_source=Generated(mismatched),
+    )  # fmt: skip
+    assert {(e.text, e.pair) for split in ("train", "validation") for e in task.examples(split)} == {
+        ("one", "other"), ("five", "six"),
+    }  # fmt: skip
+
+
+def test_rows_that_keep_apart_need_the_files_of_the_test_set():
+    train, dev = path("cola", "train"), path("cola", "dev")
+    sizes = {"train": 2, "validation": 1}
+    assert [file.name for file in glue("cola", drawn=sizes).files()] == [train]
+    assert [file.name for file in glue("cola", drawn={**sizes, "apart": True}).files()] == [train, dev]
+
+
+def test_more_rows_than_stand_in_no_test_set_and_a_word_for_apart_are_refused():
+    with pytest.raises(DataError, match="21 different texts that stand in no test set, .*asks for 22; lower it"):
+        drawn_of(TAKEN_OVER, DEV, train=20, validation=2, apart=True).examples("train")
+    with pytest.raises(ValueError, match="drawn.apart is true or false, not 'no'"):
+        drawn_of(TAKEN_OVER, DEV, train=2, validation=1, apart="no")
+
+
+def test_values_are_drawn_as_classes_are():
+    rows = [(f"a {number}", f"b {number}", number / 4) for number in range(20)]
+    dev = [("a 3", "b 3", 0.75), ("c", "d", 5.0)]
+    task = drawn_of(rows, dev, subset="stsb", train=12, validation=7, apart=True)
+    values = [(e.text, e.label) for split in ("train", "validation") for e in task.examples(split)]
+    assert sorted(values) == sorted((a, value) for a, _, value in rows if a != "a 3")
+    assert task.num_classes == 1 and task.benchmarks["small"].metric == "pearson"
