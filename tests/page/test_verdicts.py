@@ -26,7 +26,9 @@ def loaded():
 @pytest.fixture
 def judged(page):
     page.go()
-    boards = {board["name"]: board for board in page.tab.evaluate("report.core.boards.map(({judged, ...rest}) => rest)")}
+    boards = {
+        board["name"]: board for board in page.tab.evaluate("report.core.boards.map(({judged, ...rest}) => rest)")
+    }
     return boards, page.tab.evaluate(JUDGED, "printed")
 
 
@@ -84,7 +86,10 @@ def test_crossed_errors_of_the_page_are_those_of_the_verdicts(page):
     values = np.random.default_rng(0).integers(-1, 2, (5, 40))
     page.go()
     made = page.tab.evaluate(
-        "(d) => { const e = report.statistics.crossed(d); return [e.mean, e.error, e.df, report.statistics.smallest(e)]; }",
+        """(differences) => {
+          const found = report.statistics.crossed(differences);
+          return [found.mean, found.error, found.df, report.statistics.smallest(found)];
+        }""",
         values.tolist(),
     )
     trusted = estimates.crossed(values)
@@ -104,7 +109,9 @@ def test_another_reference_gives_the_verdicts_of_a_table_with_that_reference(loa
     other = "SVFT-P"
     trusted = paired.differences({name: (own, by_label[other]) for name, own in by_label.items() if name != other})
     page.go()
-    lines = page.tab.evaluate('report.core.boards.find((board) => board.name === "real").lines.map((line) => line.label)')
+    lines = page.tab.evaluate(
+        'report.core.boards.find((board) => board.name === "real").lines.map((line) => line.label)'
+    )
     made = dict(zip(lines, [row[0] for row in page.tab.evaluate(JUDGED, other)["real"]], strict=True))
     assert made.pop(other)["verdict"] == "reference"
     assert {name: own["verdict"] for name, own in made.items()} == {n: each.verdict for n, each in trusted.items()}

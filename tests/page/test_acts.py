@@ -1,0 +1,166 @@
+"""What a reader does: filter, change the reference, open a number, compare rows, export, come back to an address."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.page
+
+SECTIONS = ("overview", "explorer", "pareto", "paper", "cost", "methods")
+PLACES = (
+    *(f"/{section}" for section in SECTIONS), "/explorer?board=comparison", "/explorer?board=all", "/paper?part=claims",
+    "/paper?part=others", "/paper?part=misprints", "/overview?open=real.3.0", "/overview?open=real.3.0&tab=items",
+    "/overview?open=real.3.0&tab=configuration", "/overview?open=real.3.0&tab=runs",
+)  # fmt: skip
+
+
+def labels(tab, of: str = "explorer") -> list[str]:
+    return [text.strip() for text in tab.locator(f"#{of} tbody tr > :first-child").all_inner_texts()]
+
+
+def test_a_filter_leaves_the_lines_that_fit(page):
+    tab = page.go("/explorer?board=real")
+    everything = labels(tab)
+    tab.select_option("#filter-family", "SVFT")
+    page.settle()
+    assert labels(tab) == [label for label in everything if label.startswith("SVFT")] != everything
+    tab.fill("#filter-most", "20k")
+    page.settle()
+    assert labels(tab) == ["SVFT-P"]
+    assert tab.locator("#explorer-count").inner_text() == f"1 line of {len(everything)}."
+
+
+def test_a_table_is_sorted_by_the_column_that_is_clicked(page):
+    tab = page.go("/explorer?board=real")
+    tab.get_by_role("button", name="Trained").first.click()
+    page.settle()
+    trained = [
+        int(text.replace(",", "")) for text in tab.locator("#explorer tbody tr > :nth-child(4)").all_inner_texts()
+    ]
+    assert trained in (sorted(trained), sorted(trained, reverse=True))
+
+
+def test_another_reference_changes_the_verdicts_that_are_shown(page):
+    tab = page.go("/explorer?board=real")
+    before = tab.locator("#explorer").inner_text()
+    tab.select_option("#explorer-ref", "Head")
+    page.settle()
+    after = tab.locator("#explorer").inner_text()
+    assert "Compared with Head." in tab.locator("main").inner_text()
+    better = tab.locator("#explorer tbody tr", has_text="better").count()
+    assert better == len(labels(tab)) - 1 and "worse" not in after
+    assert "better" not in before and "worse" in before
+
+
+def test_a_number_opens_its_seeds_items_configuration_and_command(page):
+    tab = page.go("/explorer?board=real")
+    tab.locator("#explorer tbody tr", has_text="SVFT-P").locator("a.open").first.click()
+    page.settle()
+    dialog = tab.locator("#drill")
+    assert dialog.is_visible() and dialog.locator("h2").inner_text().strip() == "SVFT-P"
+    for title, expected in (
+        ("Seeds", r"\b82\.\d"), ("Items", r"LoRA \(r=8\)"), ("Configuration", r"0\.03"),
+        ("Runs", r"python run\.py .*method=svft_plain"),
+    ):  # fmt: skip
+        dialog.get_by_role("tab", name=title).click()
+        tab.evaluate("async () => report.drilled")
+        assert re.search(expected, dialog.inner_text()), title
+    tab.keyboard.press("Escape")
+    page.settle()
+    assert not dialog.is_visible()
+
+
+def test_two_rows_are_read_side_by_side_where_one_of_them_is_right(page):
+    tab = page.go("/explorer?board=real&open=real.3.0&tab=items&with=0")
+    tab.evaluate("async () => report.drilled")
+    rows = [re.split(r"\s*\t\s*", row.strip()) for row in tab.locator("#items tbody tr").all_inner_texts()]
+    assert len(rows) > 5
+    for *_, gold, own, other in rows:
+        (right,) = (answer for answer in (own, other) if answer.startswith("right"))
+        (wrong,) = (answer for answer in (own, other) if answer.startswith("wrong"))
+        assert right.endswith(gold) and not wrong.endswith(gold)
+
+
+def test_a_table_is_exported_as_it_is_shown(page):
+    tab = page.go("/explorer?board=real&family=SVFT")
+    shown = labels(tab)
+    made = {}
+    for form in ("Markdown", "CSV", "LaTeX"):
+        tab.get_by_role("button", name=form).first.click()
+        tab.wait_for_function("(before) => report.copied !== before", arg=made.get("last", ""))
+        made[form] = made["last"] = tab.evaluate("report.copied")
+    assert [row[0].strip() for row in csv.reader(io.StringIO(made["CSV"]))][1:] == shown
+    assert [line.split("|")[1].strip() for line in made["Markdown"].splitlines()][2:] == shown
+    assert all(f"{label} &" in made["LaTeX"] for label in shown)
+    assert made["LaTeX"].startswith("\\begin{tabular}")
+
+
+def test_an_address_brings_back_what_was_shown(page, browser):
+    tab = page.go("/explorer?board=real")
+    tab.select_option("#filter-family", "SVFT")
+    tab.select_option("#explorer-ref", "Full-FT")
+    page.settle()
+    address, text = tab.url, tab.locator("main").inner_text()
+    tab.goto("about:blank")
+    tab.goto(address)
+    page.settle()
+    assert tab.locator("main").inner_text() == text
+    tab.get_by_role("link", name="Cost").click()
+    page.settle()
+    tab.go_back()
+    page.settle()
+    assert tab.locator("main").inner_text() == text
+
+
+def test_a_budget_gives_the_best_row_within_it_and_what_cannot_be_told_apart(page):
+    tab = page.go("/pareto?board=real")
+    tab.locator("main input").first.fill("50k")
+    page.settle()
+    said = tab.locator("#take").inner_text()
+    assert "50,000" in said.replace("50k", "50,000")
+    assert "SVFT-P" in said and "LoRA (r=1)" in said and "LoRA (r=8)" not in said
+    assert tab.locator("#pareto-chart svg").count() == 1
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_is_there_without_a_word_to_the_console_or_the_network(page, section):
+    tab = page.go(f"/{section}")
+    assert tab.locator("h2").first.is_visible()
+    text = tab.locator("body").inner_text()
+    assert not re.search(r"undefined|\[object|\bNaN\b", text)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_place_is_wider_than_a_small_screen(page, place):
+    page.tab.set_viewport_size({"width": 390, "height": 844})
+    tab = page.go(place)
+    tab.evaluate("async () => report.drilled")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, theme):
+    from importlib.resources import files
+
+    (source,) = (
+        each
+        for each in files("axe_playwright_python").iterdir()
+        if each.name.startswith("axe") and each.name.endswith(".js")
+    )
+    page.tab.emulate_media(color_scheme=theme)
+    found = []
+    for place in PLACES:
+        tab = page.go(place)
+        tab.evaluate("async () => report.drilled")
+        tab.evaluate(source.read_text(encoding="utf-8") + "; void 0")
+        result = tab.evaluate("async () => await axe.run(document, {resultTypes: ['violations']})")
+        found += [(place, each["id"]) for each in result["violations"] if each["impact"] in ("serious", "critical")]
+    assert found == []
+
+
+def test_the_committed_page_is_the_one_that_the_committed_records_give(file):
+    assert (ROOT / "analysis" / "output" / "report.html").read_bytes() == file.read_bytes()
