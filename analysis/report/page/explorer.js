@@ -34,9 +34,9 @@ function boardTitle(board) {
 function legend(board, wish) {
   const judged = judge(board, wish);
   const against = [...new Set(board.columns.map((_, column) => comparedWith(board, column, judged)).filter(Boolean))];
-  return [el("b", {}, `Compared with ${listed(against)}. `), ...[["alike", "=", "not told apart"], ["", "▲", "better"], ["", "▼", "worse, or told apart from the best"], ["", "?", "not tested"]]
-    .map(([kind, mark, word]) => [el("span", { class: kind }, mark), ` ${word}  `]),
-  "◆ reference. Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ", ruleOf(board, wish)];
+  return [el("b", {}, `Compared with ${listed(against)}. `), el("br"), ...[["", "=", "not told apart"], ["up", "▲", "better"], ["down", "▼", "worse, or told apart from the best"], ["", "?", "not tested"], ["up", "◆", "reference"]]
+    .map(([kind, mark, word]) => el("span", { class: `sign ${kind}` }, el("b", { class: mark === "=" ? "alike" : null }, mark), ` ${word}`)),
+  el("br"), "Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ", ruleOf(board, wish)];
 }
 
 /** Columns that are shown: all, or one. Where no line is in two of them, as panels of different models are, the first. */

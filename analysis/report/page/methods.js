@@ -2,7 +2,7 @@
 
 function methodsSection(root, core, state) {
   const cards = core.methods.filter(({ id }) => core.cards[id]);
-  root.append(el("h2", {}, "Methods"), el("p", { class: "lead" }, "W0 is the frozen weight of a layer with m outputs and n inputs, W0 = U diag(s) Vᵀ. Patterns are those of M in a small layer: a dark cell is a trained number."),
+  root.append(el("h2", {}, "Methods"), el("p", { class: "lead" }, "W0 is the frozen weight of a layer with m outputs and n inputs, W0 = U diag(s) Vᵀ. p = min(m, n). Patterns are those of M in a small layer: a filled cell is a trained number."),
     el("div", { class: "cards" }, cards.map((method) => methodCard(core, method, core.cards[method.id]))));
   return null;
 }
@@ -26,8 +26,8 @@ function cardName(method, labels) {
 /** Step time over the reference's, of all devices. */
 function costWords(core, id) {
   return (core.bench ?? []).flatMap((bench) => {
-    const ratios = bench.steps.filter((step) => step.method === id && !missing(step.ratio)).map((step) => step.ratio);
-    return ratios.length ? [`${three(Math.min(...ratios))} to ${three(Math.max(...ratios))} times the step of ${bench.reference} (${bench.panel})`] : [];
+    const ratios = bench.steps.filter((step) => lookOf(core, step.method).id === id && !missing(step.ratio)).map((step) => step.ratio);
+    return ratios.length ? [`${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))} times the step of ${bench.reference} (${bench.panel})`] : [];
   }).slice(0, 2).join("; ");
 }
 

@@ -24,10 +24,16 @@ function paretoSection(root, core, state) {
     choice("pareto-y", "Upwards", options, y.id, (id) => change({ y: id })), choice("pareto-x", "To the right", options, x.id, (id) => change({ x: id }))),
   takeSentence(core, board, y.column ?? x.column ?? filled, axes, state), chart,
   el("p", { class: "small legend" }, "Bars: 95 % interval over seeds, or the standard error over items. Dashed: the front. Faint: behind it, told apart. ",
-    "Named: the front, and what is not told apart from a front line that costs no more (exact paired test over items and interval over seeds; Holm over the pairs tested here)."),
+    "Named: the front, and what is not told apart from a front line that costs no more (exact paired test over items and interval over seeds; Holm over the pairs tested here). ", notDrawn(board, [x, y], standing)),
   frontTable(core, board, [x, y], standing));
   const rows = paretoRows(core, board, [x, y], standing);
   return drawChart(chart, "pareto", placedNames(rows, inPixels(rows, [x, y], chart.clientWidth - 70), chart.clientWidth - 70), channelsOf(x, y), `${y.title} against ${x.title}; the table below has the numbers`, (spec) => adaptPareto(spec, x));
+}
+
+/** Lines that have no place on an axis of logarithms. */
+function notDrawn(board, axes, standing) {
+  const zero = [...standing.keys()].filter((line) => axes.some((axis) => axis.log && axis.of(line) <= 0));
+  return zero.length ? `Not drawn, as the axis has no 0: ${listed(zero.map((line) => board.lines[line].label))}.` : "";
 }
 
 /** In the units that are drawn: per cent, nats, bytes, seconds. */
