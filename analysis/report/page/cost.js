@@ -26,7 +26,7 @@ function costSection(root, core, state) {
     tokens: step.tokens, value: of(step), label: step.label, ...drawnAs(core, step.method),
     low: key === "ratio" ? step.ratio_low ?? step.low ?? of(step) : of(step), high: key === "ratio" ? step.ratio_high ?? step.high ?? of(step) : of(step),
   }));
-  return drawChart(chart, "cost", withEnds(rows), { x: { axis: { format: "," } }, y: { title: `${title} (${unit})`, axis: { format: "~s" } } }, `${title} against tokens a step; the table below has the numbers`, namedEnds);
+  return drawChart(chart, "cost", withEnds(rows), { x: { axis: { format: "," } }, y: { title: `${title} (${unit})`, axis: { format: unit === "bytes" ? "~s" : "~g" } } }, `${title} against tokens a step; the table below has the numbers`, namedEnds);
 }
 
 const PLOT = 380; // pixels of the plot's height

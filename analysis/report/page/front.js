@@ -1,19 +1,19 @@
 // Which lines of a table no other beats on two axes at once, and which cannot be told apart from those.
 
-/** @typedef {{id: string, title: string, unit: string, lower: boolean, log: boolean, column: number|null, show: (x) => string,
+/** @typedef {{id: string, title: string, unit: string, lower: boolean, log: boolean, format: string, column: number|null, show: (x) => string,
  *   of: (line: number) => number|null}} Axis   of: in the units of the core */
 
 /** All axes of a table: costs of its lines' runs, and its columns. @returns {Axis[]} */
 function axesOf(core, board, column) {
   const row = (line) => core.rows[board.lines[line].rows?.[column] ?? board.lines[line].row];
-  const cost = (id, title, unit, of, show, log) => ({ id, title, unit, of, show, log, lower: true, column: null });
+  const cost = (id, title, unit, of, show, log, format) => ({ id, title, unit, of, show, log, format, lower: true, column: null });
   return [
-    cost("params", "Trained numbers", "without the head", (line) => board.lines[line].params, count, true),
-    cost("file", "Saved file", "bytes", (line) => row(line)?.file_bytes ?? null, (x) => short(x, true), true),
-    cost("step", "Step time", "s", (line) => row(line)?.step_seconds ?? null, three, false),
-    cost("peak", "Peak memory of training", "bytes", (line) => row(line)?.peak_bytes ?? null, (x) => short(x, true), false),
+    cost("params", "Trained numbers", "without the head", (line) => board.lines[line].params, count, true, "~s"),
+    cost("file", "Saved file", "bytes", (line) => row(line)?.file_bytes ?? null, (x) => short(x, true), true, "~s"),
+    cost("step", "Step time", "s", (line) => row(line)?.step_seconds ?? null, three, false, "~g"),
+    cost("peak", "Peak memory of training", "bytes", (line) => row(line)?.peak_bytes ?? null, (x) => short(x, true), false, "~s"),
     ...board.columns.map((each, place) => ({
-      id: `c${place}`, title: each.name, unit: each.unit, lower: each.lower, log: false, column: place, show: (x) => score(x, each.unit),
+      id: `c${place}`, title: each.name, unit: each.unit, lower: each.lower, log: false, format: "~g", column: place, show: (x) => score(x, each.unit),
       of: (line) => { const mean = board.cells[line][place]?.mean; return missing(mean) ? null : mean; } })),
   ];
 }

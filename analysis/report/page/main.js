@@ -73,7 +73,10 @@ function remembered(wish = null) {
 
 async function start() {
   setTheme(remembered());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(remembered()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    setTheme(remembered());
+    globalThis.dispatchEvent(new Event("shown-theme"));
+  });
   document.getElementById("theme").addEventListener("click", () => {
     const wish = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     remembered(wish);

@@ -67,7 +67,7 @@ function inPixels(rows, [x, y], width) {
 }
 
 function channelsOf(x, y) {
-  const channel = (axis) => ({ title: `${axis.title} (${axis.unit})`, scale: { type: axis.log ? "log" : "linear", zero: axis.log ? undefined : false, nice: false, padding: PADDING }, axis: { format: axis.column === null ? "~s" : "~g" } });
+  const channel = (axis) => ({ title: `${axis.title} (${axis.unit})`, scale: { type: axis.log ? "log" : "linear", zero: axis.log ? undefined : false, nice: false, padding: PADDING }, axis: { format: axis.format } });
   return { x: channel(x), y: channel(y) };
 }
 
