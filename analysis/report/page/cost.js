@@ -61,11 +61,11 @@ function costSection(root, core, state) {
       y: { title: `${title} (${unit})`, axis: { format: unit === "bytes" ? "~s" : "~g" } },
     },
     `${title} against tokens a step; the table below has the numbers`,
-    namedEnds,
+    (spec) => (chart.clientWidth < NARROW ? Object.assign(spec, { height: PLOT }) : namedEnds(spec)),
   );
 }
 
-const PLOT = 380; // pixels of the plot's height
+const [PLOT, NARROW] = [380, 640]; // pixels: height of the plot; width below which names have no room beside it
 
 /** Rows whose last one of each label has its name and where it stands, a line apart from the others. */
 function withEnds(rows) {

@@ -1,13 +1,15 @@
 // A tile's rows: name, interval and mean of each line, and the band of those that are not told apart.
 
-const FOLDED = 9; // rows of a tile before it is opened
+const [FOLDED, MOST] = [9, 16]; // rows of a tile before it is opened; at most, to show all that are alike
 const unfolded = new Set();
 
 /** Rows of name, interval and mean; the band of those that are not told apart. */
 function forest(core, board, column, judged, lines) {
   const scale = forestScale(board, column, lines);
   const key = `${board.name}.${column}`;
-  const show = unfolded.has(key) || lines.length <= FOLDED + 2 ? lines : lines.slice(0, FOLDED);
+  const last = lines.findLastIndex((line) => inGroup(judged.at(line, column)?.verdict));
+  const few = Math.min(Math.max(FOLDED, last + 1), MOST);
+  const show = unfolded.has(key) || lines.length <= few + 2 ? lines : lines.slice(0, few);
   const table = el(
     "table",
     { class: "forest" },
@@ -34,7 +36,7 @@ function forest(core, board, column, judged, lines) {
       unfolded.add(key);
       const whole = forest(core, board, column, judged, lines);
       box.replaceWith(whole);
-      whole.querySelectorAll("a")[FOLDED]?.focus();
+      whole.querySelectorAll("a")[few]?.focus();
     },
     { class: "quiet small" },
   );
@@ -79,12 +81,7 @@ function forestRow(core, board, column, line, judged, scale) {
       class: `v-${verdict ?? "none"}${inGroup(verdict) ? " alike" : ""}`,
       title: `${board.lines[line].label}: ${noise}${verdict ? `, ${WORDS[verdict]}` : ""}; ${counted(cell.seeds, "seed")}`,
     },
-    el(
-      "th",
-      { scope: "row" },
-      methodName(core, board, line, column),
-      line === anchor && board.columns[column].reference === line ? " ◆" : "",
-    ),
+    el("th", { scope: "row" }, methodName(core, board, line, column), verdict === "reference" ? " ◆" : ""),
     el("td", {}, strip),
     el("td", { class: "number" }, numberLink(board, line, column)),
     el(

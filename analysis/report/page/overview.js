@@ -145,6 +145,11 @@ function rankedLines(board, column) {
 
 const inGroup = (verdict) => ["best", "reference", "tie"].includes(verdict);
 
+/** a, b, c and 7 more. */
+function shortly(names) {
+  return names.length > 9 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : listed(names);
+}
+
 /** "Best, not told apart: ..." */
 function groupSentence(board, column, judged, lines) {
   const reference = judged.references[column];
@@ -158,7 +163,7 @@ function groupSentence(board, column, judged, lines) {
   if (lines.length < 2) return el("p", { class: "group" }, `Only ${who} has a score.`);
   const start = best ? "Best" : "Reference";
   const alike = ties.length
-    ? [el("b", {}, `${start}, not told apart: `), listed([who, ...ties]), "."]
+    ? [el("b", {}, `${start}, not told apart: `), shortly([who, ...ties]), "."]
     : [
         el("b", {}, `${start}: `),
         who,
@@ -168,7 +173,7 @@ function groupSentence(board, column, judged, lines) {
     "p",
     { class: "group" },
     alike,
-    !best && better.length ? [" ", el("b", {}, "Better: "), listed(better), "."] : null,
+    !best && better.length ? [" ", el("b", {}, "Better: "), shortly(better), "."] : null,
   );
 }
 
