@@ -1,7 +1,12 @@
 // What overview, explorer and drill-down say of a table's cells alike.
 
 const WORDS = {
-  reference: "the reference", best: "best", tie: "not told apart", better: "better", worse: "worse", differs: "told apart",
+  reference: "the reference",
+  best: "best",
+  tie: "not told apart",
+  better: "better",
+  worse: "worse",
+  differs: "told apart",
   untested: "not tested",
 };
 const MARKS = { best: "", reference: "", tie: "=", better: "▲", worse: "▼", differs: "▼", untested: "?" };
@@ -33,7 +38,12 @@ function partial(board, line, column) {
 
 /** The address that opens a number. */
 function opening(board, line, column) {
-  return addressOf(currentState().section, { open: `${board.name}.${line}.${column}`, with: null, tab: null, page: null });
+  return addressOf(currentState().section, {
+    open: `${board.name}.${line}.${column}`,
+    with: null,
+    tab: null,
+    page: null,
+  });
 }
 
 /** A mean as a link to its seeds, runs and items; the text can be selected. */
@@ -48,7 +58,11 @@ function numberLink(board, line, column) {
 /** The select of what verdicts are against. fallback: what "" means in this section. */
 function referenceChoice(id, core, boards, wish, fallback) {
   const labels = new Set(boards.flatMap((board) => board.lines.map((line) => line.label)));
-  const options = [["best", "the best of each column"], ["printed", "as the printed tables"], ...[...labels].map((label) => [label, label])];
+  const options = [
+    ["best", "the best of each column"],
+    ["printed", "as the printed tables"],
+    ...[...labels].map((label) => [label, label]),
+  ];
   return choice(id, "Compare with", options, wish || fallback, (ref) => change({ ref: ref === fallback ? "" : ref }));
 }
 
@@ -64,12 +78,13 @@ function ruleOf(board, wish) {
   return best
     ? "Not told apart from the best: p > 5 % by the exact paired sign-flip test over test items, summed over shared seeds; Holm's correction within the column."
     : "Not told apart: inside the noise of the test items (exact paired sign-flip test, of losses a paired t test; Holm's correction over all differences " +
-      `of the ${board.correction === "column" ? "column" : "table"}; 5 %), or of the trainings (95 % bootstrap interval of the seed-by-seed difference has zero in it; known from three shared seeds on).`;
+        `of the ${board.correction === "column" ? "column" : "table"}; 5 %), or of the trainings (95 % bootstrap interval of the seed-by-seed difference has zero in it; known from three shared seeds on).`;
 }
 
 /** The row's colour as a mark, its label, and where another line of the column shares it, its layers. */
 function methodName(core, board, line, column = null) {
   const own = board.lines[line];
-  const twin = column !== null && board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
+  const twin =
+    column !== null && board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
   return [swatch(core, own.method), own.label, twin ? el("span", { class: "small" }, ` ${own.targets}`) : null];
 }

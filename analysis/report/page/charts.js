@@ -19,7 +19,8 @@ function openVega() {
 
 /**
  * Draw the figure `name` with rows. channels: {name: {title, scale}} to put into every encoding of that channel.
- * said: what it shows, for readers of the screen; its numbers stand in a table beside it. adapt: changes the specification.
+ * said: what it shows, for readers of the screen; its numbers stand in a table beside it. adapt: changes the
+ * specification.
  */
 async function drawChart(box, name, rows, channels, said, adapt = (spec) => spec) {
   box.setAttribute("role", "img");
@@ -55,7 +56,14 @@ function withChannels(spec, channels) {
 
 /** Matplotlib's markers as Vega's shapes. */
 const SHAPES = {
-  o: "circle", s: "square", D: "diamond", "^": "triangle-up", v: "triangle-down", P: "cross", "<": "triangle-left", ">": "triangle-right",
+  o: "circle",
+  s: "square",
+  D: "diamond",
+  "^": "triangle-up",
+  v: "triangle-down",
+  P: "cross",
+  "<": "triangle-left",
+  ">": "triangle-right",
   X: "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z",
   "*": "M0,-1L.23,-.31L.95,-.31L.36,.12L.59,.81L0,.38L-.59,.81L-.36,.12L-.95,-.31L-.23,-.31Z",
 };

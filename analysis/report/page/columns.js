@@ -1,29 +1,76 @@
 // The columns of the explorer's tables.
 
-/** @typedef {{board: Object, line: number, own: Object, row: Object|null, judged: Object, column?: number}} ExplorerRow */
+/**
+ * @typedef {{board: Object, line: number, own: Object, row: Object|null, judged: Object, column?: number}} ExplorerRow
+ *   own: the board's line; row: of the core's rows; column: where the row is of one column alone
+ */
 
 /** What says which run a line is. @returns {TableColumn[]} rows: ExplorerRow */
 function lineColumns(core, several) {
   const text = (id, title, of, hint) => ({ id, title, hint, value: of, cell: (row) => of(row) ?? "" });
-  const number = (id, title, of, show, unit, hint) => ({ id, title, unit, hint, numeric: true, value: of, cell: (row) => show(of(row)), text: (row) => show(of(row)) });
-  const where = several ? [
-    text("task", "Task", ({ row, board, column }) => row?.task_label ?? board.columns[column].task),
-    text("base", "Base", ({ own, row }) => own.model ?? row?.model_label),
-    text("benchmark", "Column", ({ board, column }) => board.columns[column].name)] : [];
+  const number = (id, title, of, show, unit, hint) => ({
+    id,
+    title,
+    unit,
+    hint,
+    numeric: true,
+    value: of,
+    cell: (row) => show(of(row)),
+    text: (row) => show(of(row)),
+  });
+  const where = several
+    ? [
+        text("task", "Task", ({ row, board, column }) => row?.task_label ?? board.columns[column].task),
+        text("base", "Base", ({ own, row }) => own.model ?? row?.model_label),
+        text("benchmark", "Column", ({ board, column }) => board.columns[column].name),
+      ]
+    : [];
   return [
-    { id: "method", title: "Method", value: ({ own }) => own.label, text: ({ own }) => own.label,
-      cell: ({ board, line, own }) => ({ content: methodName(core, board, line), title: lookOf(core, own.method).family }) },
+    {
+      id: "method",
+      title: "Method",
+      value: ({ own }) => own.label,
+      text: ({ own }) => own.label,
+      cell: ({ board, line, own }) => ({
+        content: methodName(core, board, line),
+        title: lookOf(core, own.method).family,
+      }),
+    },
     ...where,
     text("family", "Family", ({ own }) => lookOf(core, own.method).family),
-    text("layers", "Layers", ({ own }) => own.targets, "Kinds of layers that are adapted: query, key, value, output, up, down, gate"),
+    text(
+      "layers",
+      "Layers",
+      ({ own }) => own.targets,
+      "Kinds of layers that are adapted: query, key, value, output, up, down, gate",
+    ),
     text("recipe", "Recipe", ({ row }) => row?.recipe),
     number("rate", "Rate", ({ row }) => row?.rate, three, "", "Learning rate"),
     number("trained", "Trained", ({ own }) => own.params, count, "numbers", "Trained numbers without the head"),
     number("head", "Head", ({ row }) => row?.head, count, "numbers"),
-    number("seeds", "Seeds", (row) => seedsOf(row), (n) => (n === null ? "" : count(n))),
+    number(
+      "seeds",
+      "Seeds",
+      (row) => seedsOf(row),
+      (n) => (n === null ? "" : count(n)),
+    ),
     number("step", "Step", ({ row }) => row?.step_seconds, three, "s", "Seconds of a training step, mean over seeds"),
-    number("file", "Saved", ({ row }) => row?.file_bytes, (x) => short(x, true), "", "Size of the saved file"),
-    number("peak", "Peak", ({ row }) => row?.peak_bytes, (x) => short(x, true), "", "Peak memory of training"),
+    number(
+      "file",
+      "Saved",
+      ({ row }) => row?.file_bytes,
+      (x) => short(x, true),
+      "",
+      "Size of the saved file",
+    ),
+    number(
+      "peak",
+      "Peak",
+      ({ row }) => row?.peak_bytes,
+      (x) => short(x, true),
+      "",
+      "Peak memory of training",
+    ),
   ];
 }
 
@@ -41,16 +88,42 @@ function scoreColumns(core, board, column) {
   const cell = ({ line }) => board.cells[line][column];
   const found = ({ judged, line }) => judged.at(line, column);
   return [
-    { id, title: name, unit, numeric: true, hint: `${board.columns[column].scorer}${lower ? ", lower is better" : ""}`,
-      value: (row) => cell(row)?.mean, cell: (row) => scoreCell(core, board, row.line, column, found(row)),
-      text: (row) => scoreText(board, row.line, column, found(row)) },
-    { id: `d${column}`, title: `${name}: difference`, unit: unit === "nats" ? "nats" : "points", numeric: true, value: (row) => found(row)?.mean,
-      cell: (row) => differenceText(found(row), unit) },
-    { id: `v${column}`, title: `${name}: verdict`, value: (row) => WORDS[found(row)?.verdict], cell: (row) => WORDS[found(row)?.verdict] ?? "" },
-    { id: `p${column}`, title: `${name}: p`, numeric: true, hint: "Adjusted by Holm's correction", value: (row) => found(row)?.p, cell: (row) => pValue(found(row)?.p) },
+    {
+      id,
+      title: name,
+      unit,
+      numeric: true,
+      hint: `${board.columns[column].scorer}${lower ? ", lower is better" : ""}`,
+      value: (row) => cell(row)?.mean,
+      cell: (row) => scoreCell(core, board, row.line, column, found(row)),
+      text: (row) => scoreText(board, row.line, column, found(row)),
+    },
+    {
+      id: `d${column}`,
+      title: `${name}: difference`,
+      unit: pointsOf(unit),
+      numeric: true,
+      value: (row) => found(row)?.mean,
+      cell: (row) => differenceText(found(row), unit),
+    },
+    {
+      id: `v${column}`,
+      title: `${name}: verdict`,
+      value: (row) => WORDS[found(row)?.verdict],
+      cell: (row) => WORDS[found(row)?.verdict] ?? "",
+    },
+    {
+      id: `p${column}`,
+      title: `${name}: p`,
+      numeric: true,
+      hint: "Adjusted by Holm's correction",
+      value: (row) => found(row)?.p,
+      cell: (row) => pValue(found(row)?.p),
+    },
   ];
 }
 
+/** `+3.2 [+1.0, +5.1]`, in the unit's points. */
 function differenceText(found, unit) {
   if (!found || missing(found.mean)) return "";
   return `${signed(found.mean, unit)}${missing(found.low) ? "" : ` [${signed(found.low, unit)}, ${signed(found.high, unit)}]`}`;
@@ -65,15 +138,27 @@ function scoreCell(core, board, line, column, found) {
   }
   const verdict = found?.verdict;
   const few = partial(board, line, column);
-  const said = [Number.isNaN(cell.mean) ? "The run finished; its score is no number" : "", verdict ? WORDS[verdict] : "", few || counted(cell.seeds, "seed"), found?.p != null ? `p ${pValue(found.p)}` : ""];
+  const said = [
+    Number.isNaN(cell.mean) ? "The run finished; its score is no number" : "",
+    verdict ? WORDS[verdict] : "",
+    few || counted(cell.seeds, "seed"),
+    found?.p != null ? `p ${pValue(found.p)}` : "",
+  ];
   return {
     class: [`v-${verdict ?? "none"}`, inGroup(verdict) ? "alike" : "", few ? "few" : ""].join(" "),
     title: said.filter(Boolean).join("; "),
-    content: [numberLink(board, line, column), " ", el("span", { class: "noise" }, noiseText(cell, board.columns[column].unit)),
-      el("span", { class: "mark", "aria-hidden": "true" }, MARKS[verdict] ?? ""), unseen(verdict ? `, ${WORDS[verdict]}` : ""), few ? el("span", { class: "noise" }, ` ${few}`) : null],
+    content: [
+      numberLink(board, line, column),
+      " ",
+      el("span", { class: "noise" }, noiseText(cell, board.columns[column].unit)),
+      el("span", { class: "mark", "aria-hidden": "true" }, MARKS[verdict] ?? ""),
+      unseen(verdict ? `, ${WORDS[verdict]}` : ""),
+      few ? el("span", { class: "noise" }, ` ${few}`) : null,
+    ],
   };
 }
 
+/** A score cell as it is copied. */
 function scoreText(board, line, column, found) {
   const cell = board.cells[line][column];
   if (!cell) return "";
@@ -91,15 +176,33 @@ function averageColumn(core, board, columns) {
     return { mean: known.length ? meanOf(known) : NaN, lacks: parts.filter((_, i) => Number.isNaN(means[i])) };
   };
   return {
-    id: "mean", title: "Mean", unit: "%", numeric: true, hint: "Unweighted, over the columns shown in per cent; not tested",
+    id: "mean",
+    title: "Mean",
+    unit: "%",
+    numeric: true,
+    hint: "Unweighted, over the columns shown in per cent; not tested",
     value: (row) => (average(row).lacks.length ? NaN : average(row).mean),
-    text: (row) => { const { mean, lacks } = average(row); return missing(mean) ? "" : `${score(mean, "%")}${lacks.length ? ` (${parts.length - lacks.length} of ${parts.length})` : ""}`; },
+    text: (row) => {
+      const { mean, lacks } = average(row);
+      return missing(mean)
+        ? ""
+        : `${score(mean, "%")}${lacks.length ? ` (${parts.length - lacks.length} of ${parts.length})` : ""}`;
+    },
     cell: (row) => {
       const { mean, lacks } = average(row);
-      if (missing(mean)) return { class: "none", title: "no column has a number", content: unseen("no column has a number") };
+      if (missing(mean))
+        return { class: "none", title: "no column has a number", content: unseen("no column has a number") };
       if (!lacks.length) return score(mean, "%");
       const why = `of ${parts.length - lacks.length} of ${parts.length} columns; missing: ${listed(lacks.map((column) => `${board.columns[column].name} (${absence(core, board, row.line, column)})`))}`;
-      return { class: "partial", title: why, content: [score(mean, "%"), el("span", { class: "noise" }, ` ${parts.length - lacks.length} of ${parts.length}`), unseen(why)] };
+      return {
+        class: "partial",
+        title: why,
+        content: [
+          score(mean, "%"),
+          el("span", { class: "noise" }, ` ${parts.length - lacks.length} of ${parts.length}`),
+          unseen(why),
+        ],
+      };
     },
   };
 }

@@ -3,18 +3,25 @@
 const plainText = (column, row) => {
   if (column.text) return column.text(row);
   const made = column.cell(row);
-  return made === null || made === undefined ? "" : typeof made === "object" ? String(made.content ?? made.textContent ?? "") : String(made);
+  return made === null || made === undefined
+    ? ""
+    : typeof made === "object"
+      ? String(made.content ?? made.textContent ?? "")
+      : String(made);
 };
 
 const headText = (column) => (column.unit ? `${column.title} (${column.unit})` : column.title);
 
+/** Heads and lines as texts. @returns {string[][]} */
 function grid(columns, rows) {
   return [columns.map(headText), ...rows.map((row) => columns.map((column) => plainText(column, row)))];
 }
 
 /** Lines of Markdown; what would end a cell or act as markup is escaped. */
 function toMarkdown(columns, rows) {
-  const [head, ...lines] = grid(columns, rows).map((line) => line.map((text) => text.replace(/[\\|*_`<>[\]]/g, "\\$&").replace(/\s+/g, " ")));
+  const [head, ...lines] = grid(columns, rows).map((line) =>
+    line.map((text) => text.replace(/[\\|*_`<>[\]]/g, "\\$&").replace(/\s+/g, " ")),
+  );
   const rule = columns.map((column) => (column.numeric ? "--:" : ":--"));
   return [head, rule, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n") + "\n";
 }
@@ -25,20 +32,46 @@ function toCsv(columns, rows) {
     const safe = /^[=@\t\r]|^[+-](?![\d.])/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  return grid(columns, rows).map((line) => line.map((text) => quoted(text.replaceAll("−", "-"))).join(",")).join("\r\n") + "\r\n";
+  return (
+    grid(columns, rows)
+      .map((line) => line.map((text) => quoted(text.replaceAll("−", "-"))).join(","))
+      .join("\r\n") + "\r\n"
+  );
 }
 
 const LATEX = {
-  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#", _: "\\_",
-  "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "±": "$\\pm$", "▲": "$\\blacktriangle$",
+  "\\": "\\textbackslash{}",
+  "{": "\\{",
+  "}": "\\}",
+  "&": "\\&",
+  "%": "\\%",
+  $: "\\$",
+  "#": "\\#",
+  _: "\\_",
+  "~": "\\textasciitilde{}",
+  "^": "\\textasciicircum{}",
+  "−": "$-$",
+  "±": "$\\pm$",
+  "▲": "$\\blacktriangle$",
   "▼": "$\\blacktriangledown$",
 };
 
 /** A tabular with booktabs' rules. */
 function toLatex(columns, rows) {
-  const [head, ...lines] = grid(columns, rows).map((line) => line.map((text) => text.replace(/[\\{}&%$#_~^−±▲▼]/g, (c) => LATEX[c])).join(" & "));
+  const [head, ...lines] = grid(columns, rows).map((line) =>
+    line.map((text) => text.replace(/[\\{}&%$#_~^−±▲▼]/g, (c) => LATEX[c])).join(" & "),
+  );
   const shape = columns.map((column) => (column.numeric ? "r" : "l")).join("");
-  return [`\\begin{tabular}{${shape}}`, "\\toprule", `${head} \\\\`, "\\midrule", ...lines.map((line) => `${line} \\\\`), "\\bottomrule", "\\end{tabular}", ""].join("\n");
+  return [
+    `\\begin{tabular}{${shape}}`,
+    "\\toprule",
+    `${head} \\\\`,
+    "\\midrule",
+    ...lines.map((line) => `${line} \\\\`),
+    "\\bottomrule",
+    "\\end{tabular}",
+    "",
+  ].join("\n");
 }
 
 /** Into the clipboard; where the browser does not allow that, a box with the text selected. */
@@ -51,7 +84,11 @@ async function copy(text, what) {
     const dialog = document.getElementById("copied");
     const area = el("textarea", { rows: 16, readonly: true, "aria-label": what, spellcheck: "false" });
     area.value = text;
-    dialog.replaceChildren(el("h2", { id: "copied-title" }, `${what}: copy with Ctrl+C`), area, button("Close", () => dialog.close()));
+    dialog.replaceChildren(
+      el("h2", { id: "copied-title" }, `${what}: copy with Ctrl+C`),
+      area,
+      button("Close", () => dialog.close()),
+    );
     dialog.showModal();
     area.select();
   }
@@ -59,10 +96,21 @@ async function copy(text, what) {
 
 /** Three buttons; table() gives {columns, rows} as they are shown. */
 function copyButtons(id, table) {
-  const make = (what, write) => button(what, () => {
-    const { columns, rows } = table();
-    copy(write(columns, rows), what);
-  }, { id: `${id}-${what.toLowerCase()}`, class: "quiet" });
-  return el("div", { class: "copy", role: "group", "aria-label": "Copy the table" }, el("span", { class: "small" }, "Copy as"),
-    make("Markdown", toMarkdown), make("CSV", toCsv), make("LaTeX", toLatex));
+  const make = (what, write) =>
+    button(
+      what,
+      () => {
+        const { columns, rows } = table();
+        copy(write(columns, rows), what);
+      },
+      { id: `${id}-${what.toLowerCase()}`, class: "quiet" },
+    );
+  return el(
+    "div",
+    { class: "copy", role: "group", "aria-label": "Copy the table" },
+    el("span", { class: "small" }, "Copy as"),
+    make("Markdown", toMarkdown),
+    make("CSV", toCsv),
+    make("LaTeX", toLatex),
+  );
 }

@@ -48,9 +48,12 @@ function smallestBetween(one, other) {
   const pairs = one.flatMap((a) => other.filter((b) => b.seed === a.seed).map((b) => [a, b]));
   if (pairs.length < 2) return null;
   const first = pairs[0][0].items;
-  const alike = pairs.every(([a, b]) => a.items && a.data === b.data && a.items.length === first?.length && b.items?.length === first.length);
-  const estimate = alike && first.length > 1
-    ? crossed(pairs.map(([a, b]) => Array.from(a.items, (right, i) => right - b.items[i])))
-    : overSeeds(pairs.map(([a, b]) => a.mean - b.mean));
+  const alike = pairs.every(
+    ([a, b]) => a.items && a.data === b.data && a.items.length === first?.length && b.items?.length === first.length,
+  );
+  const estimate =
+    alike && first.length > 1
+      ? crossed(pairs.map(([a, b]) => Array.from(a.items, (right, i) => right - b.items[i])))
+      : overSeeds(pairs.map(([a, b]) => a.mean - b.mean));
   return estimate.error > 0 ? smallestOf(estimate) : null;
 }

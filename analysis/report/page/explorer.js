@@ -1,8 +1,8 @@
 // Section: any table, filtered, sorted, with the columns that the reader wants, copied as it is shown.
 
 const EVERY = "all"; // every score of every table of results, one line each
-const FILTERS = ["q", "family", "layers", "recipe", "base", "task", "seeds", "most"];
 
+/** A table, or every score, with its controls. */
 function explorerSection(root, core, state) {
   const board = core.boardOf.get(state.get("board")) ?? (state.get("board") === EVERY ? null : core.boards[0]);
   const wish = state.get("ref");
@@ -10,33 +10,100 @@ function explorerSection(root, core, state) {
   const all = board ? boardRows(core, board, wish, places) : everyRow(core);
   const columns = board ? boardColumns(core, board, places) : everyColumns(core);
   const wanted = state.get("cols").split(",").filter(Boolean);
-  const shown = columns.filter((column) => (wanted.length ? wanted.includes(column.id) : column.on) || column.id === "method");
+  const shown = columns.filter(
+    (column) => (wanted.length ? wanted.includes(column.id) : column.on) || column.id === "method",
+  );
   const rows = filtered(core, all, state);
   const sorted = () => ({ columns: shown, rows: sortedRows(rows, shown, state.get("sort")) });
-  root.append(el("h2", {}, "Explorer"), el("div", { class: "controls" },
-    choice("explorer-board", "Table", [...core.boards.map((each) => [each.name, boardTitle(each)]), [EVERY, "Every score of every task"]], board?.name ?? EVERY,
-      (name) => change(Object.fromEntries([["board", name], ...["cols", "sort", "column", ...FILTERS].map((each) => [each, ""])]))),
-    board?.columns.length > 1 ? choice("explorer-column", "Column", [["all", "all"], ...board.columns.map((each, i) => [i, each.name])], places.length > 1 ? "all" : places[0],
-      (column) => change({ column, cols: "", sort: "" })) : null,
-    board ? referenceChoice("explorer-ref", core, [board], wish, "printed") : null), filterControls(core, all, state), columnControls(columns, shown));
-  root.append(el("div", { class: "above" }, el("p", { id: "explorer-count", class: "small" }, `${counted(rows.length, "line")} of ${count(all.length)}${board ? "" : "; no verdicts here, as tables are corrected apart"}.`),
-    copyButtons("explorer", sorted)));
-  root.append(dataTable({ id: "explorer", caption: board?.title ?? "Every score of every task", columns: shown, rows, sort: state.get("sort"), onSort: (sort) => change({ sort }) }));
-  if (!rows.length) root.append(el("p", {}, "No line is left. ", button("Clear the filters", () => change(Object.fromEntries(FILTERS.map((each) => [each, ""]))))));
+  root.append(
+    el("h2", {}, "Explorer"),
+    el(
+      "div",
+      { class: "controls" },
+      choice(
+        "explorer-board",
+        "Table",
+        [...core.boards.map((each) => [each.name, boardTitle(each)]), [EVERY, "Every score of every task"]],
+        board?.name ?? EVERY,
+        (name) =>
+          change(
+            Object.fromEntries([["board", name], ...["cols", "sort", "column", ...FILTERS].map((each) => [each, ""])]),
+          ),
+      ),
+      board?.columns.length > 1
+        ? choice(
+            "explorer-column",
+            "Column",
+            [["all", "all"], ...board.columns.map((each, i) => [i, each.name])],
+            places.length > 1 ? "all" : places[0],
+            (column) => change({ column, cols: "", sort: "" }),
+          )
+        : null,
+      board ? referenceChoice("explorer-ref", core, [board], wish, "printed") : null,
+    ),
+    filterControls(core, all, state),
+    columnControls(columns, shown),
+  );
+  root.append(
+    el(
+      "div",
+      { class: "above" },
+      el(
+        "p",
+        { id: "explorer-count", class: "small" },
+        `${counted(rows.length, "line")} of ${count(all.length)}${board ? "" : "; no verdicts here, as tables are corrected apart"}.`,
+      ),
+      copyButtons("explorer", sorted),
+    ),
+  );
+  root.append(
+    dataTable({
+      id: "explorer",
+      caption: board?.title ?? "Every score of every task",
+      columns: shown,
+      rows,
+      sort: state.get("sort"),
+      onSort: (sort) => change({ sort }),
+    }),
+  );
+  if (!rows.length)
+    root.append(
+      el(
+        "p",
+        {},
+        "No line is left. ",
+        button("Clear the filters", () => change(Object.fromEntries(FILTERS.map((each) => [each, ""])))),
+      ),
+    );
   if (board) root.append(el("p", { class: "legend small" }, legend(board, wish)), notes(board.notes));
 }
 
+/** A table's title; where it has none, its name. */
 function boardTitle(board) {
   const models = [...new Set(board.columns.map((column) => column.model))];
   return board.title || `${board.name}: ${models.join(", ")}`;
 }
 
+/** What marks, brackets and verdicts mean in this table. */
 function legend(board, wish) {
   const judged = judge(board, wish);
   const against = [...new Set(board.columns.map((_, column) => comparedWith(board, column, judged)).filter(Boolean))];
-  return [el("b", {}, `Compared with ${listed(against)}. `), ...[["alike", "=", "not told apart"], ["", "▲", "better"], ["", "▼", "worse, or told apart from the best"], ["", "?", "not tested"]]
-    .map(([kind, mark, word]) => [el("span", { class: kind }, mark), ` ${word}  `]),
-  "◆ reference. Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ", ruleOf(board, wish)];
+  return [
+    el("b", {}, `Compared with ${listed(against)}. `),
+    el("br"),
+    ...[
+      ["", "=", "not told apart"],
+      ["up", "▲", "better"],
+      ["down", "▼", "worse, or told apart from the best"],
+      ["", "?", "not tested"],
+      ["up", "◆", "reference"],
+    ].map(([kind, mark, word]) =>
+      el("span", { class: `sign ${kind}` }, el("b", { class: mark === "=" ? "alike" : null }, mark), ` ${word}`),
+    ),
+    el("br"),
+    "Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ",
+    ruleOf(board, wish),
+  ];
 }
 
 /** Columns that are shown: all, or one. Where no line is in two of them, as panels of different models are, the first. */
@@ -47,83 +114,77 @@ function chosenColumns(board, wish) {
   return apart && wish !== "all" ? [0] : all;
 }
 
+/** Lines of a table that are in one of the shown columns. @returns {ExplorerRow[]} */
 function boardRows(core, board, wish, places) {
   const judged = judge(board, wish);
-  return board.lines.map((own, line) => ({ board, line, own, row: rowOf(core, board, line, places.length > 1 ? -1 : places[0]), judged }))
+  return board.lines
+    .map((own, line) => ({
+      board,
+      line,
+      own,
+      row: rowOf(core, board, line, places.length > 1 ? -1 : places[0]),
+      judged,
+    }))
     .filter(({ own }) => (own.columns ?? places).some((column) => places.includes(column)));
 }
 
+/** All columns of a table; `on`: is it shown until the reader says otherwise? */
 function boardColumns(core, board, places) {
   const many = places.length > 2;
   const scores = places.flatMap((column) => scoreColumns(core, board, column));
-  scores.forEach((column) => (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && /^[dv]/.test(column.id))));
+  scores.forEach(
+    (column) =>
+      (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && /^[dv]/.test(column.id))),
+  );
   const own = places.some((column) => !isTested(board.columns[column]));
   const parts = places.filter((column) => board.columns[column].unit === "%");
-  const average = !own && parts.length > 2 && board.kind === "results" ? [{ ...averageColumn(core, board, parts), on: true }] : [];
-  const usual = ["method", "layers", "trained", "seeds", ...(board.kind === "comparison" ? ["rate"] : ["step", "file"])];
-  return [...lineColumns(core, false).map((column) => ({ ...column, on: usual.includes(column.id) })), ...scores, ...average];
+  const average =
+    !own && parts.length > 2 && board.kind === "results" ? [{ ...averageColumn(core, board, parts), on: true }] : [];
+  const usual = [
+    "method",
+    "layers",
+    "trained",
+    "seeds",
+    ...(board.kind === "comparison" ? ["rate"] : ["step", "file"]),
+  ];
+  return [
+    ...lineColumns(core, false).map((column) => ({ ...column, on: usual.includes(column.id) })),
+    ...scores,
+    ...average,
+  ];
 }
 
+/** One line a score of the tables of results. @returns {ExplorerRow[]} */
 function everyRow(core) {
-  return core.boards.filter((board) => board.kind === "results").flatMap((board) => board.lines.flatMap((own, line) =>
-    board.columns.flatMap((column, place) => (board.cells[line][place] && isTested(column) ? [{ board, line, own, column: place, row: rowOf(core, board, line, place), judged: null }] : []))));
+  return core.boards
+    .filter((board) => board.kind === "results")
+    .flatMap((board) =>
+      board.lines.flatMap((own, line) =>
+        board.columns.flatMap((column, place) =>
+          board.cells[line][place] && isTested(column)
+            ? [{ board, line, own, column: place, row: rowOf(core, board, line, place), judged: null }]
+            : [],
+        ),
+      ),
+    );
 }
 
+/** The columns of `everyRow`'s table. */
 function everyColumns(core) {
   const unit = ({ board, column }) => board.columns[column].unit;
   const mean = ({ board, line, column }) => board.cells[line][column].mean;
   const usual = ["method", "task", "base", "benchmark", "layers", "trained", "seeds"];
-  return [...lineColumns(core, true).map((column) => ({ ...column, on: usual.includes(column.id) })),
-    { id: "score", title: "Score", numeric: true, on: true, value: mean, cell: ({ board, line, column }) => scoreCell(core, board, line, column, null),
-      text: ({ board, line, column }) => scoreText(board, line, column, null) },
-    { id: "unit", title: "Unit", on: true, value: unit, cell: unit }];
+  return [
+    ...lineColumns(core, true).map((column) => ({ ...column, on: usual.includes(column.id) })),
+    {
+      id: "score",
+      title: "Score",
+      numeric: true,
+      on: true,
+      value: mean,
+      cell: ({ board, line, column }) => scoreCell(core, board, line, column, null),
+      text: ({ board, line, column }) => scoreText(board, line, column, null),
+    },
+    { id: "unit", title: "Unit", on: true, value: unit, cell: unit },
+  ];
 }
-
-// --- filters ---------------------------------------------------------------------------------------------------------
-
-const FACETS = {
-  family: ["Family", (core, { own }) => lookOf(core, own.method).family], layers: ["Layers", (core, { own }) => own.targets],
-  recipe: ["Recipe", (core, { row }) => row?.recipe], base: ["Base", (core, { own, row }) => own.model ?? row?.model_label],
-  task: ["Task", (core, { row, board, column }) => row?.task_label ?? (column === undefined ? "" : board.columns[column].task)],
-};
-
-function filtered(core, rows, state) {
-  const words = state.get("q").toLowerCase().split(/\s+/).filter(Boolean);
-  const [seeds, most] = [Number(state.get("seeds") || 0), readNumber(state.get("most"))];
-  return rows.filter((each) => {
-    if (Object.entries(FACETS).some(([name, [, of]]) => state.get(name) && (of(core, each) ?? "") !== state.get(name))) return false;
-    if (seeds && (seedsOf(each) ?? 0) < seeds) return false;
-    if (most !== null && (each.own.params === null || each.own.params > most)) return false;
-    const text = [each.own.label, each.own.targets, ...Object.values(FACETS).map(([, of]) => of(core, each))].join(" ").toLowerCase();
-    return words.every((word) => text.includes(word));
-  });
-}
-
-/** "50k", "1.2M", "3,000" -> a number; null where it is none. */
-function readNumber(text) {
-  const found = text.replaceAll(",", "").trim().match(/^(\d+(?:\.\d+)?|\.\d+)\s*([kKmMbB]?)$/);
-  return found ? Number(found[1]) * { "": 1, k: 1e3, m: 1e6, b: 1e9 }[found[2].toLowerCase()] : null;
-}
-
-function filterControls(core, rows, state) {
-  const facets = Object.entries(FACETS).flatMap(([name, [title, of]]) => {
-    const values = [...new Set(rows.map((each) => of(core, each)).filter(Boolean))].sort((a, b) => a.localeCompare(b, "en"));
-    return values.length > 1 || state.get(name) ? [choice(`filter-${name}`, title, [["", "all"], ...values.map((value) => [value, value])], state.get(name), (value) => change({ [name]: value }))] : [];
-  });
-  const most = state.get("most");
-  return el("div", { class: "controls filters", role: "group", "aria-label": "Filters" },
-    entry("filter-q", "Search", state.get("q"), (q) => change({ q }, { replace: true }), { type: "text", placeholder: "method, layers, ..." }), facets,
-    entry("filter-most", "Trained at most", most, (value) => change({ most: value }, { replace: true }), { placeholder: "50k", size: 8, "aria-invalid": most && readNumber(most) === null ? "true" : null }),
-    choice("filter-seeds", "Seeds at least", [["", "any"], ...[2, 3, 5, 10].map((n) => [n, n])], state.get("seeds"), (value) => change({ seeds: value })));
-}
-
-function columnControls(columns, shown) {
-  const on = new Set(shown.map((column) => column.id));
-  const toggle = (id, wanted) => change({ cols: columns.map((column) => column.id).filter((each) => (each === id ? wanted : on.has(each))).join(",") });
-  return el("details", { class: "columns", open: columnsOpen, on: { toggle: (event) => (columnsOpen = event.target.open) } },
-    el("summary", { id: "columns-summary" }, `Columns: ${shown.length} of ${columns.length}`),
-    el("div", { class: "checks" }, columns.filter((column) => column.id !== "method").map((column) => check(`column-${column.id}`, column.title, on.has(column.id), (wanted) => toggle(column.id, wanted))),
-      button("Usual columns", () => change({ cols: "" }), { class: "quiet", id: "columns-usual" })));
-}
-
-let columnsOpen = false;

@@ -19,6 +19,11 @@ function score(x, unit) {
   return unit === "nats" ? fixed(x, 3) : fixed(100 * x, 1);
 }
 
+/** What differences of scores in a unit are counted in. */
+function pointsOf(unit) {
+  return unit === "nats" ? "nats" : "points";
+}
+
 /** A difference with its sign; what rounds to zero has none. */
 function signed(x, unit) {
   const text = score(x, unit);

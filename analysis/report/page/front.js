@@ -1,20 +1,60 @@
 // Which lines of a table no other beats on two axes at once, and which cannot be told apart from those.
 
-/** @typedef {{id: string, title: string, unit: string, lower: boolean, log: boolean, column: number|null, show: (x) => string,
- *   of: (line: number) => number|null}} Axis   of: in the units of the core */
+/**
+ * @typedef {{id: string, title: string, unit: string, lower: boolean, log: boolean, format: string,
+ *   column: number|null, show: (x: number) => string, of: (line: number) => number|null}} Axis
+ *   of: in the units of the core; format: of the axis' numbers; column: of the board, or null of a cost
+ */
 
 /** All axes of a table: costs of its lines' runs, and its columns. @returns {Axis[]} */
 function axesOf(core, board, column) {
   const row = (line) => core.rows[board.lines[line].rows?.[column] ?? board.lines[line].row];
-  const cost = (id, title, unit, of, show, log) => ({ id, title, unit, of, show, log, lower: true, column: null });
+  const cost = (id, title, unit, of, show, log, format) => ({
+    id,
+    title,
+    unit,
+    of,
+    show,
+    log,
+    format,
+    lower: true,
+    column: null,
+  });
   return [
-    cost("params", "Trained numbers", "without the head", (line) => board.lines[line].params, count, true),
-    cost("file", "Saved file", "bytes", (line) => row(line)?.file_bytes ?? null, (x) => short(x, true), true),
-    cost("step", "Step time", "s", (line) => row(line)?.step_seconds ?? null, three, false),
-    cost("peak", "Peak memory of training", "bytes", (line) => row(line)?.peak_bytes ?? null, (x) => short(x, true), false),
+    cost("params", "Trained numbers", "without the head", (line) => board.lines[line].params, count, true, "~s"),
+    cost(
+      "file",
+      "Saved file",
+      "bytes",
+      (line) => row(line)?.file_bytes ?? null,
+      (x) => short(x, true),
+      true,
+      "~s",
+    ),
+    cost("step", "Step time", "s", (line) => row(line)?.step_seconds ?? null, three, false, "~g"),
+    cost(
+      "peak",
+      "Peak memory of training",
+      "bytes",
+      (line) => row(line)?.peak_bytes ?? null,
+      (x) => short(x, true),
+      false,
+      "~s",
+    ),
     ...board.columns.map((each, place) => ({
-      id: `c${place}`, title: each.name, unit: each.unit, lower: each.lower, log: false, column: place, show: (x) => score(x, each.unit),
-      of: (line) => { const mean = board.cells[line][place]?.mean; return missing(mean) ? null : mean; } })),
+      id: `c${place}`,
+      title: each.name,
+      unit: each.unit,
+      lower: each.lower,
+      log: false,
+      format: "~g",
+      column: place,
+      show: (x) => score(x, each.unit),
+      of: (line) => {
+        const mean = board.cells[line][place]?.mean;
+        return missing(mean) ? null : mean;
+      },
+    })),
   ];
 }
 
@@ -29,10 +69,27 @@ function standings(board, axes) {
   const lines = board.lines.map((_, line) => line).filter((line) => axes.every((axis) => !missing(axis.of(line))));
   const beats = (a, b) => axes.every((axis) => asGood(axis, a, b)) && axes.some((axis) => axis.of(a) !== axis.of(b));
   const front = lines.filter((line) => !lines.some((other) => beats(other, line)));
-  const pairs = lines.filter((line) => !front.includes(line)).flatMap((line) => front.filter((other) => beats(other, line)).flatMap((other) =>
-    axes.filter((axis) => axis.column !== null && axis.of(other) !== axis.of(line)).map((axis) => ({
-      name: line, one: board.cells[other][axis.column].outcomes, other: board.cells[line][axis.column].outcomes, lower: axis.lower }))));
-  const apart = new Set(differencesOf(pairs).filter(([, found]) => found?.verdict === "better").map(([line]) => line));
+  const pairs = lines
+    .filter((line) => !front.includes(line))
+    .flatMap((line) =>
+      front
+        .filter((other) => beats(other, line))
+        .flatMap((other) =>
+          axes
+            .filter((axis) => axis.column !== null && axis.of(other) !== axis.of(line))
+            .map((axis) => ({
+              name: line,
+              one: board.cells[other][axis.column].outcomes,
+              other: board.cells[line][axis.column].outcomes,
+              lower: axis.lower,
+            })),
+        ),
+    );
+  const apart = new Set(
+    differencesOf(pairs)
+      .filter(([, found]) => found?.verdict === "better")
+      .map(([line]) => line),
+  );
   const costs = axes.every((axis) => axis.column === null);
   const standing = (line) => (front.includes(line) ? "front" : costs || apart.has(line) ? "behind" : "tie");
   return new Map(lines.map((line) => [line, standing(line)]));
@@ -44,9 +101,19 @@ function bestAmong(board, column, lines) {
   const scored = lines.filter((line) => !missing(board.cells[line][column]?.mean));
   if (!scored.length) return null;
   const mean = (line) => board.cells[line][column].mean;
-  const best = scored.reduce((most, line) => ((lower ? mean(line) < mean(most) : mean(line) > mean(most)) ? line : most));
-  const pairs = scored.filter((line) => line !== best).map((line) => ({ name: line, one: board.cells[line][column].outcomes, other: board.cells[best][column].outcomes, lower }));
+  const best = scored.reduce((most, line) =>
+    (lower ? mean(line) < mean(most) : mean(line) > mean(most)) ? line : most,
+  );
+  const pairs = scored
+    .filter((line) => line !== best)
+    .map((line) => ({
+      name: line,
+      one: board.cells[line][column].outcomes,
+      other: board.cells[best][column].outcomes,
+      lower,
+    }));
   const found = differencesOf(pairs);
-  const named = (verdict) => found.filter(([, difference]) => (difference?.verdict ?? "untested") === verdict).map(([line]) => line);
+  const named = (verdict) =>
+    found.filter(([, difference]) => (difference?.verdict ?? "untested") === verdict).map(([line]) => line);
   return { best, ties: named("tie"), untested: named("untested") };
 }

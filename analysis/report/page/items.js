@@ -2,6 +2,7 @@
 
 const PAGE_SIZE = 20;
 
+/** Items of one seed by who is right, a page at a time. */
 async function itemsTab(panel, core, opened) {
   const { board, line, column, second, state } = opened;
   if (second === null) {
@@ -20,18 +21,46 @@ async function itemsTab(panel, core, opened) {
   const chosen = kinds.find(([id]) => id === kind)[2];
   const pages = Math.max(1, Math.ceil(chosen.length / PAGE_SIZE));
   const page = Math.min(pages, Math.max(1, Number(state.get("page")) || 1));
-  panel.append(agreementLine(pair, names), el("div", { class: "controls" },
-    choice("items-seed", "Seed", pairs.map(({ own }) => [own.seed, own.seed]), pair.own.seed, (seed) => change({ seed, page: "" })),
-    choice("items-show", "Items", kinds.map(([id, title, items]) => [id, `${title(names)} (${count(items.length)})`]), kind, (show) => change({ show, page: "" })), pager(page, pages)));
+  panel.append(
+    agreementLine(pair, names),
+    el(
+      "div",
+      { class: "controls" },
+      choice(
+        "items-seed",
+        "Seed",
+        pairs.map(({ own }) => [own.seed, own.seed]),
+        pair.own.seed,
+        (seed) => change({ seed, page: "" }),
+      ),
+      choice(
+        "items-show",
+        "Items",
+        kinds.map(([id, title, items]) => [id, `${title(names)} (${count(items.length)})`]),
+        kind,
+        (show) => change({ show, page: "" }),
+      ),
+      pager(page, pages),
+    ),
+  );
   const answers = await open("answers");
-  panel.append(itemTable(answers, pair, names, chosen.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)), pages > 1 ? pager(page, pages, "below") : "", notes(answers?.left_out));
+  panel.append(
+    itemTable(answers, pair, names, chosen.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)),
+    pages > 1 ? pager(page, pages, "below") : "",
+    notes(answers?.left_out),
+  );
 }
 
 /** Outcomes of both rows on the same seed and items. @returns {Array<{own: Outcome, other: Outcome}>} */
 function itemPairs(board, line, second, column) {
-  const alike = (one, other) => one.seed === other.seed && one.data === other.data &&
-    ((one.items && other.items && one.items.length === other.items.length) || (one.values && other.values && one.values.length === other.values.length));
-  return board.cells[line][column].outcomes.flatMap((own) => board.cells[second][column].outcomes.filter((other) => alike(own, other)).map((other) => ({ own, other })));
+  const alike = (one, other) =>
+    one.seed === other.seed &&
+    one.data === other.data &&
+    ((one.items && other.items && one.items.length === other.items.length) ||
+      (one.values && other.values && one.values.length === other.values.length));
+  return board.cells[line][column].outcomes.flatMap((own) =>
+    board.cells[second][column].outcomes.filter((other) => alike(own, other)).map((other) => ({ own, other })),
+  );
 }
 
 /** Kinds of items: [id, title of names, indices]. Of losses those that differ most. */
@@ -42,35 +71,78 @@ function disagreements({ own, other }) {
     return [["gap", () => "the largest difference first", [...all].sort((a, b) => gap(b) - gap(a))]];
   }
   const where = (mine, theirs) => all.filter((i) => own.items[i] === mine && other.items[i] === theirs);
-  return [["differ", () => "one right, one wrong", all.filter((i) => own.items[i] !== other.items[i])], ["own", ([a]) => `only ${a} right`, where(1, 0)],
-    ["other", ([, b]) => `only ${b} right`, where(0, 1)], ["wrong", () => "both wrong", where(0, 0)], ["right", () => "both right", where(1, 1)]];
+  return [
+    ["differ", () => "one right, one wrong", all.filter((i) => own.items[i] !== other.items[i])],
+    ["own", ([a]) => `only ${a} right`, where(1, 0)],
+    ["other", ([, b]) => `only ${b} right`, where(0, 1)],
+    ["wrong", () => "both wrong", where(0, 0)],
+    ["right", () => "both right", where(1, 1)],
+  ];
 }
 
+/** How often both, one or none are right. */
 function agreementLine({ own, other }, [a, b]) {
-  if (!own.items) return el("p", { class: "small" }, `Losses of ${counted(own.values.length, "item")}, seed ${own.seed}.`);
-  const number = (mine, theirs) => own.items.reduce((sum, right, i) => sum + (right === mine && other.items[i] === theirs), 0);
-  return el("p", {}, `Of ${counted(own.items.length, "item")}: both right ${count(number(1, 1))}, only ${a} ${count(number(1, 0))}, only ${b} ${count(number(0, 1))}, both wrong ${count(number(0, 0))}.`);
+  if (!own.items)
+    return el("p", { class: "small" }, `Losses of ${counted(own.values.length, "item")}, seed ${own.seed}.`);
+  const number = (mine, theirs) =>
+    own.items.reduce((sum, right, i) => sum + (right === mine && other.items[i] === theirs), 0);
+  return el(
+    "p",
+    {},
+    `Of ${counted(own.items.length, "item")}: both right ${count(number(1, 1))}, only ${a} ${count(number(1, 0))}, only ${b} ${count(number(0, 1))}, both wrong ${count(number(0, 0))}.`,
+  );
 }
 
+/** Buttons to the pages before and after. */
 function pager(page, pages, id = "above") {
-  const to = (text, next, off) => button(text, () => change({ page: next === 1 ? "" : next }), { id: `items-${id}-${text.toLowerCase()}`, disabled: off });
-  return el("div", { class: "pager", role: "group", "aria-label": "Pages of items" }, to("Previous", page - 1, page <= 1), el("span", { class: "small" }, `${page} of ${pages}`), to("Next", page + 1, page >= pages));
+  const to = (text, next, off) =>
+    button(text, () => change({ page: next === 1 ? "" : next }), {
+      id: `items-${id}-${text.toLowerCase()}`,
+      disabled: off,
+    });
+  return el(
+    "div",
+    { class: "pager", role: "group", "aria-label": "Pages of items" },
+    to("Previous", page - 1, page <= 1),
+    el("span", { class: "small" }, `${page} of ${pages}`),
+    to("Next", page + 1, page >= pages),
+  );
 }
 
+/** Items (places in their set) with question, gold answer and both answers, as far as the file has them. */
 function itemTable(answers, { own, other }, names, items) {
   const set = answers?.sets?.[own.data];
   const string = (index) => (index === null || index === undefined || index < 0 ? "" : answers.strings[index]);
   const said = (outcome, i) => string(answers?.runs?.[outcome.run]?.[outcome.data]?.[i]);
   const answer = (outcome) => (i) => {
     const verdict = outcome.items ? (outcome.items[i] ? "right" : "wrong") : `${fixed(outcome.values[i], 3)} nats`;
-    return { class: `answer ${verdict === "wrong" ? "wrong" : ""}`, content: [el("span", { class: "verdict" }, verdict), said(outcome, i) ? el("span", { class: "text" }, said(outcome, i)) : null] };
+    return {
+      class: `answer ${verdict === "wrong" ? "wrong" : ""}`,
+      content: [
+        el("span", { class: "verdict" }, verdict),
+        said(outcome, i) ? el("span", { class: "text" }, said(outcome, i)) : null,
+      ],
+    };
   };
-  const columns = [{ id: "item", title: "Item", cell: (i) => String(set?.ids?.[i] ?? i + 1) },
-    ...(set?.questions ? [{ id: "question", title: "Question", cell: (i) => ({ class: "text", content: string(set.questions[i]) }) }] : []),
-    ...(set?.gold ? [{ id: "gold", title: "Gold", cell: (i) => ({ class: "text", content: string(set.gold[i]) }) }] : []),
-    { id: "own", title: names[0], cell: answer(own) }, { id: "other", title: names[1], cell: answer(other) }];
+  const columns = [
+    { id: "item", title: "Item", cell: (i) => String(set?.ids?.[i] ?? i + 1) },
+    ...(set?.questions
+      ? [{ id: "question", title: "Question", cell: (i) => ({ class: "text", content: string(set.questions[i]) }) }]
+      : []),
+    ...(set?.gold
+      ? [{ id: "gold", title: "Gold", cell: (i) => ({ class: "text", content: string(set.gold[i]) }) }]
+      : []),
+    { id: "own", title: names[0], cell: answer(own) },
+    { id: "other", title: names[1], cell: answer(other) },
+  ];
   if (!items.length) return el("p", {}, "There is none.");
   const known = [own, other].some((outcome) => answers?.runs?.[outcome.run]?.[outcome.data]);
-  return el("div", {}, dataTable({ id: "items", caption: "", label: "Test items, answers side by side", columns, rows: items }),
-    known ? null : el("p", { class: "small" }, "The answers of these runs are not in this file; whether they are right is."));
+  return el(
+    "div",
+    {},
+    dataTable({ id: "items", caption: "", label: "Test items, answers side by side", columns, rows: items }),
+    known
+      ? null
+      : el("p", { class: "small" }, "The answers of these runs are not in this file; whether they are right is."),
+  );
 }

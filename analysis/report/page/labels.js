@@ -14,7 +14,10 @@ function placedNames(rows, at, width) {
   for (const row of names) {
     const [x, y] = at(row);
     const size = LETTER * row.name.length;
-    const places = [0, 1, -1, 2, -2, 3, -3, 4, -4].flatMap((step) => [[9, step * LINE], [-9 - size, step * LINE]]);
+    const places = [0, 1, -1, 2, -2, 3, -3, 4, -4].flatMap((step) => [
+      [9, step * LINE],
+      [-9 - size, step * LINE],
+    ]);
     const free = places.find(([dx, dy]) => {
       const box = [x + dx, y + dy - LINE / 2, x + dx + size, y + dy + LINE / 2];
       return box[0] >= 0 && box[2] <= width + 20 && box[1] >= -5 && !taken.some((other) => overlap(box, other));

@@ -1,23 +1,48 @@
 // Start: the first section needs the core alone; all else is opened when it is asked for.
 
 const SECTIONS = [
-  ["overview", "Overview", overviewSection], ["explorer", "Explorer", explorerSection], ["pareto", "Pareto", paretoSection],
-  ["paper", "Paper", paperSection], ["cost", "Cost", costSection], ["methods", "Methods", methodsSection],
+  ["overview", "Overview", overviewSection],
+  ["explorer", "Explorer", explorerSection],
+  ["pareto", "Pareto", paretoSection],
+  ["paper", "Paper", paperSection],
+  ["cost", "Cost", costSection],
+  ["methods", "Methods", methodsSection],
 ];
 const report = (globalThis.report = {
-  core: null, copied: "", ready: null, drawn: null, // drawn: a promise of all that the present section draws later
+  core: null,
+  copied: "",
+  ready: null,
+  drawn: null, // drawn: a promise of all that the present section draws later
   statistics: {
-    sign_flip_p: signFlipP, paired_p: pairedP, paired_t: pairedT, holm, bootstrap_interval: bootstrapInterval,
-    wilson_interval: wilsonInterval, share_error: shareError, against_best: againstBest, crossed, over_seeds: overSeeds,
-    smallest: smallestOf, interval: intervalOf, student_quantile: studentQuantile, judge, score, signed,
+    sign_flip_p: signFlipP,
+    paired_p: pairedP,
+    paired_t: pairedT,
+    holm,
+    bootstrap_interval: bootstrapInterval,
+    wilson_interval: wilsonInterval,
+    share_error: shareError,
+    against_best: againstBest,
+    crossed,
+    over_seeds: overSeeds,
+    smallest: smallestOf,
+    interval: intervalOf,
+    student_quantile: studentQuantile,
+    judge,
+    score,
+    signed,
   },
 });
 
+/** Draw the section that the state names, where anything but the dialog changed, and the dialog. */
 function render(core) {
   const state = currentState();
   const [id, title, draw] = SECTIONS.find(([name]) => name === state.section) ?? SECTIONS[0];
   const main = document.getElementById("main");
-  const before = { section: main.dataset.section, focus: document.activeElement?.id, caret: document.activeElement?.selectionStart };
+  const before = {
+    section: main.dataset.section,
+    focus: document.activeElement?.id,
+    caret: document.activeElement?.selectionStart,
+  };
   const shown = JSON.stringify([id, [...state.values].filter(([name]) => !DRILL.includes(name))]);
   if (main.dataset.shown !== shown) {
     main.dataset.shown = shown;
@@ -35,6 +60,7 @@ function render(core) {
   drawDrill(core, state);
 }
 
+/** Drawing anew takes the focus from a control; give it back. */
 function restoreFocus({ focus, caret }) {
   const node = focus && document.getElementById(focus);
   if (!node || node === document.activeElement) return;
@@ -42,16 +68,27 @@ function restoreFocus({ focus, caret }) {
   if (typeof caret === "number" && node.type === "text") node.setSelectionRange(caret, caret);
 }
 
+/** Links to the sections; the comparison goes along. */
 function drawNavigation(section) {
-  document.getElementById("nav").replaceChildren(...SECTIONS.map(([id, title]) =>
-    el("a", { href: addressOf(id, {}, GLOBAL), "aria-current": id === section ? "page" : null }, title)));
+  document
+    .getElementById("nav")
+    .replaceChildren(
+      ...SECTIONS.map(([id, title]) =>
+        el("a", { href: addressOf(id, {}, GLOBAL), "aria-current": id === section ? "page" : null }, title),
+      ),
+    );
 }
 
+/** Whose parts are in the page. */
 function drawFoot(core) {
-  const parts = core.licences?.map(({ name, version, licence, use }) => `${name} ${version} (${licence}): ${use}`) ?? [];
-  document.getElementById("foot").replaceChildren(
-    el("p", {}, "One file, no network: all numbers, test items and verdicts are in it."),
-    parts.length ? el("details", {}, el("summary", {}, "Parts by others"), notes(parts)) : "");
+  const parts =
+    core.licences?.map(({ name, version, licence, use }) => `${name} ${version} (${licence}): ${use}`) ?? [];
+  document
+    .getElementById("foot")
+    .replaceChildren(
+      el("p", {}, "One file, no network: all numbers, test items and verdicts are in it."),
+      parts.length ? el("details", {}, el("summary", {}, "Parts by others"), notes(parts)) : "",
+    );
 }
 
 /** Dark or light: as the system has it, until the reader says otherwise. */
@@ -62,6 +99,7 @@ function setTheme(wish) {
   return dark;
 }
 
+/** The reader's theme, kept by the browser; null where there is none. */
 function remembered(wish = null) {
   try {
     if (wish) localStorage.setItem("theme", wish);
@@ -71,9 +109,13 @@ function remembered(wish = null) {
   }
 }
 
+/** Open the core, draw, and listen. */
 async function start() {
   setTheme(remembered());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(remembered()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    setTheme(remembered());
+    globalThis.dispatchEvent(new Event("shown-theme"));
+  });
   document.getElementById("theme").addEventListener("click", () => {
     const wish = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     remembered(wish);

@@ -1,15 +1,24 @@
 // Section: what can be told apart, table by table.
 
-const FOLDED = 9; // rows of a tile before it is opened
-const unfolded = new Set();
-
+/** A tile for each column that has a score. Tiles are filled in turns, so that the first is there at once. */
 function overviewSection(root, core, state) {
   const wish = state.get("ref", "best");
-  root.append(summary(core),
-    el("div", { class: "controls" }, referenceChoice("overview-ref", core, core.boards, state.get("ref"), "best"),
-      el("p", { class: "small legend" }, el("span", { class: "key" }), wish === "best"
-        ? "Shaded: the best and what cannot be told apart from it. Within it there is no order."
-        : "Shaded: what cannot be told apart from the reference (◆).")));
+  root.append(
+    summary(core),
+    el(
+      "div",
+      { class: "controls" },
+      referenceChoice("overview-ref", core, core.boards, state.get("ref"), "best"),
+      el(
+        "p",
+        { class: "small legend" },
+        el("span", { class: "key" }),
+        wish === "best"
+          ? "Shaded: the best and what cannot be told apart from it. Within it there is no order."
+          : "Shaded: what cannot be told apart from the reference (◆).",
+      ),
+    ),
+  );
   const tasks = [];
   const boards = el("div", { class: "tiles" });
   root.append(boards);
@@ -17,10 +26,25 @@ function overviewSection(root, core, state) {
     const filled = board.columns.map((_, column) => column).filter((column) => scoredLines(board, column).length);
     if (!filled.length) continue;
     const tiles = el("div", { class: "tiles" });
-    boards.append(el("section", { class: `board ${["", "one", "two"][filled.length] ?? "many"}`, "aria-labelledby": `board-${board.name}` },
-      el("h3", { id: `board-${board.name}` }, board.title, " ",
-        el("a", { href: addressOf("explorer", { board: board.name }, GLOBAL), class: "small" }, "open the table",
-          unseen(` ${board.title}`))), tiles));
+    boards.append(
+      el(
+        "section",
+        { class: `board ${["", "one", "two"][filled.length] ?? "many"}`, "aria-labelledby": `board-${board.name}` },
+        el(
+          "h3",
+          { id: `board-${board.name}` },
+          board.title,
+          " ",
+          el(
+            "a",
+            { href: addressOf("explorer", { board: board.name }, GLOBAL), class: "small" },
+            "open the table",
+            unseen(` ${board.title}`),
+          ),
+        ),
+        tiles,
+      ),
+    );
     filled.forEach((column) => {
       const tile = el("article", { class: "tile", "aria-busy": "true" }, el("h4", {}, tileTitle(board, column)));
       tiles.append(tile);
@@ -44,38 +68,71 @@ async function inTurns(tasks) {
   }
 }
 
+/** What was run, in numbers. */
 function summary(core) {
   const { about } = core;
-  const facts = [[count(about.done), `of ${count(about.runs)} runs finished`], [count(about.tasks), "tasks"], [count(about.models), "bases"],
-    [count(core.methods.length), "methods"], [three(about.train_hours), "hours of training"], [about.failed ? count(about.failed) : null, "failed"]];
-  return el("div", {},
+  const many = (n, word) => [count(n), n === 1 ? word : `${word}s`];
+  const facts = [
+    [count(about.done), `of ${counted(about.runs, "run")} finished`],
+    many(about.tasks, "task"),
+    many(about.models, "base"),
+    many(new Set(core.rows.map((row) => row.method)).size, "method"),
+    [about.train_hours ? three(about.train_hours) : "", "hours of training"],
+    [about.failed ? count(about.failed) : "", "failed"],
+    [about.running ? count(about.running) : "", "still running"],
+  ];
+  return el(
+    "div",
+    {},
     el("h2", { id: "heading" }, "What can be told apart"),
-    el("p", { class: "lead" }, "Ranks hide noise. Each table below shows which methods its seeds and test items can tell apart, and which they cannot. Every number opens. ", el("span", { id: "alike" })),
-    el("dl", { class: "facts" }, facts.filter(([n]) => n).map(([n, word]) => el("div", {}, el("dt", {}, word), el("dd", {}, n)))));
+    el(
+      "p",
+      { class: "lead" },
+      "Ranks hide noise. Each table below shows which methods its seeds and test items can tell apart, and which they cannot. Every number opens. ",
+      el("span", { id: "alike" }),
+    ),
+    el(
+      "dl",
+      { class: "facts" },
+      facts.filter(([n]) => n).map(([n, word]) => el("div", {}, el("dt", {}, word), el("dd", {}, n))),
+    ),
+  );
 }
 
 /** How many scores their tables cannot tell from what they are compared with. */
 function countAlike(core, wish) {
   const place = document.getElementById("alike");
   if (!place) return false;
-  const verdicts = core.boards.flatMap((board) => board.columns.flatMap((_, column) => scoredLines(board, column).map((line) => judge(board, wish).at(line, column)?.verdict)));
+  const verdicts = core.boards.flatMap((board) =>
+    board.columns.flatMap((_, column) =>
+      scoredLines(board, column).map((line) => judge(board, wish).at(line, column)?.verdict),
+    ),
+  );
   const tested = verdicts.filter((verdict) => ["tie", "differs", "better", "worse"].includes(verdict));
   const ties = tested.filter((verdict) => verdict === "tie").length;
-  place.textContent = tested.length ? `${count(ties)} of ${count(tested.length)} comparisons with ${wish === "best" ? "the best of a column" : "the reference"} cannot be told apart.` : "";
+  place.textContent = tested.length
+    ? `${count(ties)} of ${count(tested.length)} comparisons with ${wish === "best" ? "the best of a column" : "the reference"} cannot be told apart.`
+    : "";
   return true;
 }
 
+/** A column's name and unit. */
 function tileTitle(board, column) {
   const { name, unit, lower } = board.columns[column];
   return [name, el("span", { class: "unit" }, ` ${unit}${lower ? ", lower is better" : ""}`)];
 }
 
+/** Groups, rows and notes of one column. @returns {boolean} false where the section has gone */
 function fillTile(tile, core, board, column, wish) {
   if (!tile.isConnected) return false;
   const judged = judge(board, wish);
   const lines = rankedLines(board, column);
   if (!lines.length) return true;
-  tile.append(groupSentence(board, column, judged, lines), forest(core, board, column, judged, lines), tileNotes(core, board, column, judged, lines));
+  tile.append(
+    groupSentence(board, column, judged, lines),
+    forest(core, board, column, judged, lines),
+    tileNotes(core, board, column, judged, lines),
+  );
   tile.removeAttribute("aria-busy");
   return true;
 }
@@ -88,80 +145,67 @@ function rankedLines(board, column) {
 
 const inGroup = (verdict) => ["best", "reference", "tie"].includes(verdict);
 
+/** a, b, c and 7 more. */
+function shortly(names) {
+  return names.length > 9 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : listed(names);
+}
+
 /** "Best, not told apart: ..." */
 function groupSentence(board, column, judged, lines) {
   const reference = judged.references[column];
-  const named = (wanted) => lines.filter((line) => wanted.includes(judged.at(line, column)?.verdict) && line !== reference).map((line) => board.lines[line].label);
+  const named = (wanted) =>
+    lines
+      .filter((line) => wanted.includes(judged.at(line, column)?.verdict) && line !== reference)
+      .map((line) => board.lines[line].label);
   const best = reference === bestLine(board, column);
   const [ties, better] = [named(["tie"]), named(["better"])];
   const who = board.lines[reference].label;
   if (lines.length < 2) return el("p", { class: "group" }, `Only ${who} has a score.`);
   const start = best ? "Best" : "Reference";
-  const alike = ties.length ? [el("b", {}, `${start}, not told apart: `), listed([who, ...ties]), "."]
-    : [el("b", {}, `${start}: `), who, named(["untested"]).length ? ". Others are not tested." : best ? ", told apart from all others." : "."];
-  return el("p", { class: "group" }, alike, !best && better.length ? [" ", el("b", {}, "Better: "), listed(better), "."] : null);
-}
-
-/** Rows of name, interval and mean; the band of those that are not told apart. */
-function forest(core, board, column, judged, lines) {
-  const scale = forestScale(board, column, lines);
-  const key = `${board.name}.${column}`;
-  const show = unfolded.has(key) || lines.length <= FOLDED + 2 ? lines : lines.slice(0, FOLDED);
-  const table = el("table", { class: "forest" }, el("caption", { class: "unseen" }, `${board.columns[column].name}: mean, interval and verdict`),
-    el("thead", { class: "unseen" }, el("tr", {}, ["Method", "Interval", "Mean", "Verdict"].map((text) => el("th", { scope: "col" }, text)))),
-    el("tbody", {}, show.map((line) => forestRow(core, board, column, line, judged, scale))));
-  if (show.length === lines.length) return table;
-  const more = button(`${lines.length - show.length} more`, () => {
-    unfolded.add(key);
-    const whole = forest(core, board, column, judged, lines);
-    box.replaceWith(whole);
-    whole.querySelectorAll("a")[FOLDED]?.focus();
-  }, { class: "quiet small" });
-  const box = el("div", {}, table, more);
-  return box;
-}
-
-function forestScale(board, column, lines) {
-  const ends = lines.flatMap((line) => {
-    const { mean, low, high, error } = board.cells[line][column];
-    return [low ?? mean - (error ?? 0), high ?? mean + (error ?? 0)];
-  });
-  const [least, most] = [Math.min(...ends), Math.max(...ends)];
-  return (x) => (most === least ? 50 : 3 + (94 * (x - least)) / (most - least));
-}
-
-function forestRow(core, board, column, line, judged, scale) {
-  const cell = board.cells[line][column];
-  const verdict = judged.at(line, column)?.verdict;
-  const [low, high] = [cell.low ?? cell.mean - (cell.error ?? 0), cell.high ?? cell.mean + (cell.error ?? 0)];
-  const colour = colourOf(core, board.lines[line].method);
-  const anchor = judged.references[column];
-  const strip = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: "strip", "aria-hidden": "true" },
-    svg("line", { x1: scale(board.cells[anchor][column].mean), x2: scale(board.cells[anchor][column].mean), y1: 0, y2: 10, class: "rule" }),
-    svg("line", { x1: scale(low), x2: scale(high), y1: 5, y2: 5, stroke: colour, class: "bar" }),
-    svg("line", { x1: scale(cell.mean), x2: scale(cell.mean), y1: 5, y2: 5, stroke: colour, class: "dot" }));
-  const noise = noiseText(cell, board.columns[column].unit);
-  return el("tr", { class: `v-${verdict ?? "none"}${inGroup(verdict) ? " alike" : ""}`, title: `${board.lines[line].label}: ${noise}${verdict ? `, ${WORDS[verdict]}` : ""}; ${counted(cell.seeds, "seed")}` },
-    el("th", { scope: "row" }, methodName(core, board, line, column), line === anchor && board.columns[column].reference === line ? " ◆" : ""), el("td", {}, strip),
-    el("td", { class: "number" }, numberLink(board, line, column)),
-    el("td", { class: "mark" }, el("span", { "aria-hidden": "true" }, MARKS[verdict] ?? ""), unseen(WORDS[verdict] ?? "")));
+  const alike = ties.length
+    ? [el("b", {}, `${start}, not told apart: `), shortly([who, ...ties]), "."]
+    : [
+        el("b", {}, `${start}: `),
+        who,
+        named(["untested"]).length ? ". Others are not tested." : best ? ", told apart from all others." : ".",
+      ];
+  return el(
+    "p",
+    { class: "group" },
+    alike,
+    !best && better.length ? [" ", el("b", {}, "Better: "), shortly(better), "."] : null,
+  );
 }
 
 /** Smallest visible difference, and what is missing. */
 function tileNotes(core, board, column, judged, lines) {
   const anchor = judged.references[column];
   const { unit } = board.columns[column];
-  const found = lines.filter((line) => line !== anchor)
-    .map((line) => smallestBetween(board.cells[line][column].outcomes, board.cells[anchor][column].outcomes)).filter((x) => x !== null).sort((a, b) => a - b);
-  const points = (x) => (unit === "nats" ? `${fixed(x, 3)} nats` : `${fixed(100 * x, 1)} points`);
-  const smallest = found.length ? `Smallest difference that could be seen: ${points(found[Math.floor(found.length / 2)])}${found.length > 1 ? ` (${points(found[0])} to ${points(found.at(-1))})` : ""}.`
-    : lines.length > 1 ? "Smallest difference that could be seen: not known, fewer than two shared seeds." : "";
-  const absent = board.lines.map((each, line) => line).filter((line) => board.lines[line].columns?.includes(column) && !board.cells[line][column]);
+  const found = lines
+    .filter((line) => line !== anchor)
+    .map((line) => smallestBetween(board.cells[line][column].outcomes, board.cells[anchor][column].outcomes))
+    .filter((x) => x !== null)
+    .sort((a, b) => a - b);
+  const points = (x) => score(x, unit);
+  const smallest = found.length
+    ? `Smallest difference that could be seen: ${points(found[Math.floor(found.length / 2)])}${found.length > 1 ? ` (${points(found[0])} to ${points(found.at(-1))})` : ""} ${pointsOf(unit)}.`
+    : lines.length > 1
+      ? "Smallest difference that could be seen: not known, fewer than two shared seeds."
+      : "";
+  const absent = board.lines
+    .map((each, line) => line)
+    .filter((line) => board.lines[line].columns?.includes(column) && !board.cells[line][column]);
   const few = lines.map((line) => [line, partial(board, line, column)]).filter(([, text]) => text);
   const first = board.cells[anchor][column];
-  return el("p", { class: "small tile-notes" }, `${first.n ? `${counted(first.n, "item")}. ` : ""}${smallest}`,
-    absent.length && isTested(board.columns[column]) ? ` Without a number: ${listed(absent.map((line) => `${board.lines[line].label} (${absence(core, board, line, column)})`))}.` : "",
-    few.length ? ` Not all seeds: ${listed(few.map(([line, text]) => `${board.lines[line].label} (${text})`))}.` : "");
+  return el(
+    "p",
+    { class: "small tile-notes" },
+    `${first.n ? `${counted(first.n, "item")}. ` : ""}${smallest}`,
+    absent.length && isTested(board.columns[column])
+      ? ` Without a number: ${listed(absent.map((line) => `${board.lines[line].label} (${absence(core, board, line, column)})`))}.`
+      : "",
+    few.length ? ` Not all seeds: ${listed(few.map(([line, text]) => `${board.lines[line].label} (${text})`))}.` : "",
+  );
 }
 
 /** All that is planned and has no number, and what is not counted. */
@@ -172,13 +216,40 @@ function notRun(core) {
     const few = cells.filter(([line, column]) => partial(board, line, column));
     return empty.length || few.length ? [{ board, cells: cells.length, empty, few }] : [];
   });
-  return el("section", { "aria-labelledby": "not-run" }, el("h3", { id: "not-run" }, "What has not been run"),
-    plans.length ? dataTable({
-      id: "plans", caption: "", label: "Planned and not run", rows: plans, columns: [
-        { id: "table", title: "Table", cell: ({ board }) => el("a", { href: addressOf("explorer", { board: board.name }, GLOBAL) }, board.title) },
-        { id: "cells", title: "Cells planned", numeric: true, cell: ({ cells }) => count(cells) },
-        { id: "empty", title: "Without a number", numeric: true, cell: ({ empty }) => count(empty.length) },
-        { id: "few", title: "With fewer seeds than planned", numeric: true, cell: ({ few }) => count(few.length) },
-        { id: "why", title: "Why", cell: ({ board, empty }) => [...new Set(empty.map(([line, column]) => absence(core, board, line, column)))].slice(0, 3).join("; ") }],
-    }) : el("p", {}, "All that was planned has a number."), notes(core.about.left_out));
+  return el(
+    "section",
+    { "aria-labelledby": "not-run" },
+    el("h3", { id: "not-run" }, "What has not been run"),
+    plans.length
+      ? dataTable({
+          id: "plans",
+          caption: "",
+          label: "Planned and not run",
+          rows: plans,
+          columns: [
+            {
+              id: "table",
+              title: "Table",
+              cell: ({ board }) => el("a", { href: addressOf("explorer", { board: board.name }, GLOBAL) }, board.title),
+            },
+            { id: "cells", title: "Cells planned", numeric: true, cell: ({ cells }) => count(cells) },
+            { id: "empty", title: "Without a number", numeric: true, cell: ({ empty }) => count(empty.length) },
+            { id: "few", title: "With fewer seeds than planned", numeric: true, cell: ({ few }) => count(few.length) },
+            {
+              id: "why",
+              title: "Why",
+              cell: ({ board, empty }) =>
+                [...new Set(empty.map(([line, column]) => absence(core, board, line, column)))].slice(0, 3).join("; "),
+            },
+          ],
+        })
+      : el(
+          "p",
+          {},
+          core.boards.some((board) => board.lines.some((line) => line.planned))
+            ? "All that was planned has a number."
+            : "These tables show what was run; no plan is among the records.",
+        ),
+    notes(core.about.left_out),
+  );
 }

@@ -4,9 +4,11 @@
 const isTested = (column) => column.tested !== false;
 
 /**
- * An Outcome (store.js) is one run's score on one column: seed; mean in rates or nats, NaN where a finished run has no number;
- * n items; data: place of their set; items: 0 or 1 each, or null; values: nats by item, or null; run; error over items.
- * @typedef {{mean: number, low: number|null, high: number|null, seeds: number, p: number|null, verdict: string}} Difference
+ * An Outcome (store.js) is one run's score on one column: seed; mean in rates or nats, NaN where a finished run has no
+ * number; n items; data: place of their set; items: 0 or 1 each, or null; values: nats by item, or null; run; error over
+ * items.
+ * @typedef {{mean: number, low: number|null, high: number|null, seeds: number, p: number|null, verdict: string}}
+ *   Difference   first minus second; low and high over seeds; p adjusted
  */
 
 /** @param {Outcome[]} outcomes @returns {Map} items or values by data and seed */
@@ -56,8 +58,23 @@ function cellOf(outcomes) {
   const extreme = outcomes.length === 1 && (mean === 0 || mean === 1) && first.items;
   const error = outcomes.length === 1 && !extreme ? first.error || null : null;
   let ends;
-  const interval = () => (ends ??= (extreme ? wilsonInterval(mean, first.items.length) : outcomes.length > 1 && bootstrapInterval(outcomes.map((each) => each.mean))) || [null, null]);
-  return { mean, error, seeds: outcomes.length, n: first.n, outcomes, get low() { return interval()[0]; }, get high() { return interval()[1]; } };
+  const interval = () =>
+    (ends ??= (extreme
+      ? wilsonInterval(mean, first.items.length)
+      : outcomes.length > 1 && bootstrapInterval(outcomes.map((each) => each.mean))) || [null, null]);
+  return {
+    mean,
+    error,
+    seeds: outcomes.length,
+    n: first.n,
+    outcomes,
+    get low() {
+      return interval()[0];
+    },
+    get high() {
+      return interval()[1];
+    },
+  };
 }
 
 /** The line with the best mean of a column; -1 where none has one. */
@@ -75,7 +92,9 @@ function bestLine(board, column) {
 
 /** Lines with a mean in a column. */
 function scoredLines(board, column) {
-  return board.lines.map((_, line) => line).filter((line) => board.cells[line][column] && !Number.isNaN(board.cells[line][column].mean));
+  return board.lines
+    .map((_, line) => line)
+    .filter((line) => board.cells[line][column] && !Number.isNaN(board.cells[line][column].mean));
 }
 
 /** Line that a column is compared with. wish: "" or "printed": as the table; "best"; or a method's label. */
@@ -104,6 +123,7 @@ function judge(board, wish) {
   return board.judged.get(wish);
 }
 
+/** As `judge`, not remembered. */
 function judgeAnew(board, wish) {
   const references = board.columns.map((_, column) => referenceOf(board, column, wish));
   const found = board.lines.map(() => board.columns.map(() => null));
@@ -123,6 +143,7 @@ function judgeAnew(board, wish) {
   return { references, at: (line, column) => found[line][column] };
 }
 
+/** Pairs of every other line of a column and its reference. */
 function pairsOf(board, column, reference) {
   const other = board.cells[reference][column]?.outcomes ?? [];
   return board.lines.flatMap((_, line) => {
@@ -131,6 +152,7 @@ function pairsOf(board, column, reference) {
   });
 }
 
+/** Verdicts of a printed table of results, put into found[line][column]. */
 function judgeAgainstBest(board, column, found) {
   const lines = scoredLines(board, column);
   if (lines.length < 2) return;

@@ -161,10 +161,14 @@ function againstBest(means, items, first = null) {
   let best = [...means.keys()][0];
   for (const [name, mean] of means) if (mean > means.get(best)) best = name;
   if (means.get(first) === means.get(best)) best = first;
-  const tests = [...means.keys()].filter((name) => name !== best).map((name) => [name, pairedP(items.get(name), items.get(best))]);
+  const tests = [...means.keys()]
+    .filter((name) => name !== best)
+    .map((name) => [name, pairedP(items.get(name), items.get(best))]);
   const tested = tests.filter(([, p]) => p !== null);
   const adjusted = holm(tested.map(([, p]) => p));
-  const found = new Map([...means.keys()].map((name) => [name, { verdict: name === best ? "best" : "untested", p: null }]));
+  const found = new Map(
+    [...means.keys()].map((name) => [name, { verdict: name === best ? "best" : "untested", p: null }]),
+  );
   tested.forEach(([name], i) => found.set(name, { verdict: adjusted[i] > LEVEL ? "tie" : "differs", p: adjusted[i] }));
   return found;
 }

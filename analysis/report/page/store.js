@@ -14,7 +14,11 @@ async function unpack(id) {
 
 /** The JSON in the element `id`, null where there is none. */
 function open(id) {
-  if (!opened.has(id)) opened.set(id, unpack(id).then((text) => text && JSON.parse(text)));
+  if (!opened.has(id))
+    opened.set(
+      id,
+      unpack(id).then((text) => text && JSON.parse(text)),
+    );
   return opened.get(id);
 }
 
@@ -31,7 +35,9 @@ function decoded(core) {
   core.methodOf = new Map(core.methods.map((method) => [method.id, method]));
   core.boardOf = new Map(core.boards.map((board) => [board.name, board]));
   for (const board of core.boards) {
-    board.cells = board.outcomes.map((line) => line.map((cell) => cellOf(cell && cell.map((each) => new Outcome(core, each)))));
+    board.cells = board.outcomes.map((line) =>
+      line.map((cell) => cellOf(cell && cell.map((each) => new Outcome(core, each)))),
+    );
     delete board.outcomes;
   }
   return core;
@@ -43,7 +49,15 @@ class Outcome {
   #items;
 
   constructor(core, [seed, mean, n, data, items, values, run, error]) {
-    Object.assign(this, { seed, mean: mean ?? NaN, n, data, values: values < 0 ? null : core.values[values], run, error });
+    Object.assign(this, {
+      seed,
+      mean: mean ?? NaN,
+      n,
+      data,
+      values: values < 0 ? null : core.values[values],
+      run,
+      error,
+    });
     this.#packed = items < 0 ? null : core.items[items];
   }
 
@@ -54,7 +68,8 @@ class Outcome {
 
 /** How a method is shown: {family, colour, marker}. A variant as "lora_r1" is shown as its method is. */
 function lookOf(core, method) {
-  for (let id = method ?? ""; id; id = id.slice(0, Math.max(0, id.lastIndexOf("_")))) if (core.methodOf.has(id)) return core.methodOf.get(id);
+  for (let id = method ?? ""; id; id = id.slice(0, Math.max(0, id.lastIndexOf("_"))))
+    if (core.methodOf.has(id)) return core.methodOf.get(id);
   return { id: method, family: "other", colour: "#6b6b6b", marker: "p", drawn: "point" };
 }
 
@@ -65,5 +80,11 @@ function colourOf(core, method) {
   const light = 0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2];
   if (document.documentElement.dataset.theme !== "dark" || light > 105) return colour;
   const share = light < 50 && Math.max(...parts) - Math.min(...parts) < 30 ? 0.85 : 0.45;
-  return `#${parts.map((x) => Math.round(x + share * (255 - x)).toString(16).padStart(2, "0")).join("")}`;
+  return `#${parts
+    .map((x) =>
+      Math.round(x + share * (255 - x))
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }
