@@ -38,7 +38,7 @@ async function drawChart(box, name, rows, channels, said, adapt = (spec) => spec
   box.replaceChildren(holder);
   box.classList.add("full");
   const theme = document.documentElement.dataset.theme === "dark" ? "dark" : "light";
-  await embed(holder, spec, { ast: true, renderer: "svg", actions: false, tooltip: { theme } });
+  await embed(holder, spec, { ast: true, renderer: "svg", actions: false, logLevel: 1, tooltip: { theme } });
   holder.querySelector("svg")?.setAttribute("aria-hidden", "true");
 }
 

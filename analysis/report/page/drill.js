@@ -183,7 +183,7 @@ function pairSentences({ board, line, column, second }, own, other) {
   return el(
     "p",
     {},
-    `${board.lines[line].label} minus ${board.lines[second].label}: ${differenceText(found, unit)} ${pointsOf(unit)} over ${counted(found.seeds, "shared seed")}. `,
+    `${board.lines[line].label} minus ${board.lines[second].label}: ${differenceText(found, unit) || "not known in"} ${pointsOf(unit)} over ${counted(found.seeds, "shared seed")}. `,
     found.p === null ? "Their items cannot be paired. " : `This pair alone: p ${pValue(found.p)}, not corrected. `,
     smallest === null
       ? ""

@@ -115,7 +115,7 @@ function asPrinted(board, column, wish) {
 
 /**
  * Verdicts of a whole table. @returns {{references: number[], at: (line: number, column: number) => Difference|null}}
- * verdict: "reference", "better", "worse", "tie", "untested"; of a printed table of results "best", "tie", "differs".
+ * verdict: "reference" (or "best"), "better", "worse", "tie", "untested"; of a printed table of results "best", "tie", "differs".
  */
 function judge(board, wish) {
   board.judged ??= new Map();
@@ -134,7 +134,14 @@ function judgeAnew(board, wish) {
     else {
       const group = board.correction === "column" ? place : "board";
       groups.set(group, [...(groups.get(group) ?? []), ...pairsOf(board, place, references[place])]);
-      found[references[place]][place] = { verdict: "reference", p: null, mean: null, low: null, high: null, seeds: 0 };
+      found[references[place]][place] = {
+        verdict: wish === "best" ? "best" : "reference",
+        p: null,
+        mean: null,
+        low: null,
+        high: null,
+        seeds: 0,
+      };
     }
   });
   for (const pairs of groups.values()) {

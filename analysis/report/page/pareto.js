@@ -55,7 +55,7 @@ function paretoSection(root, core, state) {
     placedNames(rows, inPixels(rows, [x, y], chart.clientWidth - 70), chart.clientWidth - 70),
     channelsOf(x, y),
     `${y.title} against ${x.title}; the table below has the numbers`,
-    (spec) => adaptPareto(spec, x),
+    (spec) => adaptPareto(spec, x, rows),
   );
 }
 
@@ -119,8 +119,9 @@ function channelsOf(x, y) {
   return { x: channel(x), y: channel(y) };
 }
 
-/** Names of those that are not behind alone; bars along x where it has intervals. */
-function adaptPareto(spec, x) {
+/** Names of those that are not behind alone; bars along x where it has intervals; no front where none of it is drawn. */
+function adaptPareto(spec, x, rows) {
+  if (!rows.some((row) => row.front)) spec.layer = spec.layer.filter((layer) => !layer.transform);
   const marked = (kind) => spec.layer.filter((layer) => (layer.mark?.type ?? layer.mark) === kind);
   for (const layer of marked("text")) {
     layer.encoding.text.field = "name";
