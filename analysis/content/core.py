@@ -50,15 +50,9 @@ def _about(loaded: Loaded) -> dict[str, Any]:
 
 
 def _bootstraps(shown: Iterable[dict[str, Any]]) -> dict[str, list[list[int]]]:
-    """For each number of seeds that a cell has: the distinct resamples, and how often each was drawn."""
-    seeds = {
-        len(outcomes)
-        for board in shown
-        for line in board["outcomes"]
-        for outcomes in line
-        if outcomes and stats.MIN_SEEDS <= len(outcomes) <= MOST
-    }
-    return {str(n): resamples(n) for n in sorted(seeds)}
+    """For each number of seeds that two cells may share: the distinct resamples, and how often each was drawn."""
+    most = max((len(outcomes or ()) for board in shown for line in board["outcomes"] for outcomes in line), default=0)
+    return {str(n): resamples(n) for n in range(stats.MIN_SEEDS, min(most, MOST) + 1)}
 
 
 def resamples(n: int) -> list[list[int]]:

@@ -7,6 +7,7 @@ from typing import Any
 from analysis.checks import errata, others_pages, params
 from analysis.checks import verdicts as verdict_pages
 from analysis.content import rows
+from analysis.load.paper import SVFT
 from analysis.load.records import Loaded
 from analysis.pages import paper_notes
 from analysis.statistics.evidence import evidence
@@ -54,7 +55,7 @@ def _paper(loaded: Loaded, experiment: Experiment) -> dict[str, Any]:
     number = experiment.table or experiment.figure
     misprints = [
         {"where": each.where, "text": f"printed {each.printed}; {each.how}: {each.computed}"}
-        for each in (_findings(loaded) if not experiment.twin else [])
+        for each in (_findings(loaded) if not experiment.twin and experiment.paper == SVFT else [])
         if each.where.startswith(f"{'Table' if experiment.table else 'Figure'} {number},")
     ]
     return {

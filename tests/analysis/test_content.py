@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import run as _resolvers  # noqa: F401  what configurations are composed with
-from analysis.content import answers, boards, cards, details, interned, rows
+from analysis.content import answers, boards, cards, details, interned, papers, rows
 from analysis.content.core import resamples
 from analysis.load.records import load
 from analysis.pages import comparison, results
@@ -190,3 +190,9 @@ def test_counts_on_cards_are_those_of_the_runs(loaded):
     assert {"lora", "dora", "adalora", "vera", "pissa", "oft", "boft", "svf", "svft_plain", "svft_banded", "svft_topk",
             "svft_random", "vectorfit", "spectral_additive", "spectral_rotation"} <= set(counted)  # fmt: skip
     assert all(counted.values()), counted
+
+
+def test_misprints_stand_beside_the_tables_of_their_own_paper_alone(loaded):
+    with_misprints = {each["name"] for each in papers.papers(loaded) if each["misprints"]}
+    assert {"table1", "table8"} <= with_misprints
+    assert not any(name.startswith(("spectral", "micro")) for name in with_misprints)
