@@ -39,21 +39,26 @@ def numbers(loaded: Loaded, name: str) -> pd.DataFrame:
     columns = {column["metric"]: column for column in experiment.manifest["columns"]}
     cells = [cell for cell in experiment.cells.itertuples() if "reference" in columns[cell.metric]]
     outcomes = {
-        cell.identity: paired.outcomes(columns[cell.metric], by_identity.get(cell.identity, {})) for cell in cells
+        _name(cell): paired.outcomes(columns[cell.metric], by_identity.get(cell.identity, {})) for cell in cells
     }
     anchors = {metric: _reference(column, cells) for metric, column in columns.items() if "reference" in column}
     pairs = {
-        cell.identity: (outcomes[cell.identity], outcomes[anchors[cell.metric]])
+        _name(cell): (outcomes[_name(cell)], outcomes[cell.metric, anchors[cell.metric]])
         for cell in cells
         if cell.identity != anchors[cell.metric]
     }
     differences = paired.differences(pairs)
     lines = [
         {**_scored(cell), **_counted(by_identity.get(cell.identity, {}), searches),
-         **_compared(differences.get(cell.identity), cell.identity == anchors[cell.metric])}
+         **_compared(differences.get(_name(cell)), cell.identity == anchors[cell.metric])}
         for cell in cells
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _name(cell: Any) -> tuple[str, str]:
+    """A run may be scored in several columns."""
+    return cell.metric, cell.identity
 
 
 def _reference(column: Mapping[str, Any], cells: Sequence[Any]) -> str:

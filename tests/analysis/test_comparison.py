@@ -198,3 +198,18 @@ def test_a_loss_is_in_nats_less_of_it_is_better_and_its_test_is_students_of_the_
     assert shown.loc["SVFT-P", ["Difference", "Verdict"]].tolist() == ["-0.189 [-0.189, -0.189]", "better"]
     by_item = [3 * (b - a) for a, b in zip(losses[0], losses[1], strict=True)]
     assert frame.loc[1, "p"] == pytest.approx(ttest_1samp(by_item, 0).pvalue, rel=1e-6)
+
+
+def test_a_run_that_is_scored_in_two_panels_has_a_difference_of_its_own_in_each(add, tmp_path):
+    both = ("dev", "unused")
+    columns = [cases.column(name) | {"panel": name, "reference": "LoRA (r=8)"} for name in both]
+    lora = cases.row("Gemma", "LoRA", "r=8", metrics=both)
+    svft = cases.row("Gemma", "SVFT", variant="P", metrics=both)
+    cases.write(tmp_path / "runs", "compare", columns, [lora, svft])
+    for seed in range(3):
+        cases.ran(add, lora, seed, {"dev": items(100), "unused": items(100)})
+        cases.ran(add, svft, seed, {"dev": items(140), "unused": items(80)})
+    frame, _, _ = table(tmp_path / "runs")
+    found = frame[frame["label"] == "SVFT-P"].set_index("panel")
+    assert found["difference"].to_dict() == {"dev": 0.2, "unused": -0.1}
+    assert found["verdict"].to_dict() == {"dev": "better", "unused": "worse"}
