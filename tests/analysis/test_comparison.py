@@ -210,6 +210,6 @@ def test_a_run_that_is_scored_in_two_panels_has_a_difference_of_its_own_in_each(
         cases.ran(add, lora, seed, {"dev": items(100), "unused": items(100)})
         cases.ran(add, svft, seed, {"dev": items(140), "unused": items(80)})
     frame, _, _ = table(tmp_path / "runs")
-    found = frame[frame["label"] == "SVFT-P"].set_index("panel")
+    found = frame[frame["label"] == "SVFT-P"].set_index("metric")
     assert found["difference"].to_dict() == {"dev": 0.2, "unused": -0.1}
     assert found["verdict"].to_dict() == {"dev": "better", "unused": "worse"}
