@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     write_bytes(options.out, page)
     print(options.out)
-    drawn = 0
-    for drawn, (path, file) in enumerate(figures.files(found) if options.figures else (), start=1):
+    drawn = list(figures.files(found)) if options.figures else []
+    for path, file in drawn:
         write_bytes(options.figures / path, file)
         print(options.figures / path)
     if options.figures and not drawn:

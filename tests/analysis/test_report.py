@@ -109,8 +109,8 @@ def test_figures_are_written_beside_the_page(add, tmp_path):
 
 
 def test_a_plot_shows_methods_without_a_yaml_and_no_row_without_a_number(add, tmp_path):
-    nothing = {"metric": "pearson", "n": 4, "seconds": 1.0, "generated_tokens": 0,
-               "scorers": {"strict": {"mean": None, "standard_error": None, "unparsed": 0.0, "items": None}}}  # fmt: skip
+    unknown = {"strict": {"mean": None, "standard_error": None, "unparsed": 0.0, "items": None}}
+    nothing = {"metric": "pearson", "n": 4, "seconds": 1.0, "generated_tokens": 0, "scorers": unknown}
     add("LoRA", 0, {"strict": "0011"})
     add("Of mine", 0, {"strict": "0111"}, method="mine")
     add("LoRA (r=1)", 0, {"strict": "0111"}, method="lora_r1")
