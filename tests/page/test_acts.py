@@ -261,3 +261,18 @@ def test_long_words_make_no_place_wider_than_a_small_screen(page):
         )
         assert page.tab.evaluate("document.documentElement.scrollWidth") <= 320, place
         assert page.tab.evaluate("document.querySelector('#drill').scrollWidth") <= 320, place
+
+
+def test_a_table_without_a_score_lists_its_runs(page):
+    page.go("/overview")
+    page.tab.evaluate(
+        """() => {
+          const board = report.core.boardOf.get("real");
+          board.columns = [];
+          board.cells = board.lines.map((line) => ((line.columns = []), []));
+        }"""
+    )
+    page.tab.evaluate("location.hash = '#/explorer?board=real'")
+    page.tab.wait_for_selector("#explorer tbody tr")
+    assert "LoRA (r=8)" in labels(page.tab)
+    assert "No run has a score." in page.tab.locator("main").inner_text()
