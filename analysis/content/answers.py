@@ -29,15 +29,18 @@ def answers(loaded: Loaded, boards: Sequence[Mapping[str, Any]]) -> dict[str, An
         rows = _rows(folders, record, column)
         if rows is None:
             continue
-        known = len(strings.values)
+        known = len(strings)
         own = [strings.place(_answer(row)) for row in rows]
-        size += _size(own, strings.values[known:])
-        if size > LIMIT:
+        asked = sets.get(data) or {
+            "ids": [str(row["id"]) for row in rows], "gold": [strings.place(_gold(row)) for row in rows],
+        }  # fmt: skip
+        more = _size([own, *(() if data in sets else asked.values())], strings.values[known:])
+        if size + more > LIMIT:
+            strings.forget(known)
             left_out[column["benchmark"]] = left_out.get(column["benchmark"], 0) + 1
             continue
-        sets.setdefault(data, {
-            "ids": [str(row["id"]) for row in rows], "gold": [strings.place(_gold(row)) for row in rows],
-        })  # fmt: skip
+        size += more
+        sets[data] = asked
         runs.setdefault(run, {})[data] = own
     told = [f"{count} runs on {benchmark}: no room" for benchmark, count in left_out.items()]
     return {"sets": sets, "runs": runs, "strings": strings.values, "left_out": told}
@@ -68,7 +71,7 @@ class Folders:
     def __init__(self, runs: Path) -> None:
         self._there: dict[tuple[str, ...], list[Path]] = {}
         for path in records_on_disk.paths(runs):
-            task, model, method, _, seed = path.parent.relative_to(runs).parts[-5:]
+            task, model, method, _, seed = (*[""] * 5, *path.parent.absolute().parts)[-5:]
             self._there.setdefault((task, model, method, seed), []).append(path.parent)
 
     def file(self, record: Record, name: str) -> bytes | None:
@@ -76,7 +79,7 @@ class Folders:
         place = (record.run["task"], record.run["model"], record.run["method"], f"seed={record.run['seed']}")
         own = sorted(self._there.get(place, ()), key=lambda path: f"-{record.key[:8]}" not in path.parent.name)
         for folder in own:
-            if (folder / name).exists():
+            if (folder / name).is_file():
                 content = (folder / name).read_bytes()
                 if hashlib.sha256(content).hexdigest() == wanted:
                     return content
@@ -91,5 +94,5 @@ def _gold(row: Mapping[str, Any]) -> str:
     return str(row.get("gold_class", row["gold"]))
 
 
-def _size(places: Sequence[int], strings: Sequence[str]) -> int:
+def _size(places: Sequence[Sequence[int | str]], strings: Sequence[str]) -> int:
     return len(zlib.compress(json.dumps([places, strings]).encode(), 6))

@@ -1,10 +1,15 @@
 """What a number opens: each run's configuration, fingerprints and device, its loss curve, and the command for it."""
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from analysis.content.interned import columns
 from analysis.load.manifests import manifests
@@ -17,6 +22,10 @@ POINTS = 60  # of a loss curve; of more, every second (third, ...) is left out
 SECTIONS = ("config", "fingerprints", "provenance", "parameters", "data")  # of a record, whole
 LISTED = 12  # a longer list is told by its length
 WHERE = ("task", "model", "method", "recipe", "seed")  # what a command always says
+SAID = ("config.train.", "config.task.", "config.method.")  # where it says what is not as usual
+# What interpolated options of training follow from: among others, the rate that a search picked for the variant.
+DEPENDS = ("config.method.variant", "config.method.lr", "config.train.lr", "config.train.batch_size")
+PLAIN = r"[\w./:+-]*|[\[{].*"  # a value that Hydra reads as it is
 
 
 def details(loaded: Loaded) -> dict[str, Any]:
@@ -54,11 +63,11 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, clean(value) if isinstance(value, float | int | str | bool) else str(value)
 
 
-def _curve(record: Record) -> list[list[float]] | None:
+def _curve(record: Record) -> list[list[float | None]] | None:
     loss = (record.train or {}).get("loss") or []
     every = -(-len(loss) // POINTS) or 1
     kept = [point for place, point in enumerate(loss) if place % every == 0 or place == len(loss) - 1]
-    return [[step, float(f"{value:.4g}")] for step, value in kept] or None
+    return [[step, None if value is None else float(f"{value:.4g}")] for step, value in kept] or None
 
 
 def _commands(loaded: Loaded, leaves: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -95,30 +104,74 @@ def _varying(told: Iterable[tuple[Record, Mapping[str, Any]]]) -> dict[Choices, 
 def _command(record: Record, own: Mapping[str, Any], planned: str | None, varying: Mapping[Choices, Mapping]) -> str:
     if planned is not None:
         return f"python run.py {planned} seed={record.run['seed']}"
-    chosen = " ".join(f"{name}={record.run[name]}" for name in WHERE if record.run.get(name) is not None)
-    there, written = varying[_choices(record)], _written(record.run["method"])
-    said = [
-        f"{name.removeprefix('config.')}={_override(value)}"
+    chosen = {name: record.run[name] for name in WHERE if record.run.get(name) is not None}
+    there, usual = varying[_choices(record)], _usual(_choices(record))
+    said = {
+        name.removeprefix("config."): value
         for name, value in own.items()
-        if name.startswith(("config.train.", "config.method.")) and _said(name, value, there, written)
-    ]
-    return " ".join(["python run.py", chosen, *sorted(said)])
+        if name.startswith(SAID) and _said(name, value, own, there, usual, _choices(record))
+    }
+    return " ".join(["python run.py", *map(_override, chosen.items()), *sorted(map(_override, said.items()))])
 
 
-def _said(name: str, value: Any, there: Mapping[str, set], written: Mapping[str, Any]) -> bool:
+def _said(
+    name: str, value: Any, own: Mapping[str, Any], there: Mapping[str, set], usual: Mapping[str, Any], choices: Choices
+) -> bool:
     """Does an option belong into a command: is it none that follows from others, and another than its default?"""
-    default = written.get(name)
-    if "${" in str(default):
-        return name == "config.method.targets"
-    return len(there.get(name, ())) > 1 or (default is not None and default != value)
+    default = usual.get(name)
+    if "${" not in str(default):
+        return len(there.get(name, ())) > 1 or (name in usual and default != value)
+    if name.startswith("config.train."):
+        return value != _followed(choices, name, *(own.get(other) for other in DEPENDS))
+    return name == "config.method.targets"
 
 
 @cache
-def _written(method: str) -> dict[str, Any]:
-    """The options of a method's yaml, as they stand there."""
-    path = METHODS / f"{method}.yaml"
-    return dict(_flat("config.method", yaml.safe_load(path.read_text(encoding="utf-8")))) if path.exists() else {}
+def _followed(choices: Choices, name: str, *given: Any) -> Any:
+    """What an interpolated option of training gives beside values of DEPENDS; None where it cannot be told."""
+    config = _composed(choices)
+    here = name.removeprefix("config.")
+    changed = OmegaConf.create({name: config[name] for name in ("train", "task", "model", "method", "recipe")})
+    try:
+        for other, value in zip(DEPENDS, given, strict=True):
+            if other != name:
+                OmegaConf.update(changed, other.removeprefix("config."), value)
+        return clean(OmegaConf.select(changed, here))
+    except OmegaConfBaseException:
+        return None
 
 
-def _override(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+@cache
+def _usual(choices: Choices) -> dict[str, Any]:
+    """The options of a run of these choices, as they stand in conf/, those without a value too."""
+    sections = {name: own for name, own in _composed(choices).items() if f"config.{name}.".startswith(SAID)}
+    return {**dict.fromkeys(_names("config", sections)), **dict(_flat("config", sections))}
+
+
+@cache
+def _composed(choices: Choices) -> dict[str, Any]:
+    """The configuration of a run of these choices, nothing followed; empty where one of them is not in conf/."""
+    given = [f"{name}={choice}" for name, choice in zip(WHERE, choices, strict=False) if choice is not None]
+    try:
+        with initialize_config_dir(str(METHODS.parent.absolute()), version_base=None):
+            return OmegaConf.to_container(compose("config", overrides=given))
+    except HydraException:
+        return {}
+
+
+def _names(name: str, value: Any) -> Iterator[str]:
+    """Of all leaves, those without a value too."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _names(f"{name}.{key}", inner)
+    else:
+        yield name
+
+
+def _override(option: tuple[str, Any]) -> str:
+    """`name=value` as Hydra reads it and a shell passes it on."""
+    name, value = option
+    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if not re.fullmatch(PLAIN, text):
+        text = "'" + re.sub(r"(\\*)'", r"\1\1\'", text) + "'"
+    return shlex.quote(f"{name}={text}")

@@ -17,6 +17,14 @@ class Interned:
     def place(self, value: Hashable | None) -> int:
         return NONE if value is None else self._places.setdefault(value, len(self._places))
 
+    def forget(self, length: int) -> None:
+        """Be as when `length` values were known."""
+        while len(self) > length:
+            self._places.popitem()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
     @property
     def values(self) -> list[Hashable]:
         return list(self._places)

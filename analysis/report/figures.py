@@ -1,9 +1,10 @@
 """The page's plots as files, drawn from the specifications that the page has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.content.core import Content
+from analysis.load.methods import OTHER
 from analysis.report import charts
 from analysis.statistics import stats
 
@@ -27,13 +28,19 @@ def files(content: Content) -> Iterator[tuple[str, bytes]]:
 def _points(board: dict[str, Any], number: int, looks: dict[str, Any], *, lower: bool) -> Iterator[dict[str, Any]]:
     scale = 1 if lower else 100
     for line, outcomes in zip(board["lines"], board["outcomes"], strict=True):
-        runs, look = outcomes[number], looks.get(line["method"])
-        if not runs or not line["params"] or look is None or look["drawn"] != "point":
+        means, look = [run[1] for run in outcomes[number] or () if run[1] is not None], _look(line["method"], looks)
+        if not means or not line["params"] or look["drawn"] != "point":
             continue
-        means = [run[1] for run in runs]
         mean, (low, high) = stats.mean(means), stats.bootstrap_interval(means) or (None, None)
         yield {
             "x": line["params"], "y": scale * mean, "low": scale * (mean if low is None else low),
             "high": scale * (mean if high is None else high), "label": line["label"], "colour": look["colour"],
             "shape": charts.shape(look["marker"]), "front": False,
         }  # fmt: skip
+
+
+def _look(method: str, looks: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A variant as "lora_r1" is drawn as its method is."""
+    parts = method.split("_")
+    names = ("_".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((looks[name] for name in names if name in looks), OTHER)

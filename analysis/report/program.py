@@ -47,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     write_bytes(options.out, page)
     print(options.out)
-    for path, file in figures.files(found) if options.figures else ():
+    drawn = list(figures.files(found)) if options.figures else []
+    for path, file in drawn:
         write_bytes(options.figures / path, file)
         print(options.figures / path)
+    if options.figures and not drawn:
+        print("no plot was written: no table has two adapters with a score", file=sys.stderr)
     return 0

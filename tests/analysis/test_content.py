@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -129,6 +130,30 @@ def test_answers_beyond_the_limit_are_left_out_and_told(loaded, shown, monkeypat
     )
 
 
+def test_answers_that_are_left_out_take_no_room_from_others(shown, loaded, monkeypatch):
+    board = shown["digits_micro_vit"]
+    whole, rows_of = answers.answers(loaded, [board]), answers._rows
+    first = next(iter(whole["runs"]))
+
+    def with_one_long(folders, record, column):
+        found = rows_of(folders, record, column)
+        if record is not loaded.records[first]:
+            return found
+        noise = np.random.default_rng(0).bytes(3_000_000).hex()
+        return [{**row, "predicted_class": noise + str(row["id"])} for row in found[:2]]
+
+    monkeypatch.setattr(answers, "_rows", with_one_long)
+    made = answers.answers(loaded, [board])
+    assert made["left_out"] == ["1 runs on digits: no room"]
+    assert set(made["runs"]) == set(whole["runs"]) - {first}
+    assert max(map(len, made["strings"])) < 100
+
+
+def test_a_loss_that_is_no_number_is_a_gap_of_its_curve(loaded):
+    record = replace(loaded.records[0], train={"loss": [[1, 2.5], [2, None], [3, 1.23456]]})
+    assert details._curve(record) == [[1, 2.5], [2, None], [3, 1.235]]
+
+
 def test_a_command_makes_the_run_that_it_stands_beside(loaded):
     commands = details.details(loaded)["commands"]
     differing = {}
@@ -142,6 +167,44 @@ def test_a_command_makes_the_run_that_it_stands_beside(loaded):
             if now != then:
                 differing[command] = {name for name in now | then if now.get(name) != then.get(name)}
     assert differing == {}
+
+
+@pytest.fixture
+def mine(loaded):
+    """One run of LoRA on digits, and its command when options of it are others."""
+    record = next(
+        each for each in loaded.records
+        if (each.run["task"], each.run["method"], each.run["variant"]) == ("digits", "lora", "r8-QKVOUD")
+    )  # fmt: skip
+
+    def command(**changes):
+        config = OmegaConf.create(record.config)
+        for name, value in changes.items():
+            OmegaConf.update(config, name.replace("__", "."), value)
+        run = {**record.run, "identity": "of no manifest"}
+        changed = replace(record, config=OmegaConf.to_container(config), run=run)
+        return shlex.split(details._commands(replace(loaded, records=[changed]), [dict(details._leaves(changed))])[0])
+
+    return command
+
+
+def test_a_command_says_what_all_runs_of_a_folder_have_in_common(mine):
+    usual = mine(train__lr=0.01, train__head_lr=0.03)
+    assert usual[2:] == [
+        "task=digits", "model=micro_vit", "method=lora", "recipe=clean", f"seed={usual[6][5:]}",
+        "method.targets=QKVOUD",
+    ]  # fmt: skip
+    other = mine(train__lr=0.5, train__head_lr=0.03, train__max_steps=20, task__source__train_per_class=5)
+    assert set(other) - set(usual) == {"train.lr=0.5", "train.max_steps=20", "task.source.train_per_class=5"}
+
+
+@pytest.mark.parametrize("value", ["$(touch x); `y`", "a b", "it's \\'", "[a, b]"])
+def test_a_command_passes_a_shell_and_hydra_unchanged(mine, value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (option,) = [each for each in mine(train__precision=value) if each.startswith("train.precision=")]
+    read = OverridesParser.create().parse_override(option).value()
+    assert (f"[{', '.join(map(str, read))}]" if isinstance(read, list) else str(read)) == value
 
 
 def _told(config: dict, seeded: list | None) -> dict:

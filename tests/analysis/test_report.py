@@ -108,6 +108,36 @@ def test_figures_are_written_beside_the_page(add, tmp_path):
     assert (made[".png"][:4], made[".pdf"][:4]) == (b"\x89PNG", b"%PDF")
 
 
+def test_a_plot_shows_methods_without_a_yaml_and_no_row_without_a_number(add, tmp_path):
+    unknown = {"strict": {"mean": None, "standard_error": None, "unparsed": 0.0, "items": None}}
+    nothing = {"metric": "pearson", "n": 4, "seconds": 1.0, "generated_tokens": 0, "scorers": unknown}
+    add("LoRA", 0, {"strict": "0011"})
+    add("Of mine", 0, {"strict": "0111"}, method="mine")
+    add("LoRA (r=1)", 0, {"strict": "0111"}, method="lora_r1")
+    add("Without", 0, scores={"toy": {"test": nothing}}, method="oft")
+    out = ["--out", str(tmp_path / "a.html"), "--figures", str(tmp_path / "plots")]
+    assert main(["report", "--runs", str(tmp_path / "runs"), *out]) == 0
+    drawn = (tmp_path / "plots" / "pareto_toy_tiny.svg").read_text()
+    assert "Of mine" in drawn and "LoRA (r=1)" in drawn and "Without" not in drawn
+    assert drawn.count("#0072B2") > drawn.count("#6b6b6b") > 0
+
+
+def test_it_is_said_where_there_is_nothing_to_plot(add, tmp_path, capsys):
+    add("LoRA", 0, {"strict": "0011"})
+    out = ["--out", str(tmp_path / "a.html"), "--figures", str(tmp_path / "plots")]
+    assert main(["report", "--runs", str(tmp_path / "runs"), *out]) == 0
+    assert capsys.readouterr().err == "no plot was written: no table has two adapters with a score\n"
+
+
+@pytest.mark.parametrize("place", ["seed=0", ".", "tiny/lora/v-1/seed=0"])
+def test_a_record_may_lie_elsewhere_than_a_run_puts_it(add, tmp_path, place):
+    path = add("LoRA", 0, {"strict": "0011"})
+    moved = tmp_path / "moved" / place / path.name
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)
+    assert report(tmp_path / "moved", tmp_path / "a.html") == 0
+
+
 @pytest.mark.parametrize("name", charts.specifications())
 def test_every_chart_is_drawn_of_its_rows_alone(name):
     row = {"x": 1e3, "y": 50.0, "low": 40.0, "high": 60.0, "label": "LoRA", "colour": "#0072B2", "shape": "circle",

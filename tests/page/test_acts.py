@@ -164,3 +164,115 @@ def test_axe_finds_nothing_serious(page, theme):
 
 def test_the_committed_page_is_the_one_that_the_committed_records_give(file):
     assert (ROOT / "analysis" / "output" / "report.html").read_bytes() == file.read_bytes()
+
+
+# --- what nobody would click ----------------------------------------------------------------------------------------
+
+
+def copied(page, labels: list[str], form: str) -> str:
+    """A table with a line a label, as it is copied."""
+    page.go("/explorer?board=real")
+    page.tab.evaluate(
+        """(labels) => {
+          const { lines } = report.core.boardOf.get("real");
+          labels.forEach((label, i) => (lines[i].label = label));
+          dispatchEvent(new Event("shown-theme"));
+        }""",
+        labels,
+    )
+    page.settle()
+    page.tab.get_by_role("button", name=form).first.click()
+    page.tab.wait_for_function("report.copied !== ''")
+    return page.tab.evaluate("report.copied")
+
+
+def test_a_spreadsheet_takes_no_label_for_a_formula(page):
+    labels = ["=1+1", "-1+cmd|' /C calc'!A0", "@SUM(1)", "+cmd", "-2*HYPERLINK(1)"]
+    rows = list(csv.reader(io.StringIO(copied(page, labels, "CSV"))))[1:]
+    assert [row[0] for row in rows[: len(labels)]] == [f"'{label}" for label in labels]
+    numbers = [cell for row in rows for cell in row[1:] if re.match(r"[-+]\d", cell)]
+    assert len(numbers) > 5
+
+
+def test_a_label_is_no_option_of_latex_and_no_markup(page):
+    labels = ["[a] b", "* c", "d\ne"]
+    latex = copied(page, labels, "LaTeX")
+    assert re.findall(r"^(\{\[\}a\] b|\{\*\} c|d e) &", latex, re.MULTILINE) == ["{[}a] b", "{*} c", "d e"]
+    assert "| \\&lt;b\\> \\$x\\$ |" in copied(page, ["&lt;b> $x$"], "Markdown")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/cost?measure=constructor&bench=-1", "/nowhere?ref=Nobody", "/overview?ref=Nobody", "/explorer?board=Nobody",
+     "/explorer?board=real&column=99&sort=-nothing&cols=nothing", "/pareto?board=real&y=c99&x=nothing&lora=99&times=2",
+     "/overview?open=real.99.99", "/overview?open=real.0.0&with=99&tab=no", "/explorer?q=%E0%A4%A", "?",
+     "/overview?open=real.0.0&tab=items&page=-3&seed=x&show=y", "/paper?part=no"],
+)  # fmt: skip
+def test_an_address_that_names_nothing_shows_a_page(page, place):
+    tab = page.go(place)
+    tab.evaluate("async () => report.drilled")
+    assert tab.locator("h2").first.is_visible()
+    assert not re.search(r"undefined|\[object|\bNaN\b", tab.locator("body").inner_text())
+
+
+def test_means_over_benchmarks_are_not_said_to_be_told_apart(page):
+    page.go()
+    board = page.tab.evaluate(
+        "report.core.boards.findIndex(({ columns }) => columns.filter(({ unit }) => unit === '%').length)"
+    )
+    page.tab.evaluate(
+        """(place) => {
+          const { columns } = report.core.boards[place];
+          columns[0].tested = false;
+          report.core.boards[place].judged = undefined;
+          dispatchEvent(new Event("shown-theme"));
+        }""",
+        board,
+    )
+    page.settle()
+    sentence = page.tab.locator("#overview .tile .group, .tile .group").first.inner_text()
+    assert sentence.endswith("Others are not tested.")
+
+
+@pytest.mark.parametrize("lacking", ["delete globalThis.DecompressionStream", "globalThis.atob = () => 'cut'"])
+def test_a_page_that_cannot_open_its_records_says_so(browser, file, lacking):
+    tab = browser.new_page()
+    said = []
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.add_init_script(lacking)
+    tab.goto(file.as_uri())
+    tab.evaluate("async () => report.ready")
+    assert re.search("DecompressionStream|not whole", tab.locator("main").inner_text())
+    assert said == []
+    tab.close()
+
+
+def test_long_words_make_no_place_wider_than_a_small_screen(page):
+    page.tab.set_viewport_size({"width": 320, "height": 800})
+    for place in ("/overview", "/explorer?board=real", "/pareto?board=real", "/explorer?board=real&open=real.0.0"):
+        page.go(place)
+        page.tab.evaluate(
+            """async () => {
+              for (const board of report.core.boards) board.lines[0].label = "W".repeat(200);
+              dispatchEvent(new Event("shown-theme"));
+              await report.drawn;
+              await report.drilled;
+            }"""
+        )
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= 320, place
+        assert page.tab.evaluate("document.querySelector('#drill').scrollWidth") <= 320, place
+
+
+def test_a_table_without_a_score_lists_its_runs(page):
+    page.go("/overview")
+    page.tab.evaluate(
+        """() => {
+          const board = report.core.boardOf.get("real");
+          board.columns = [];
+          board.cells = board.lines.map((line) => ((line.columns = []), []));
+        }"""
+    )
+    page.tab.evaluate("location.hash = '#/explorer?board=real'")
+    page.tab.wait_for_selector("#explorer tbody tr")
+    assert "LoRA (r=8)" in labels(page.tab)
+    assert "No run has a score." in page.tab.locator("main").inner_text()

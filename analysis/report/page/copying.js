@@ -20,7 +20,7 @@ function grid(columns, rows) {
 /** Lines of Markdown; what would end a cell or act as markup is escaped. */
 function toMarkdown(columns, rows) {
   const [head, ...lines] = grid(columns, rows).map((line) =>
-    line.map((text) => text.replace(/[\\|*_`<>[\]]/g, "\\$&").replace(/\s+/g, " ")),
+    line.map((text) => text.replace(/[\\|*_`<>[\]&$~]/g, "\\$&").replace(/\s+/g, " ")),
   );
   const rule = columns.map((column) => (column.numeric ? "--:" : ":--"));
   return [head, rule, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n") + "\n";
@@ -29,7 +29,7 @@ function toMarkdown(columns, rows) {
 /** RFC 4180. A cell that a spreadsheet would take for a formula begins with an apostrophe. */
 function toCsv(columns, rows) {
   const quoted = (text) => {
-    const safe = /^[=@\t\r]|^[+-](?![\d.])/.test(text) ? `'${text}` : text;
+    const safe = /^[=@\t\r\n]|^[+-](?![\d.][^=!|()A-Za-z]*$)/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   return (
@@ -56,10 +56,13 @@ const LATEX = {
   "▼": "$\\blacktriangledown$",
 };
 
-/** A tabular with booktabs' rules. */
+/** A tabular with booktabs' rules. A line that begins with [ or * would be read as an option of the line's end above it. */
 function toLatex(columns, rows) {
   const [head, ...lines] = grid(columns, rows).map((line) =>
-    line.map((text) => text.replace(/[\\{}&%$#_~^−±▲▼]/g, (c) => LATEX[c])).join(" & "),
+    line
+      .map((text) => text.replace(/[\\{}&%$#_~^−±▲▼]/g, (c) => LATEX[c]).replace(/\s+/g, " "))
+      .join(" & ")
+      .replace(/^[[*]/, "{$&}"),
   );
   const shape = columns.map((column) => (column.numeric ? "r" : "l")).join("");
   return [

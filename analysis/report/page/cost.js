@@ -17,7 +17,7 @@ function costSection(root, core, state) {
   }
   const place = core.bench[Number(state.get("bench"))] ? Number(state.get("bench")) : 0;
   const bench = core.bench[place];
-  const key = MEASURES[state.get("measure")] ? state.get("measure") : "ratio";
+  const key = Object.hasOwn(MEASURES, state.get("measure")) ? state.get("measure") : "ratio";
   const [title, unit, of, show] = MEASURES[key];
   const steps = bench.steps.filter((step) => !missing(of(step)));
   const chart = el("div", { class: "chart", id: "cost-chart" });

@@ -68,7 +68,7 @@ function drillHead(core, { board, line, column, second, wish }) {
       el("h2", { id: "drill-title" }, methodName(core, board, line, column)),
       button("Close", () => document.getElementById("drill").close(), { id: "drill-close" }),
     ),
-    el("p", { class: "small" }, `${board.title}: ${name}, ${scorer}`),
+    el("p", { class: "small" }, [`${board.title}: ${name}`, name.split(", ").includes(scorer) ? "" : scorer].filter(Boolean).join(", ")),
     el(
       "p",
       { class: "big" },

@@ -89,7 +89,7 @@ function legend(board, wish) {
   const judged = judge(board, wish);
   const against = [...new Set(board.columns.map((_, column) => comparedWith(board, column, judged)).filter(Boolean))];
   return [
-    el("b", {}, `Compared with ${listed(against)}. `),
+    el("b", {}, against.length ? `Compared with ${listed(against)}. ` : "No run has a score. "),
     el("br"),
     ...[
       ["", "=", "not told apart"],
@@ -111,7 +111,7 @@ function chosenColumns(board, wish) {
   const all = board.columns.map((_, column) => column);
   if (all.includes(Number(wish)) && wish !== "") return [Number(wish)];
   const apart = board.lines.every((line) => (line.columns ?? all).length < 2);
-  return apart && wish !== "all" ? [0] : all;
+  return apart && all.length && wish !== "all" ? [0] : all;
 }
 
 /** Lines of a table that are in one of the shown columns. @returns {ExplorerRow[]} */
@@ -125,7 +125,7 @@ function boardRows(core, board, wish, places) {
       row: rowOf(core, board, line, places.length > 1 ? -1 : places[0]),
       judged,
     }))
-    .filter(({ own }) => (own.columns ?? places).some((column) => places.includes(column)));
+    .filter(({ own }) => !places.length || (own.columns ?? places).some((column) => places.includes(column)));
 }
 
 /** All columns of a table; `on`: is it shown until the reader says otherwise? */

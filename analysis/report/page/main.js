@@ -109,6 +109,22 @@ function remembered(wish = null) {
   }
 }
 
+/** The core; null, and the page says why, where it cannot be opened. */
+async function openCore() {
+  const wait = document.getElementById("wait");
+  if (!globalThis.DecompressionStream) {
+    wait.textContent =
+      "This browser cannot open the records: it lacks DecompressionStream. Chrome 80, Firefox 113, Safari 16.4 and later have it.";
+    return null;
+  }
+  try {
+    return decoded(await open("core"));
+  } catch {
+    wait.textContent = "The records cannot be opened: this file is not whole. Please download it again.";
+    return null;
+  }
+}
+
 /** Open the core, draw, and listen. */
 async function start() {
   setTheme(remembered());
@@ -126,7 +142,8 @@ async function start() {
     event.preventDefault();
     document.getElementById("main").focus();
   });
-  const core = (report.core = decoded(await open("core")));
+  const core = (report.core = await openCore());
+  if (!core) return;
   document.getElementById("title").textContent = core.title;
   drawFoot(core);
   closeDrillWithDialog();

@@ -167,7 +167,11 @@ function groupSentence(board, column, judged, lines) {
     : [
         el("b", {}, `${start}: `),
         who,
-        named(["untested"]).length ? ". Others are not tested." : best ? ", told apart from all others." : ".",
+        !isTested(board.columns[column]) || named(["untested"]).length
+          ? ". Others are not tested."
+          : best
+            ? ", told apart from all others."
+            : ".",
       ];
   return el(
     "p",
