@@ -4,7 +4,7 @@ Made where an experiment is evidence (statistics/evidence.py), whether it was ru
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pandas as pd
@@ -87,7 +87,15 @@ def words(loaded: Loaded) -> pd.DataFrame:
         *each, over = own
         by_column = {heading(one.column): _word(one) for one in each}
         lines.append({"Claim": said(over.claim), "Where": over.claim.where, "All": f"**{_word(over)}**", **by_column})
-    return pd.DataFrame(lines, columns=["Claim", "Where", "All", *map(heading, columns(loaded))]).fillna("")
+    shown = [heading(column) for column in columns(loaded) if heading(column) not in waiting(loaded)]
+    return pd.DataFrame(lines, columns=["Claim", "Where", "All", *shown]).fillna("")
+
+
+@lru_cache(maxsize=1)
+def waiting(loaded: Loaded) -> list[str]:
+    """Columns that test no claim yet, while others do."""
+    begun = {heading(each.column) for own in judged(loaded).values() for each in own if each.column and each.parts}
+    return [heading(column) for column in columns(loaded) if begun and heading(column) not in begun]
 
 
 def heading(column: Column) -> str:
@@ -110,7 +118,8 @@ def text(loaded: Loaded) -> pd.DataFrame:
     for own in judged(loaded).values():
         claim = own[-1].claim
         lines.append({"Claim, column": f"**{said(claim)}; {bound(claim)}**"})
-        lines += [line for each in own for line in _shown(each)]
+        begun = [each for each in own if not each.column or heading(each.column) not in waiting(loaded)]
+        lines += [line for each in begun for line in _shown(each)]
     names = [
         "Claim, column",
         "Contrast",
@@ -186,6 +195,8 @@ def notes(loaded: Loaded, in_numbers: bool) -> Iterator[str]:
         for claim in (own[-1].claim for own in judged(loaded).values()):
             if claim.note:
                 yield f"{claim.id}: {claim.note}"
+    if waiting(loaded):
+        yield f"Planned, and no claim tested there yet: {'; '.join(waiting(loaded))}."
     left_out = dict.fromkeys(sentence for each in evidence(loaded) for sentence in each.left_out)
     yield from (f"Not counted: {sentence}." for sentence in left_out)
 

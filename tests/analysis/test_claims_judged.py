@@ -346,3 +346,19 @@ def test_without_evidence_there_is_no_page_and_without_runs_every_claim_is_not_t
     assert set(pages.words(loaded)["All"]) == {"**not tested**"}
     assert forest.makers(loaded) == {}
     assert set(pages.makers(loaded)) == {"verdicts", "verdicts_numbers"}
+
+
+def test_a_column_that_tests_nothing_yet_is_named_below_the_table_and_is_no_column_of_it(claims, study, ran, tmp_path):
+    claims("[SVFT-P] - [LoRA (r=1)]")
+    study(LORA, PLAIN)
+    others = [cases.row("Other", *name, metrics=["toy"], targets="QKVUD") for name in (("LoRA", "r=1"), ("SVFT",))]
+    others[1]["variant"] = "P"
+    study(*others, name="later")
+    loaded = load(tmp_path / "runs")
+    assert list(pages.words(loaded).columns[3:]) == ["M: toy", "Other: toy"]  # nothing was run at all
+    ran(LORA, 0.5)
+    ran(PLAIN, 0.9)
+    loaded = load(tmp_path / "runs")
+    assert list(pages.words(loaded).columns[3:]) == ["M: toy"]
+    assert "Planned, and no claim tested there yet: Other: toy." in list(pages.notes(loaded, False))
+    assert not pages.text(loaded)["Claim, column"].str.contains("Other").any()
