@@ -355,7 +355,7 @@ def test_a_column_that_tests_nothing_yet_is_named_below_the_table_and_is_no_colu
     others[1]["variant"] = "P"
     study(*others, name="later")
     loaded = load(tmp_path / "runs")
-    assert list(pages.words(loaded).columns[3:]) == ["M: toy", "Other: toy"]  # nothing was run at all
+    assert set(pages.words(loaded).columns[3:]) == {"M: toy", "Other: toy"}  # nothing was run at all
     ran(LORA, 0.5)
     ran(PLAIN, 0.9)
     loaded = load(tmp_path / "runs")
