@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.content.interned import columns
@@ -129,16 +129,20 @@ def _said(
 @cache
 def _followed(choices: Choices, name: str, *given: Any) -> Any:
     """What an interpolated option of training gives beside values of DEPENDS; None where it cannot be told."""
-    config = _composed(choices)
-    here = name.removeprefix("config.")
-    changed = OmegaConf.create({name: config[name] for name in ("train", "task", "model", "method", "recipe")})
+    written, changed = _usual(choices), _shared(choices)
     try:
         for other, value in zip(DEPENDS, given, strict=True):
-            if other != name:
-                OmegaConf.update(changed, other.removeprefix("config."), value)
-        return clean(OmegaConf.select(changed, here))
+            OmegaConf.update(changed, other.removeprefix("config."), written.get(other) if other == name else value)
+        return clean(OmegaConf.select(changed, name.removeprefix("config.")))
     except OmegaConfBaseException:
         return None
+
+
+@cache
+def _shared(choices: Choices) -> DictConfig:
+    """The configuration of a run of these choices, with the values of DEPENDS that were last set."""
+    config = _composed(choices)
+    return OmegaConf.create({name: config[name] for name in ("train", "task", "model", "method", "recipe")})
 
 
 @cache
