@@ -213,3 +213,13 @@ def test_a_run_that_is_scored_in_two_panels_has_a_difference_of_its_own_in_each(
     found = frame[frame["label"] == "SVFT-P"].set_index("metric")
     assert found["difference"].to_dict() == {"dev": 0.2, "unused": -0.1}
     assert found["verdict"].to_dict() == {"dev": "better", "unused": "worse"}
+
+
+def test_a_panel_with_one_row_that_was_run_is_left_out_of_the_figure(add, runs):
+    for seed in range(3):
+        ran(add, LORA, seed, 100 + seed)
+        ran(add, SVFT, seed, 101 + seed)
+        ran(add, HEAD, seed, 100)
+    with matplotlib.rc_context(STYLE):
+        whole = studies.pareto_figure(comparison.numbers(load(runs), "compare"))
+    assert [ax.get_title(loc="left") for ax in whole.axes] == ["one"]
