@@ -25,6 +25,7 @@ WHERE = ("task", "model", "method", "recipe", "seed")  # what a command always s
 SAID = ("config.train.", "config.task.", "config.method.")  # where it says what is not as usual
 # What interpolated options of training follow from: among others, the rate that a search picked for the variant.
 DEPENDS = ("config.method.variant", "config.method.lr", "config.train.lr", "config.train.batch_size")
+OF_OURS = r"\$\{(?!oc\.)\w+:"  # a resolver that run.py registers: none of them is here, whoever else has registered it
 PLAIN = r"[\w./:+-]*|[\[{].*"  # a value that Hydra reads as it is
 
 
@@ -130,6 +131,8 @@ def _said(
 def _followed(choices: Choices, name: str, *given: Any) -> Any:
     """What an interpolated option of training gives beside values of DEPENDS; None where it cannot be told."""
     written, changed = _usual(choices), _shared(choices)
+    if re.search(OF_OURS, str(written.get(name))):
+        return None
     try:
         for other, value in zip(DEPENDS, given, strict=True):
             OmegaConf.update(changed, other.removeprefix("config."), written.get(other) if other == name else value)

@@ -34,7 +34,7 @@ def test_a_page_has_its_records_and_is_the_same_when_made_again(add, tmp_path):
     for name in ("a", "b"):
         assert report(tmp_path / "runs", tmp_path / f"{name}.html") == 0
         pages.append((tmp_path / f"{name}.html").read_bytes())
-    assert pages[0] == pages[1]
+    assert hashlib.sha256(pages[0]).digest() == hashlib.sha256(pages[1]).digest()
     core = json.loads(opened(pages[0], "core"))
     assert core["about"] | {"runs": 2, "done": 2, "failed": 0} == core["about"]
     (board,) = core["boards"]

@@ -1,6 +1,7 @@
 """What a reader does: filter, change the reference, open a number, compare rows, export, come back to an address."""
 
 import csv
+import hashlib
 import io
 import re
 
@@ -168,7 +169,8 @@ def test_axe_finds_nothing_serious(page, theme):
 
 
 def test_the_committed_page_is_the_one_that_the_committed_records_give(file):
-    assert (ROOT / "analysis" / "output" / "report.html").read_bytes() == file.read_bytes()
+    there = ROOT / "analysis" / "output" / "report.html"
+    assert hashlib.sha256(there.read_bytes()).hexdigest() == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 # --- what nobody would click ----------------------------------------------------------------------------------------
