@@ -13,7 +13,8 @@ pytestmark = pytest.mark.page
 
 SECTIONS = ("overview", "explorer", "pareto", "paper", "cost", "methods")
 PLACES = (
-    *(f"/{section}" for section in SECTIONS), "/explorer?board=comparison", "/explorer?board=all", "/paper?part=claims",
+    *(f"/{section}" for section in SECTIONS), "/overview?ref=printed",
+    "/explorer?board=comparison", "/explorer?board=all", "/paper?part=claims",
     "/paper?part=others", "/paper?part=misprints", "/overview?open=real.3.0", "/overview?open=real.3.0&tab=items",
     "/overview?open=real.3.0&tab=configuration", "/overview?open=real.3.0&tab=runs",
 )  # fmt: skip

@@ -60,17 +60,13 @@ function forestRow(core, board, column, line, judged, scale) {
   const verdict = judged.at(line, column)?.verdict;
   const [low, high] = [cell.low ?? cell.mean - (cell.error ?? 0), cell.high ?? cell.mean + (cell.error ?? 0)];
   const colour = colourOf(core, board.lines[line].method);
-  const anchor = judged.references[column];
+  const anchor = board.cells[judged.references[column]]?.[column]; // none, where the reference was not run yet
   const strip = svg(
     "svg",
     { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: "strip", "aria-hidden": "true" },
-    svg("line", {
-      x1: scale(board.cells[anchor][column].mean),
-      x2: scale(board.cells[anchor][column].mean),
-      y1: 0,
-      y2: 10,
-      class: "rule",
-    }),
+    ...(anchor
+      ? [svg("line", { x1: scale(anchor.mean), x2: scale(anchor.mean), y1: 0, y2: 10, class: "rule" })]
+      : []),
     svg("line", { x1: scale(low), x2: scale(high), y1: 5, y2: 5, stroke: colour, class: "bar" }),
     svg("line", { x1: scale(cell.mean), x2: scale(cell.mean), y1: 5, y2: 5, stroke: colour, class: "dot" }),
   );

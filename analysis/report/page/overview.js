@@ -160,7 +160,7 @@ function groupSentence(board, column, judged, lines) {
   const best = reference === bestLine(board, column);
   const [ties, better] = [named(["tie"]), named(["better"])];
   const who = board.lines[reference].label;
-  if (lines.length < 2) return el("p", { class: "group" }, `Only ${who} has a score.`);
+  if (lines.length < 2) return el("p", { class: "group" }, `Only ${board.lines[lines[0]].label} has a score.`);
   const start = best ? "Best" : "Reference";
   const alike = ties.length
     ? [el("b", {}, `${start}, not told apart: `), shortly([who, ...ties]), "."]
@@ -185,22 +185,23 @@ function groupSentence(board, column, judged, lines) {
 function tileNotes(core, board, column, judged, lines) {
   const anchor = judged.references[column];
   const { unit } = board.columns[column];
+  const against = board.cells[anchor]?.[column]; // none, where the reference was not run yet
   const found = lines
-    .filter((line) => line !== anchor)
-    .map((line) => smallestBetween(board.cells[line][column].outcomes, board.cells[anchor][column].outcomes))
+    .filter((line) => against && line !== anchor)
+    .map((line) => smallestBetween(board.cells[line][column].outcomes, against.outcomes))
     .filter((x) => x !== null)
     .sort((a, b) => a - b);
   const points = (x) => score(x, unit);
   const smallest = found.length
     ? `Smallest difference that could be seen: ${points(found[Math.floor(found.length / 2)])}${found.length > 1 ? ` (${points(found[0])} to ${points(found.at(-1))})` : ""} ${pointsOf(unit)}.`
-    : lines.length > 1
+    : lines.length > 1 && against
       ? "Smallest difference that could be seen: not known, fewer than two shared seeds."
       : "";
   const absent = board.lines
     .map((each, line) => line)
     .filter((line) => board.lines[line].columns?.includes(column) && !board.cells[line][column]);
   const few = lines.map((line) => [line, partial(board, line, column)]).filter(([, text]) => text);
-  const first = board.cells[anchor][column];
+  const first = against ?? board.cells[lines[0]][column];
   return el(
     "p",
     { class: "small tile-notes" },

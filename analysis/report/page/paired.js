@@ -104,6 +104,7 @@ function referenceOf(board, column, wish) {
   if (wish && wish !== "printed") {
     const line = board.lines.findIndex((each, i) => each.label === wish && board.cells[i][column]);
     if (line >= 0) return line;
+    if (!board.cells[own]?.[column]) return bestLine(board, column);
   }
   return own ?? bestLine(board, column);
 }
