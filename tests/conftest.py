@@ -148,7 +148,7 @@ def without_clocks(value: Record) -> dict:
     values["config"].pop("runs_dir")
     values["provenance"].pop("code")  # somebody may commit, or edit a file, between two runs
     values["adapter"].pop("decomposition_seconds")
-    for name in ("step_seconds", "peak_bytes"):
+    for name in ("step_seconds", "step_times", "peak_bytes"):
         values["train"].pop(name)
     for splits in values["scores"].values():
         for entry in splits.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.load.frames import runs_frame
 from analysis.load.records import Loaded
-from harness.store.record import Record
+from harness.store.record import Record, step_time
 
 
 @lru_cache(maxsize=1)
@@ -49,7 +49,7 @@ def _named(record: Record, said: Mapping[str, Any]) -> dict[str, Any]:
 def _costs(done: list[Record]) -> dict[str, Any]:
     """Of finished runs: counts of the first, the median of step times, the mean of the others."""
     trained = [record.train or {} for record in done]
-    steps = [each["step_seconds"] / each["steps"] for each in trained if each.get("steps")]
+    steps = [seconds for seconds in map(step_time, trained) if seconds is not None]
     return {
         "params": done[0].parameters.get("adapter") if done else None,
         "head": done[0].parameters.get("head") if done else None,

@@ -1,7 +1,8 @@
 """Records to frames: one row a run, one row a score.
 
     runs     task, model, task_label, model_label, data, base, key, method, label, seed, status, failure,
-             adapter_params, head_params, seconds_per_step, adapter_bytes, untrained, settings, warnings, remarks
+             adapter_params, head_params, seconds_per_step, crowded (others held the cores meanwhile), adapter_bytes,
+             untrained, settings, warnings, remarks
     scores   key, seed, data (identity.items), benchmark, scorer, metric, n, mean, standard_error, unparsed, items,
              whole; in the record's order
 
@@ -17,12 +18,12 @@ from analysis.load.grounds import ground, short
 from analysis.load.methods import methods
 from analysis.writing.markup import plain
 from harness.store import identity
-from harness.store.record import Record
+from harness.store.record import Record, step_time, was_crowded
 
 RUNS = (
     "task", "model", "task_label", "model_label", "data", "base", "key", "method", "label", "seed", "status", "failure",
-    "adapter_params", "head_params", "seconds_per_step", "adapter_bytes", "untrained", "settings",
-    "warnings", "remarks",
+    "adapter_params", "head_params", "seconds_per_step", "crowded", "adapter_bytes", "untrained",
+    "settings", "warnings", "remarks",
 )  # fmt: skip
 SCORES = (
     "key", "seed", "data", "benchmark", "scorer", "metric", "n", "mean", "standard_error", "unparsed", "items",
@@ -67,7 +68,8 @@ def _run(record: Record) -> dict[str, Any]:
         "failure": record.failure,
         "adapter_params": record.parameters.get("adapter"),
         "head_params": record.parameters.get("head"),
-        "seconds_per_step": train["step_seconds"] / train["steps"] if train.get("steps") else None,
+        "seconds_per_step": step_time(train),
+        "crowded": was_crowded(record),
         "adapter_bytes": train.get("trained_bytes"),
         "untrained": untrained(record),
         "settings": _settings(record),

@@ -7,6 +7,7 @@ differs in its name.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,17 @@ from analysis.writing.page import Page, Table
 from harness.store.record import Record
 
 ENOUGH = 3  # seeds of a row that a table of several seeds shows
-ROW = ["key", "label", "method", "seeds", "adapter_params", "head_params", "seconds_per_step", "adapter_bytes"]
+ROW = [
+    "key",
+    "label",
+    "method",
+    "seeds",
+    "adapter_params",
+    "head_params",
+    "seconds_per_step",
+    "crowded",
+    "adapter_bytes",
+]
 CELL = ["key", "benchmark", "scorer", "seeds", "mean", "low", "high", "standard_error", "unparsed", "verdict", "loss"]
 
 
@@ -111,19 +122,26 @@ def _searched(value: Record) -> bool:
 
 
 def table_rows(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a key; costs are means over finished seeds. A key without a finished run keeps its row."""
+    """One row a key; costs are those of its finished seeds. A key without one keeps its row."""
     rows = []
     for key, group in runs.groupby("key", sort=False):
         done, first = group[group["status"] == "done"], group.iloc[0]
         rows.append({
             "key": key, "label": first["label"], "method": first["method"], "seeds": len(done),
             **{name: group[name].dropna().max() for name in ("adapter_params", "head_params")},
-            **{name: done[name].mean() for name in ("seconds_per_step", "adapter_bytes")},
+            **_step(done), "adapter_bytes": done["adapter_bytes"].mean(),
             "settings": first["settings"],
         })  # fmt: skip
     frame = ordered(pd.DataFrame(rows, columns=[*ROW, "settings"]))
     frame["label"] = _distinct(frame)
     return frame[ROW].reset_index(drop=True)
+
+
+def _step(done: pd.DataFrame) -> dict[str, Any]:
+    """The median over seeds of a step's seconds: of those that trained undisturbed, where there are any."""
+    quiet = done[~done["crowded"].astype(bool)]
+    of = done if quiet.empty else quiet
+    return {"seconds_per_step": of["seconds_per_step"].median(), "crowded": bool(len(done)) and quiet.empty}
 
 
 def _distinct(rows: pd.DataFrame) -> list[str]:
@@ -221,7 +239,10 @@ def text(result: Results) -> pd.DataFrame:
     if cells["benchmark"].nunique() == 1 and cells["unparsed"].fillna(0).any():
         unparsed = columns[0][1].set_index("key")["unparsed"]
         frame["Unparsed (%)"] = [percent(unparsed.get(key)) for key in rows["key"]]
-    frame["Step (s)"] = ["" if pd.isna(s) else f"{s:.3g}" for s in rows["seconds_per_step"]]
+    frame["Step (s)"] = [
+        "" if pd.isna(s) else f"{s:.3g}{' (busy)' if crowded else ''}"
+        for s, crowded in zip(rows["seconds_per_step"], rows["crowded"], strict=True)
+    ]
     frame["Saved"] = [size(n) for n in rows["adapter_bytes"]]
     return frame
 

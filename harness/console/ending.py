@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.store.record import Record, shown
+from harness.store.record import Record, shown, was_crowded
 
 
 class Ending(NamedTuple):
@@ -23,6 +23,18 @@ def summary(record: Record, folder: Path) -> str:
         for name, score in entry["scorers"].items()
     ]
     return f"{record.run['label']}, seed {record.run['seed']}: {'; '.join(said)}  ({folder})"
+
+
+def times(record: Record) -> str | None:
+    """A sentence on the seconds of a step, where the machine was too busy for them to be the method's."""
+    if not was_crowded(record):
+        return None
+    times = record.train["step_times"]
+    low, high = times["quartiles"]
+    return (
+        f"note: other processes held the cores during training: a step took {times['median']:.3g} s (quartiles "
+        f"{low:.3g} to {high:.3g}), more than it takes alone; tables say busy beside it"
+    )
 
 
 def parameters(record: Record) -> str:

@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from errors import DataError, RecordError, SettingError
 from harness.plan import config, data_files, devices, splits, work
 from harness.store import identity
-from harness.store.record import FILE, Record, read
+from harness.store.record import FILE, Record, read, step_time
 from harness.train.train_settings import accumulation
 from tasks.base import Benchmark, Task
 
@@ -90,7 +90,7 @@ def _measured(records: list[Record], is_there) -> Effort | None:
     done = [r for r in records if r.status == "done" and is_there(_device(r))]
     if not done:
         return None
-    train = statistics.median(r.train["step_seconds"] for r in done)
+    train = statistics.median((step_time(r.train) or 0.0) * r.train.get("steps", 0) for r in done)
     return Effort(train, statistics.median(map(_evaluation_seconds, done)), _device(done[0]), True)
 
 

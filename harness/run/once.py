@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from harness.console.ending import Ending, summary
+from harness.console.ending import Ending, summary, times
 from harness.plan import config, splits
 from harness.ranks import distributed
 from harness.ranks.shared_folder import folder_class
@@ -39,6 +39,6 @@ def run(cfg: DictConfig) -> Ending:
                 if to_train:
                     stages.train(cfg, this, loaded, folder, [*callbacks, *this.callbacks, stop])
                 stages.score(cfg, loaded, folder, result, there.wanted)
-        distributed.say(summary(result, folder.path))
+        distributed.say("\n".join(filter(None, [times(result), summary(result, folder.path)])))
     splits.tell_missing(there.missing)
     return Ending(result, before=False)

@@ -12,7 +12,9 @@
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
                    classes: their names by index, if the task names them}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
-                   score}] on data that select nothing, step_seconds, size: tokens or images trained on, peak_bytes,
+                   score}] on data that select nothing, step_seconds: their sum, step_times: {median, quartiles,
+                   measured: so many steps, first: those of a process that are told apart, cpu_seconds of all threads,
+                   queued_seconds that they waited for a core, or null}, size: tokens or images trained on, peak_bytes,
                    trained_bytes: what was saved, method: what the method's callbacks report, if it has any,
                    warnings: what was said of the data before training, if anything}
     data          what was trained and tested on, see harness/run/data_report.py; absent in older records
@@ -46,6 +48,7 @@ from harness.store.files import SEALED, read_json, read_sealed, write_sealed
 FILE = "record.json"
 RESAMPLES = 200
 DIGITS = 6  # of the loss of an example
+LEAST_CPU, MOST_QUEUED = 0.8, 0.1  # of the seconds of the steps: below and above these the machine was busy
 
 Status = Literal["running", "done", "failed"]
 UNSEALED = 1  # the schema of records that are older than seals
@@ -118,6 +121,28 @@ def summarise_values(values: Sequence[float]) -> dict[str, Any]:
         "items": None,
         "values": [round(value, DIGITS) for value in values],
     }
+
+
+def step_time(train: Mapping[str, Any]) -> float | None:
+    """Seconds of a typical step: the median, of older records the mean; None where there was no step."""
+    if times := train.get("step_times"):
+        return times["median"]
+    return train["step_seconds"] / train["steps"] if train.get("steps") else None
+
+
+def was_crowded(value: Record) -> bool:
+    """Whether other processes held the cores while it trained, so that its seconds are not those of its arithmetic.
+
+    Its threads waited for a core in more than a tenth of the time, or on a CPU the process got less than one core.
+    Older records do not tell.
+    """
+    train = value.train or {}
+    times, seconds = train.get("step_times"), train.get("step_seconds")
+    if not times or not seconds:
+        return False
+    on_cpu = value.provenance.get("device", {}).get("type") == "cpu"
+    starved = on_cpu and times["cpu_seconds"] < LEAST_CPU * seconds
+    return starved or (times["queued_seconds"] or 0.0) > MOST_QUEUED * seconds
 
 
 def shown(score: Mapping[str, Any], *, error: bool = False) -> str:

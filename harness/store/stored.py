@@ -27,7 +27,7 @@ from harness.store import files, trained
 from harness.store.record import Record
 
 TRAIN = "train.json"
-MEASURED = ("seconds", "step_seconds", "peak_bytes")  # what no two runs have alike
+MEASURED = ("seconds", "step_seconds", "step_times", "peak_bytes")  # what no two runs have alike
 PREDICTED = {"data", "generated_tokens", "rows"}
 
 

@@ -212,6 +212,7 @@ def _section(trainer: BenchTrainer, selects: bool) -> dict[str, Any]:
         "watched": _checks(history, WATCHED),
         "best_step": trainer.state.best_global_step if selects else None,
         "step_seconds": max(distributed.gather(trainer.meter.step_seconds)),
+        "step_times": trainer.meter.times(),
         "size": trainer.meter.size,
         "peak_bytes": _largest(distributed.gather(meter.peak_bytes(trainer.args.device))),
         **({"method": _in_one_order(reports)} if any(reports) else {}),

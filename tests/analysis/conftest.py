@@ -56,6 +56,7 @@ def add(tmp_path: Path) -> Callable[..., Path]:
             fingerprints={"data": "d", "model": "m"},
             parameters={"adapter": 1234, "head": 0, "frozen": 10},
             train={"steps": 10, "step_seconds": 5.0, "trained_bytes": 4936},
+            provenance={"device": {"type": "cpu", "name": "toy", "threads": 1}},
             scores=tests,
             status="done",
         )  # fmt: skip

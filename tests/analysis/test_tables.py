@@ -77,6 +77,21 @@ def test_a_score_that_was_not_made_is_an_empty_cell_and_never_zero(add, tmp_path
     assert numbers[["toy_strict_mean", "seconds_per_step", "adapter_bytes"]].isna().all()
 
 
+def test_the_seconds_of_a_step_are_those_of_the_seeds_that_had_their_cores(add, tmp_path):
+    def took(median: float, cores: float) -> dict:
+        times = {"median": median, "quartiles": [median, median], "cpu_seconds": 20 * cores, "queued_seconds": None}
+        return {"steps": 10, "step_seconds": 20.0, "step_times": times, "trained_bytes": 4936}
+
+    for seed, (median, cores) in enumerate([(0.25, 1.0), (3.5, 0.3), (0.75, 1.0), (0.5, 1.0)]):
+        add("A", seed, {"strict": GOOD}, train=took(median, cores))
+        add("B", seed, {"strict": GOOD}, train=took(3.5, 0.3))
+        add("C", seed, {"strict": GOOD})  # of before: the mean
+    result = only(tmp_path)
+    assert [row(result, label)["Step (s)"] for label in "ABC"] == ["0.5", "3.5 (busy)", "0.5"]
+    numbers = tables.wide(result).set_index("label")
+    assert numbers["crowded"].tolist() == [False, True, False]
+
+
 def test_unparsed_answers_have_a_column_where_there_are_any(add, tmp_path):
     add("A", 0, {"strict": GOOD}, unparsed=0.25)
     add("B", 0, None, method="vera")

@@ -54,7 +54,7 @@ function lineColumns(core, several) {
       (row) => seedsOf(row),
       (n) => (n === null ? "" : count(n)),
     ),
-    number("step", "Step", ({ row }) => row?.step_seconds, three, "s", "Seconds of a training step, mean over seeds"),
+    number("step", "Step", ({ row }) => row?.step_seconds, three, "s", "Seconds of a training step, median over seeds"),
     number(
       "file",
       "Saved",
