@@ -18,7 +18,12 @@ def rows(loaded: Loaded) -> list[dict[str, Any]]:
     for place, (record, said) in enumerate(zip(loaded.records, frame.to_dict("records"), strict=True)):
         row = found.setdefault(record.key, {**_named(record, said), "runs": []})
         row["runs"].append(
-            {"seed": record.run["seed"], "run": place, "status": record.status, "failure": _reason(record)}
+            {
+                "seed": record.run["seed"],
+                "run": place,
+                "status": record.status,
+                "failure": (said["failure"] or {}).get("reason"),
+            }
         )
     for row in found.values():
         own = [loaded.records[each["run"]] for each in row["runs"]]
@@ -62,7 +67,3 @@ def _costs(done: list[Record]) -> dict[str, Any]:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def _reason(record: Record) -> str | None:
-    return (record.failure or {}).get("reason") if isinstance(record.failure, dict) else record.failure

@@ -65,7 +65,7 @@ def _run(record: Record) -> dict[str, Any]:
         **ground(record),
         "key": record.key,
         "status": record.status,
-        "failure": record.failure,
+        "failure": record.failure if isinstance(record.failure, dict | None) else {"reason": str(record.failure)},
         "adapter_params": record.parameters.get("adapter"),
         "head_params": record.parameters.get("head"),
         "seconds_per_step": step_time(train),

@@ -18,7 +18,7 @@ def footnotes(runs: pd.DataFrame, rows: pd.DataFrame, cells: pd.DataFrame, broke
     labels = dict(zip(rows["key"], rows["label"], strict=True))
     yield from _setting_notes(runs, rows)
     yield from head_rate_notes(runs)
-    yield from _statistics_notes(cells)
+    yield from _statistics_notes(rows, cells)
     yield from _absence_notes(runs, rows, cells, labels)
     yield from _warning_notes(runs, labels)
     yield from left_out_notes(broken)
@@ -66,12 +66,14 @@ def budget_note(records: Sequence[Record]) -> str:
     return f"Learning rates tried, the best on validation data kept: {'; '.join(said_of)}."
 
 
-def _statistics_notes(cells: pd.DataFrame) -> Iterator[str]:
+def _statistics_notes(rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
     if len(cells):
         yield (
-            "Trained: parameters without the head. Scores: test split. Step: mean seconds of an optimiser step. "
+            "Trained: parameters without the head. Scores: test split. Step: seconds of an optimiser step, the median. "
             "Saved: what was trained, on disk."
         )
+    if rows["crowded"].any():
+        yield "Busy: other processes held the cores while these were trained, so their steps are slower than they need be."
     yield from bracket_notes(cells)
     if ((cells["seeds"] == 1) & cells["low"].isna()).any():
         yield "One seed: ± the binomial standard error over the test items; the variation between seeds is not known."

@@ -127,7 +127,8 @@ def step_time(train: Mapping[str, Any]) -> float | None:
     """Seconds of a typical step: the median, of older records the mean; None where there was no step."""
     if times := train.get("step_times"):
         return times["median"]
-    return train["step_seconds"] / train["steps"] if train.get("steps") else None
+    seconds, steps = train.get("step_seconds"), train.get("steps")
+    return seconds / steps if steps and seconds is not None else None
 
 
 def was_crowded(value: Record) -> bool:

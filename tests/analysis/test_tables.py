@@ -90,6 +90,7 @@ def test_the_seconds_of_a_step_are_those_of_the_seeds_that_had_their_cores(add, 
     assert [row(result, label)["Step (s)"] for label in "ABC"] == ["0.5", "3.5 (busy)", "0.5"]
     numbers = tables.wide(result).set_index("label")
     assert numbers["crowded"].tolist() == [False, True, False]
+    assert any(note.startswith("Busy: ") for note in result.notes)
 
 
 def test_unparsed_answers_have_a_column_where_there_are_any(add, tmp_path):
@@ -121,6 +122,12 @@ def test_a_failed_run_keeps_its_row_and_is_named_with_its_reason(add, tmp_path):
     result = only(tmp_path)
     assert row(result, "VeRA")["Seeds"] == "0" and row(result, "VeRA")["strict (%)"] == ""
     assert "Not counted: VeRA, seed 0, failed at step 40: loss is nan." in result.notes
+
+
+def test_a_reason_that_is_a_word_alone_is_a_reason_all_the_same(add, tmp_path):
+    add("LoRA (r=1)", 0, {"strict": GOOD})
+    add("VeRA", 0, None, method="vera", status="failed", failure="out of memory")
+    assert "Not counted: VeRA, seed 0, failed: out of memory." in only(tmp_path).notes
 
 
 def test_the_best_is_bold_and_only_what_cannot_be_told_from_it_is_marked(add, tmp_path):
