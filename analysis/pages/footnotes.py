@@ -73,7 +73,7 @@ def _statistics_notes(rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
             "Saved: what was trained, on disk."
         )
     if rows["crowded"].any():
-        yield "Busy: other processes held the cores while these were trained, so their steps are slower than they need be."
+        yield "Busy: other processes held the cores while these were trained, so their steps took longer than alone."
     yield from bracket_notes(cells)
     if ((cells["seeds"] == 1) & cells["low"].isna()).any():
         yield "One seed: ± the binomial standard error over the test items; the variation between seeds is not known."
