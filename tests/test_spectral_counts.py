@@ -210,6 +210,12 @@ def test_pica_prints_the_count_of_one_layer_of_each_role_on_the_output_side(mode
     assert f"{left / blocks / 1e6:.2f}M" != printed
 
 
+@pytest.mark.parametrize("cells", [4, 32])
+def test_ditask_trains_a_number_less_than_cells_whatever_the_layer(cells):
+    trained = adapted(f"model=gemma2b method=ditask method.adapter.cells={cells}").parameters["adapter"]
+    assert trained == 18 * len(GEMMA_2B) * (cells - 1)
+
+
 # --- VectorFit -------------------------------------------------------------------------------------------------------
 
 
