@@ -24,15 +24,19 @@ from tests.processes import Forked, ended
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "full", "head", "ia3", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf", "svft_banded",
-    "svft_plain", "svft_topk", "vectorfit",
+    "boft", "ditask", "full", "head", "ia3", "milora", "oft", "pica", "pissa", "spectral_additive", "spectral_rotation",
+    "ssvd", "svf", "svft_banded", "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
+    "ditask": ["method.adapter.cells=6"],
+    "milora": ["method.adapter.r=4"],
     "oft": ["method.adapter.oft_block_size=4"],
+    "pica": ["method.adapter.r=4"],
     "pissa": ["method.adapter.r=4"],
     "spectral_additive": ["method.adapter.r=4"],
     "spectral_rotation": ["method.adapter.r=4"],
+    "ssvd": ["method.adapter.r=4"],
     "svft_banded": ["method.adapter.d=2"],
     "svft_random": ["method.adapter.d=2"],
     "svft_topk": ["method.adapter.d=2"],
