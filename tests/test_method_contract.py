@@ -24,16 +24,18 @@ from tests.processes import Forked, ended
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "full", "head", "ia3", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf", "svft_banded",
-    "svft_plain", "svft_topk", "vectorfit",
+    "boft", "full", "head", "ia3", "lora_xs", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf",
+    "svft_banded", "svft_block", "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
+    "lora_xs": ["method.adapter.rank=6"],
     "oft": ["method.adapter.oft_block_size=4"],
     "pissa": ["method.adapter.r=4"],
     "spectral_additive": ["method.adapter.r=4"],
     "spectral_rotation": ["method.adapter.r=4"],
     "svft_banded": ["method.adapter.d=2"],
+    "svft_block": ["method.adapter.d=2"],
     "svft_random": ["method.adapter.d=2"],
     "svft_topk": ["method.adapter.d=2"],
     "vera": ["method.adapter.r=8"],
