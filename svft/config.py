@@ -55,7 +55,6 @@ class SvftConfig(BasisConfig):
     of M, fp32 unless PEFT is told autocast_adapter_dtype=False. Raises ValueError for values that do not go together.
     """
 
-    can_be_sharded: ClassVar[bool] = True
     OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
         "pattern",
         "d",
@@ -72,14 +71,14 @@ class SvftConfig(BasisConfig):
         metadata=described(
             "where M may be non-zero. plain: its diagonal, N = K; banded: |i - j| <= d; random: N positions drawn with "
             "`seed`; topk: the N of the largest `topk_score`, or a band where the score is not defined; block: all of "
-            "its leading b x b, N = b^2"
+            "its leading b x b, N = b^2; gradient: the N that `select_by_gradient` puts there, a band until then"
         ),
     )
     d: int | None = field(
         default=None,
         metadata=described(
             "off-diagonals on each side, an integer >= 0 that is clipped to K - 1: N = K (2d + 1) - d (d + 1), for "
-            "random and topk too; block: the largest b with b^2 no more than that N; not for plain, which is d = 0"
+            "random, topk and gradient too; block: the largest b with b^2 <= that N; not for plain, which is d = 0"
         ),
     )
     rank: int | None = field(
@@ -158,6 +157,11 @@ class SvftConfig(BasisConfig):
         default=True,
         metadata=described("False draws M as init='kaiming' does: an adapter that is no identity, for tests"),
     )
+
+    @property
+    def can_be_sharded(self) -> bool:
+        """Whether the layers of a sharded model hold nothing that another process could not work out from the base."""
+        return self.pattern != "gradient"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,6 +35,7 @@ class SvftLinear(BasisLayer):
         *BasisLayer.other_param_names,
         "svft_index",  # Ω of banded, random and block, which the config gives again
         "svft_topk",  # Ω of topk, stored: near ties could be decided differently next time
+        "svft_selected",  # Ω of gradient, stored: it follows from data
         "svft_omega",  # of random: the stream and the checksum of Ω
     )
     configs: dict[str, SvftConfig]
@@ -73,6 +74,7 @@ class SvftLinear(BasisLayer):
         self.svft_gate = nn.ParameterDict()
         self.svft_index = BufferDict(persistent=False)
         self.svft_topk = BufferDict(persistent=True)
+        self.svft_selected = BufferDict(persistent=True)
         self.svft_omega = BufferDict(persistent=True)
         self._forms = {}
 
@@ -115,7 +117,7 @@ class SvftLinear(BasisLayer):
             return
         if self.basis_s.is_meta:
             index = torch.empty(N, dtype=patterns.index_dtype(K), device=device)
-        elif pattern in BANDS:
+        elif pattern in (*BANDS, "gradient"):  # a band until gradients select
             index = patterns.banded(K, config.half_width(K))
         elif pattern == "random":
             index = patterns.random(K, N, stream, config.replacement)
@@ -126,7 +128,8 @@ class SvftLinear(BasisLayer):
         if pattern == "random":
             check = 0 if index.is_meta else patterns.checksum(index)
             self.svft_omega[adapter_name] = torch.tensor([stream, check], device=device)
-        (self.svft_topk if pattern == "topk" else self.svft_index)[adapter_name] = index.to(device)
+        stores = {"topk": self.svft_topk, "gradient": self.svft_selected}
+        stores.get(pattern, self.svft_index)[adapter_name] = index.to(device)
 
     def directions(self, adapter_name: str) -> int:
         """K, and b of a block."""
@@ -134,7 +137,7 @@ class SvftLinear(BasisLayer):
 
     def index(self, adapter_name: str) -> torch.Tensor | None:
         """Ω as flat positions (N,); None is the diagonal."""
-        for store in (self.svft_topk, self.svft_index):
+        for store in (self.svft_topk, self.svft_selected, self.svft_index):
             if adapter_name in store:
                 return store[adapter_name]
         return None
@@ -262,7 +265,8 @@ class SvftLinear(BasisLayer):
 
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """e_i e_j m_ij; on the diagonal that is m_ii, which needs no signs."""
-        m, index = tensors["svft_m"], tensors.get("svft_topk", self.index(adapter_name))
+        m, stored = tensors["svft_m"], [tensors[name] for name in ("svft_topk", "svft_selected") if name in tensors]
+        index = stored[0] if stored else self.index(adapter_name)
         if index is None:
             return {}
         index, signs = index.to(m.device, torch.int64), signs.to(m.device, m.dtype)

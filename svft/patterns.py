@@ -13,11 +13,11 @@ import torch
 
 from .decomposition.streams import generator
 
-PATTERNS = ("plain", "banded", "random", "topk", "block")
+PATTERNS = ("plain", "banded", "random", "topk", "block", "gradient")
 
 
 def num_coefficients(K: int, d: int) -> int:
-    """N of plain (d = 0), banded, random and topk: as many as a band with d diagonals on each side."""
+    """N of all patterns but block (of plain d = 0): as many as a band with d diagonals on each side."""
     return K * (2 * d + 1) - d * (d + 1)
 
 

@@ -193,6 +193,7 @@ KINDS: Mapping[str, Kind] = {
     **{f"method.adapter.{name}": ELSEWHERE for name in ("init", "topk_score", "form", "init_lora_weights")},
     "method.adapter.*_block_size": whole(0),
     "method.adapter.boft_n_butterfly_factor": whole(1),
+    "method.callbacks.*.batches": whole(1),
     "method.name": FOLDER,
     "method.variant": FOLDER,
     "method.label": TEXT,

@@ -242,7 +242,7 @@ def of_card(formula: str, m: int, n: int, options: dict) -> int:
     return eval(product, {"isqrt": isqrt}, {**options, "m": m, "n": n, "p": min(m, n)})
 
 
-@pytest.mark.parametrize("method", ["svft_block", "lora_xs"])
+@pytest.mark.parametrize("method", ["svft_block", "svft_gradient", "lora_xs"])
 def test_counts_on_cards_are_those_of_layers(method):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         options = OmegaConf.to_container(compose(overrides=[f"+method={method}"]).method.adapter, resolve=False)

@@ -34,7 +34,8 @@ MODELS = {
 
 @pytest.mark.parametrize("shape", [(12, 12), (12, 20), (20, 12)])
 @pytest.mark.parametrize(
-    ("pattern", "d"), [("plain", None), ("banded", 0), ("banded", 2), ("random", 3), ("topk", 3), ("banded", 99)]
+    ("pattern", "d"),
+    [("plain", None), ("banded", 0), ("banded", 2), ("random", 3), ("topk", 3), ("gradient", 3), ("banded", 99)],
 )
 @pytest.mark.parametrize("rank", [None, 5])
 @pytest.mark.filterwarnings("ignore:pattern='topk'")

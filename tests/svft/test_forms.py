@@ -24,6 +24,7 @@ PATTERNS = {
     "banded": {"pattern": "banded", "d": 2},
     "random": {"pattern": "random", "d": 2},
     "topk": {"pattern": "topk", "d": 2},
+    "gradient": {"pattern": "gradient", "d": 2},
     "block": {"pattern": "block", "d": 2},  # 6 x 6 of 9 x 9
     "duplicates": {"pattern": "random", "d": 3, "replacement": True},  # 51 draws of 81 positions
 }
