@@ -17,6 +17,7 @@ from bench.costs import measures, subject
 from harness.store import files
 
 VERSION = 1  # of what is measured, and how
+LONGEST = 400  # characters of a reason
 NAMES = ("torch", "transformers", "peft")  # packages whose versions a row stands for
 
 
@@ -88,4 +89,4 @@ def measured(
 def _sentence(error: Exception) -> str:
     """One line, without the paths of this machine."""
     said = " ".join(str(error).split()).replace(str(Path.home()), "~")
-    return f"{type(error).__name__}: {said}"[:300] if said else type(error).__name__
+    return f"{type(error).__name__}: {said}"[:LONGEST] if said else type(error).__name__
