@@ -38,7 +38,7 @@ def page(one: Bench, notes: pd.DataFrame) -> Table:
     """Of one model. notes: columns method, note, package, version, source."""
     frame = one.rows
     numbered = _numbered(frame, notes)
-    shown = pd.DataFrame([_line(row, numbered) for row in frame.to_dict("records")])
+    shown = pd.DataFrame([_line(row, numbered) for row in frame.to_dict("records")]).fillna("")
     numbers = frame.drop(columns=["why", "rank", "full_rank", "loaded"]).assign(
         **{f"rank_{letter}": [row.get(letter) for row in frame["rank"]] for letter in _letters(frame)}
     )
