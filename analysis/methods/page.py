@@ -39,9 +39,8 @@ def page(one: Bench, notes: pd.DataFrame) -> Table:
     frame = one.rows
     numbered = _numbered(frame, notes)
     shown = pd.DataFrame([_line(row, numbered) for row in frame.to_dict("records")]).fillna("")
-    numbers = frame.drop(columns=["why", "rank", "full_rank", "loaded"]).assign(
-        **{f"rank_{letter}": [row.get(letter) for row in frame["rank"]] for letter in _letters(frame)}
-    )
+    ranks = {f"rank_{letter}": [row.get(letter) for row in frame["rank"]] for letter in _letters(frame)}
+    numbers = frame[["method", "label", "failed", "loaded", *bench.COSTS, "saved", "resident", "file"]].assign(**ranks)
     return Table(numbers, shown, list(_notes(one, numbered)), f"What each method costs: {_model(one)}")
 
 
