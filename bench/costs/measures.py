@@ -53,7 +53,7 @@ class Subject:
     def training(self, net: nn.Module | None = None) -> subject.Training:
         """Of `net`; None: of one that is as at the start, and is forgotten."""
         net = self.model.adapted(self.cfg).model if net is None else net
-        return subject.Training(net, self.cfg, self.model.head, self.steps)
+        return subject.Training(net, self.cfg, self.model.head, self.steps, self.model.training)
 
     def logits(self) -> torch.Tensor:
         return subject.logits(self.net, self.model.held_out)

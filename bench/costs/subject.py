@@ -1,7 +1,7 @@
 """A method on a model, ready to be measured: composed as run.py composes it, with the task's own examples."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,11 +51,16 @@ class Model:
     def __post_init__(self) -> None:
         self.bases: dict[str, nn.Module] = {}
         self.modality = self._modality("float32")
-        task = self.modality.task
-        rows = self.modality.rows(task.examples("train")[: self.batches * self.batch])
+        rows = self._drawn("train", self.batches * self.batch)
         self.training = [self._collated(rows[at : at + self.batch]) for at in range(0, len(rows), self.batch)]
-        self.held_out = self._collated(self.modality.rows(task.examples("validation")[: 2 * self.batch]))
+        self.held_out = self._collated(self._drawn("validation", 2 * self.batch))
         del self.held_out["labels"]
+
+    def _drawn(self, split: str, count: int) -> list[Any]:
+        """Rows of examples from anywhere in the split: a task may have them in the order of their classes."""
+        examples = self.modality.task.examples(split)
+        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))[:count]
+        return self.modality.rows([examples[place] for place in order.tolist()])
 
     def composed(self, *method: str, dtype: str = "float32") -> DictConfig:
         return methods.configuration(*self.overrides, *method, f"model.dtype={dtype}", f"device={self.device.type}")
@@ -94,10 +99,15 @@ class Model:
 
 
 class Training:
-    """Optimiser steps at a constant rate: loss, backward, clipping, AdamW, and what the method's callbacks do."""
+    """Optimiser steps at a constant rate: loss, backward, clipping, AdamW, and what the method's callbacks do.
 
-    def __init__(self, model: nn.Module, cfg: DictConfig, head: Sequence[str], steps: int):
-        self.model, self.limit = model, cfg.train.max_grad_norm
+    batches: those of the first steps, for callbacks that look at them before (harness.train.trainer.fit).
+    """
+
+    def __init__(
+        self, model: nn.Module, cfg: DictConfig, head: Sequence[str], steps: int, batches: Sequence[Batch] = ()
+    ):
+        self.model, self.limit, self.batches = model, cfg.train.max_grad_norm, batches
         self.optimizer = train_settings.optimizer(model, head, cfg.train)
         self.state, self.control = TrainerState(max_steps=steps), TrainerControl()
         with TemporaryDirectory() as folder:
@@ -105,11 +115,17 @@ class Training:
         self.handler = CallbackHandler(config.callbacks(cfg.method), model, None, self.optimizer, None)
 
     def __enter__(self) -> "Training":
+        for callback in self.handler.callbacks:
+            if hasattr(callback, "calibrate"):
+                callback.calibrate(self.model, (self._losses(batch) for batch in self.batches))
         self._tell("on_train_begin")
         return self
 
     def __exit__(self, *failure: Any) -> None:
         self._tell("on_train_end")
+
+    def _losses(self, *batches: Batch) -> Iterator[torch.Tensor]:
+        return (self.model(**batch).loss for batch in batches)
 
     def _tell(self, event: str) -> None:
         self.handler.call_event(event, self.arguments, self.state, self.control)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,6 +89,19 @@ def test_a_row_of_other_settings_or_another_configuration_is_not_taken_for_this_
     assert not again.has("lora", other.key(one, "lora"))
 
 
+def test_the_batches_are_not_of_one_class_and_callbacks_that_ask_for_them_see_each_before_the_first_step(model):
+    assert all(len(batch["labels"].unique()) > 1 for batch in model.training)
+    cfg, seen = model.composed("method=lora"), []
+    training = subject.Training(model.adapted(cfg).model, cfg, model.head, 1, model.training)
+    asks = SimpleNamespace(calibrate=lambda net, steps: seen.extend([list(losses) for losses in steps]))
+    training.handler.callbacks = [asks]
+    training._tell = lambda event: seen.append(event)
+    with training:
+        pass
+    *losses, begin, end = seen
+    assert [len(of_step) for of_step in losses] == [1, 1] and (begin, end) == ("on_train_begin", "on_train_end")
+
+
 def test_effective_weights_are_those_that_peft_merges_and_their_change_has_the_rank_of_the_update():
     torch.manual_seed(0)
     net = nn.Sequential()
@@ -131,4 +145,4 @@ def test_a_step_that_did_not_have_the_processor_is_marked_and_its_own_time_count
 
     found = clock.beside(waits, waits, turns=3, warm_up=0, device=CPU)
     assert found["loaded"] and found["share"] < 0.5
-    assert found["seconds"] < 0.05 < found["seconds"] / found["share"]
+    assert found["seconds"] < 0.025  # not the 0.05 of the wall
