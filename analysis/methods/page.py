@@ -31,6 +31,7 @@ TITLES = {
     "checkpointing": "Gradient checkpointing", "file": "Saving", "reload": "Loading in another process",
     "half": "Loading an adapter of fp32 on a base in bf16", "merge_half": "Merging in bf16", "merge": "Merging",
 }  # fmt: skip
+HALF = 5  # times what bf16 does to the base: what is more is not its rounding
 STUCK = 0.5  # of the first step that is left at a tenth of the rate
 
 
@@ -38,7 +39,8 @@ def page(one: Bench, notes: pd.DataFrame) -> Table:
     """Of one model. notes: columns method, note, package, version, source."""
     frame = one.rows
     numbered = _numbered(frame, notes)
-    shown = pd.DataFrame([_line(row, numbered) for row in frame.to_dict("records")]).fillna("")
+    half = HALF * one.values["base"]["bf16"]
+    shown = pd.DataFrame([_line(row, numbered, half) for row in frame.to_dict("records")]).fillna("")
     ranks = {f"rank_{letter}": [row.get(letter) for row in frame["rank"]] for letter in _letters(frame)}
     numbers = frame[["method", "label", "failed", "loaded", *bench.COSTS, "saved", "resident", "file"]].assign(**ranks)
     return Table(numbers, shown, list(_notes(one, numbered)), f"What each method costs: {_model(one)}")
@@ -48,7 +50,8 @@ def _model(one: Bench) -> str:
     return one.values["model"].replace("_", "-")
 
 
-def _line(row: Mapping, numbered: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
+def _line(row: Mapping, numbered: Mapping[str, list[tuple[int, str]]], half: float) -> dict[str, str]:
+    """half: an error on a base in bf16 from which on it is more than rounding."""
     name = {"Method": row["label"], "Trained": count(row["trained"])}
     if row["failed"]:
         return name | {"Step": "not measured"}
@@ -57,7 +60,7 @@ def _line(row: Mapping, numbered: Mapping[str, list[tuple[int, str]]]) -> dict[s
         **name,
         "Step": ratio + ("†" if row["loaded"] else ""),
         "Saved": _share(row["saved"]), "Resident": _share(row["resident"]), "File": _share(row["file"]),
-        **{head: _error(row, column, measure) for column, (head, measure) in ERRORS.items()},
+        **{head: _error(row, column, measure, half) for column, (head, measure) in ERRORS.items()},
         "First step": _size(row["first_step"]), "Update": _size(row["update"]),
         "Rank": ", ".join(f"{letter} {row['rank'][letter]}" for letter in _shown_letters(row)),
         "Notes": ", ".join(str(number) for number, _ in numbered.get(row["method"], ())),
@@ -72,18 +75,13 @@ def _size(value: float) -> str:
     return "" if pd.isna(value) else "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
 
 
-def _error(row: Mapping, column: str, measure: str) -> str:
+def _error(row: Mapping, column: str, measure: str, half: float) -> str:
     """0 where every bit is the same; "no" where it failed or is refused."""
     if measure in row["why"] or (row["cannot_merge"] and column.startswith("merge")):
         return "no"
     value = row[column]
     said = "" if pd.isna(value) else "0" if value == EXACT else f"{value:.0e}"
-    return f"**{said}**" if _strange(column, value) else said
-
-
-def _strange(column: str, value: float) -> bool:
-    """Whether it is more than rounding, fp32's or that of 16 bits."""
-    return bool(value > (0.05 if column.endswith("bf16") else ROUNDED))
+    return f"**{said}**" if value > (half if column.endswith("bf16") else ROUNDED) else said
 
 
 def _letters(frame: pd.DataFrame) -> list[str]:
@@ -117,7 +115,8 @@ def _notes(one: Bench, numbered: Mapping[str, list[tuple[int, str]]]) -> Iterato
         "Errors are relative distances of logits, 0: every bit is the same. Start: from the base before training. "
         "Merged: from the adapter beside the weights. Reloaded: in another process, by this project and by PEFT. "
         "Checkpointing: of the gradients. fp32 to bf16: an adapter trained in fp32 on a base in bf16, from what it was "
-        f"in fp32 ({values['base']['bf16']:.0e} is what bf16 does to the base itself). Bold: more than rounding."
+        f"in fp32 ({values['base']['bf16']:.0e} is what bf16 does to the base itself). Bold: more than rounding, on "
+        f"a base in bf16 {HALF} times that."
     )
     yield (
         f"First step: change of the effective weights of all linear layers over their norm, at the learning rate that "
