@@ -10,7 +10,7 @@ RUN := $(BIN)/python run.py
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help doctor demo real search-real test test-cluster test-page test-slow soak lint format tables plots report bench bench-gpu search micro twins neighbours manifests params readme assets lock clean
+.PHONY: help doctor demo real search-real test test-cluster test-page test-slow soak lint format tables plots report bench bench-gpu methods search micro twins neighbours manifests params readme assets lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -140,6 +140,10 @@ bench: $(READY) ## speed and memory side by side on this CPU: training steps, SV
 bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
 	for shape in gemma2b gemma7b llama3_8b; do $(BIN)/python -m bench.block --device cuda --dtype bfloat16 --shape $$shape || exit 1; done
 	$(BIN)/python -m bench.model
+
+# On one thread, so that the process's own time is the step's. What is measured already is skipped; ARGS=--again measures it anew.
+methods: $(READY) ## what each method of conf/method costs and keeps, beside LoRA r=8; MiniLM too where `make real` fetched it
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.costs $(if $(wildcard .cache/real/minilm_l6),--real .cache/real) $(ARGS)
 
 manifests: $(READY) ## what each experiment consists of, for the tables and figures, into runs/experiments/
 	$(BIN)/python -m papers.manifests

@@ -4,7 +4,7 @@ Tensors that share memory are counted once, at the full size of the memory they 
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
@@ -34,15 +34,37 @@ def resident_bytes(*modules: nn.Module) -> int:
     return distinct_bytes(tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
 
 
+def held(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Tensors that modules hold neither as parameters nor as buffers: in attributes, and in lists and dicts there."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name not in ("_parameters", "_buffers", "_modules"):
+                yield from _inside(value)
+
+
+def _inside(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _inside(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _inside(each)
+
+
 class SavedForBackward:
     """A context to run a forward pass in: the bytes that autograd keeps, without the model's parameters and buffers.
+
+    standing: other tensors that stay between steps, which are not counted either.
 
     `total` is their sum, `largest` the largest single tensor's memory. A custom autograd function counts with what it
     hands to `save_for_backward`.
     """
 
-    def __init__(self, model: nn.Module):
-        self._own = {storage.data_ptr() for storage in storages((*model.parameters(), *model.buffers()))}
+    def __init__(self, model: nn.Module, standing: Iterable[torch.Tensor] = ()):
+        own = (*model.parameters(), *model.buffers(), *standing)
+        self._own = {storage.data_ptr() for storage in storages(own)}
         self._sizes: dict[int, int] = {}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda kept: kept)
 

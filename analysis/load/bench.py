@@ -23,6 +23,10 @@ SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orth
 GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
 PRECISION = ["logits_rms", "logits_largest", "loss", "loss_difference", "divergence", "agreement"]
 FORMS = ["tokens", "regret"]
+COSTS = ["trained", "ratio", "ratio_low", "ratio_high", "share", "saved_bytes", "base_bytes", "resident_bytes",
+         "held_bytes", "file_bytes", "start_fp32", "start_bf16", "merge_fp32", "merge_bf16", "reload_run",
+         "reload_peft", "checkpointing", "repeated", "load_bf16", "lr", "first_step_tenth", "first_step",
+         "update"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,18 @@ def _forms(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {"rows": _frame(values["rows"], ["layers", "pattern", "keep_weight", "chosen", "fastest"], FORMS)}
 
 
+def _costs(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """With the columns saved (against the reference), resident (against the base), file (against 4 x trained)."""
+    absent = {"rank": {}, "full_rank": {}, "why": {}, "loaded": False, "failed": "", "cannot_merge": ""}
+    frame = _frame([{**absent, **row} for row in values["rows"]], ["method", "label", *absent], COSTS)
+    frame["saved"] = frame["saved_bytes"] / values["base"]["saved_bytes"]
+    frame["resident"] = (frame["resident_bytes"] + frame["held_bytes"]) / frame["base_bytes"]
+    frame["file"] = frame["file_bytes"] / (4 * frame["trained"])
+    return {"rows": frame}
+
+
 KINDS = {"block": _block, "model": _block, "svd": _svd, "generation": _generation,
-         "precision": _precision, "forms": _forms}  # fmt: skip
+         "precision": _precision, "forms": _forms, "methods": _costs}  # fmt: skip
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], names: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

@@ -248,6 +248,8 @@ def makers(loaded: Loaded) -> dict[str, Callable[[], Page]]:
     found = {}
     for slug, benches in find(loaded.runs).items():
         made = tables(benches)
+        if not made:  # of methods alone, which have pages of their own
+            continue
         found |= {f"bench_{slug}_{name}": lambda table=table: table for name, table in made.items()}
         found[f"bench_{slug}"] = lambda made=made: page(made)
     return found
