@@ -7,10 +7,10 @@ from dataclasses import fields
 import pytest
 
 import baselines
-from baselines import AdaLoraBudget, SpectralAdapterConfig, VectorFitConfig, VectorFreezing
+from baselines import AdaLoraBudget, SpectralAdapterConfig, UpdateConfig, VectorFitConfig, VectorFreezing
 from svft import PRESETS, SvftConfig
 
-each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, VectorFitConfig])
+each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, UpdateConfig, VectorFitConfig])
 
 
 def arguments(config) -> dict[str, str]:
@@ -55,5 +55,6 @@ def test_the_package_has_no_other_configuration():
     of_peft = {name for name in baselines.__all__ if hasattr(getattr(baselines, name), "__dataclass_fields__")}
     assert {name for name in of_peft if "peft_type" in getattr(baselines, name).__dataclass_fields__} == {
         "SpectralAdapterConfig",
+        "UpdateConfig",
         "VectorFitConfig",
     }

@@ -1,0 +1,99 @@
+"""h = W0 x + Delta x, with Delta of the kind that the configuration names (`kinds`).
+
+Shapes: B batch (any leading dims), O out_features, I in_features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from svft.basis import BasisLayer
+from svft.decomposition import Basis, wide_dtype
+from svft.decomposition.streams import generator, stream_of
+
+from ..precision import wide, without_autocast
+from .config import UpdateConfig
+from .kinds import KINDS, Kind, Place, Tensors
+from .products import Product
+
+STORE = "updates_"
+NAMES = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.trained))
+
+
+class UpdateLinear(BasisLayer):
+    adapter_layer_names = tuple(STORE + name for name in NAMES)
+    shares_basis = False
+    configs: dict[str, UpdateConfig]
+
+    def make_stores(self) -> None:
+        for name in self.adapter_layer_names:
+            setattr(self, name, nn.ParameterDict())
+        self.register_buffer("basis_weight", None, persistent=False)  # W0, while adapters that need it are merged
+
+    def update_layer(self, adapter_name: str, config: UpdateConfig) -> None:
+        self.configs[adapter_name] = config
+        place = self._place()
+        self.give_own_basis(adapter_name, no_basis(place))
+        for name, tensor in self._starts(adapter_name, place).items():
+            getattr(self, STORE + name)[adapter_name] = nn.Parameter(tensor)
+        self.remember_basis(adapter_name)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def _place(self) -> Place:
+        dtype = wide_dtype(self.get_base_layer().weight)
+        return Place(self.out_features, self.in_features, self.basis_weight_print.new_empty(0, dtype=dtype))
+
+    def _starts(self, adapter_name: str, place: Place) -> Tensors:
+        config = self.configs[adapter_name]
+        starts = self.kind_of(adapter_name).starts(place)
+        if not config.init_weights and not place.like.is_meta:
+            rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "start")
+            for tensor in starts.values():
+                tensor += torch.from_numpy(rng.standard_normal(tensor.shape) / math.sqrt(len(tensor))).to(tensor)
+        return starts
+
+    def kind_of(self, adapter_name: str) -> Kind:
+        return KINDS[self.configs[adapter_name].kind]
+
+    def trained(self, adapter_name: str) -> Tensors:
+        stores = {name: getattr(self, STORE + name) for name in NAMES}
+        return {name: store[adapter_name] for name, store in stores.items() if adapter_name in store}
+
+    def product(self, adapter_name: str) -> Product:
+        """In fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
+        trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
+        with without_autocast(self.basis_weight_print.device):
+            return self.kind_of(adapter_name).product(trained)
+
+    def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+        return self.product(adapter_name).output(
+            self._cast_input_dtype(x, self.basis(adapter_name).s.dtype), self.base_matrix
+        )
+
+    def delta_weight(self, adapter_name: str) -> torch.Tensor:
+        weight = self.base_matrix if self.basis_weight is None else lambda: self.basis_weight
+        with without_autocast(self.basis_weight_print.device):
+            return self.product(adapter_name).matrix(weight)
+
+    def fill(self) -> None:
+        """Beside what is merged, W0 is kept: it says what to take away again, and what a further adapter adds."""
+        if self.basis_weight is None and any(self.kind_of(adapter).reads_weight for adapter in self.configs):
+            self.basis_weight = self.unmerged_weight().clone()
+
+    def free(self) -> None:
+        self.basis_weight = None
+
+    def has_signs(self, adapter_name: str) -> bool:
+        return False
+
+    def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
+        return {}
+
+
+def no_basis(place: Place) -> Basis:
+    """That of a kind without frozen vectors: no directions."""
+    like = place.like
+    return Basis(like.new_empty(place.out, 0), like.new_empty(0), like.new_empty(0, place.inp))

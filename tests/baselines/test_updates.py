@@ -1,0 +1,185 @@
+"""One layer with a weight update against the formula of its kind, dense and in float64."""
+
+import peft
+import pytest
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from baselines import UpdateConfig
+from baselines.updates.kinds import KINDS
+
+from .spectral_cases import SHAPES, one_linear
+
+OPTIONS = {"ssl": {}, "ssb": {}}
+# The adapted weight, as the paper writes it, from W0 and what is trained.
+DENSE = {
+    "ssl": lambda W0, t: W0 @ torch.diag(t["d_in"]),
+    "ssb": lambda W0, t: torch.diag(t["d_out"]) @ W0 @ torch.diag(t["d_in"]),
+}
+COUNT = {"ssl": lambda m, n: n, "ssb": lambda m, n: m + n}
+each_kind = pytest.mark.parametrize("kind", OPTIONS)
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def no_svd_cache(monkeypatch):
+    monkeypatch.setenv("SVFT_CACHE_DIR", "off")
+    torch.manual_seed(0)
+
+
+def adapted(kind: str, shape, dtype: torch.dtype = torch.float64, drawn: bool = True, **options):
+    """(model, its layer)."""
+    config = UpdateConfig(kind=kind, target_modules=["lin"], **{**OPTIONS[kind], **options})
+    model = peft.get_peft_model(one_linear(*shape, dtype), config)
+    layer = model.base_model.model.lin
+    if drawn:
+        train(layer)
+    return model, layer
+
+
+def train(layer, size: float = 0.5) -> None:
+    """As after training."""
+    for tensor in layer.trained("default").values():
+        tensor.data += size * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)).to(tensor)
+
+
+def copies(layer) -> dict[str, torch.Tensor]:
+    trained = layer.trained("default").items()
+    return {name: tensor.detach().double().clone().requires_grad_() for name, tensor in trained}
+
+
+def dense(layer, kind: str, trained: dict[str, torch.Tensor]) -> torch.Tensor:
+    return DENSE[kind](layer.unmerged_weight().detach().double(), trained)
+
+
+def test_every_kind_is_tested():
+    assert OPTIONS.keys() == DENSE.keys() == COUNT.keys() == KINDS.keys()
+
+
+@each_kind
+@each_shape
+def test_output_update_and_merged_weight_are_those_of_the_dense_formula(kind, shape):
+    model, layer = adapted(kind, shape)
+    W, x = dense(layer, kind, copies(layer)).detach(), torch.randn(3, 5, shape[1], dtype=torch.float64)
+    W0 = layer.base_layer.weight.detach().clone()
+    assert (W - W0).norm() > 0.1
+    torch.testing.assert_close(model(x), x @ W.T, atol=1e-10, rtol=0)
+    torch.testing.assert_close(W0 + layer.get_delta_weight("default"), W, atol=1e-10, rtol=0)
+    model.merge_adapter(safe_merge=True)
+    torch.testing.assert_close(layer.base_layer.weight, W, atol=1e-10, rtol=0)
+    torch.testing.assert_close(model(x), x @ W.T, atol=1e-10, rtol=0)
+    model.unmerge_adapter()
+    torch.testing.assert_close(layer.base_layer.weight, W0, atol=1e-10, rtol=0)
+    torch.testing.assert_close(model.merge_and_unload()(x), x @ W.T, atol=1e-10, rtol=0)
+
+
+@each_kind
+@each_shape
+@pytest.mark.parametrize("drawn", [False, True])
+def test_gradients_are_those_of_the_dense_formula(kind, shape, drawn):
+    model, layer = adapted(kind, shape, drawn=drawn)
+    x = torch.randn(6, shape[1], dtype=torch.float64, requires_grad=True)
+    y, g = x.detach().clone().requires_grad_(), torch.randn(6, shape[0], dtype=torch.float64)
+    (model(x) * g).sum().backward()
+    trained = copies(layer)
+    ((y @ dense(layer, kind, trained).T) * g).sum().backward()
+    torch.testing.assert_close(x.grad, y.grad, atol=1e-10, rtol=0)
+    for name, tensor in layer.trained("default").items():
+        torch.testing.assert_close(tensor.grad, trained[name].grad, atol=1e-10, rtol=0)
+    assert any(tensor.grad.norm() > 1e-3 for tensor in layer.trained("default").values())  # also at the start
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_starts_at_the_pre_trained_function_bit_for_bit(kind, dtype):
+    model, layer = adapted(kind, (9, 14), dtype, drawn=False)
+    x = torch.randn(5, 14, dtype=dtype)
+    assert torch.equal(model(x), one_linear(9, 14, dtype)(x))
+    assert not layer.get_delta_weight("default").any()
+
+
+@each_kind
+@each_shape
+def test_number_of_trained_parameters(kind, shape):
+    model, _ = adapted(kind, shape)
+    assert model.get_nb_trainable_parameters()[0] == COUNT[kind](*shape)
+    model(torch.randn(5, shape[1], dtype=torch.float64)).square().sum().backward()
+    assert sum(p.numel() for p in model.parameters() if p.grad is not None) == COUNT[kind](*shape)
+
+
+@each_kind
+def test_a_conv1d_is_adapted_as_the_linear_layer_it_is(kind):
+    linear, layer = adapted(kind, (9, 14))
+    base = torch.nn.Sequential()
+    base.add_module("lin", Conv1D(9, 14).double())
+    base.lin.weight.data = layer.base_layer.weight.detach().T.contiguous()
+    conv = peft.get_peft_model(base, linear.peft_config["default"])
+    train(conv.base_model.model.lin)
+    x = torch.randn(3, 5, 14, dtype=torch.float64)
+    torch.testing.assert_close(conv(x), linear(x))
+    conv.merge_adapter()
+    torch.testing.assert_close(conv(x), linear(x))
+
+
+@each_kind
+def test_several_merged_adapters_add_up_and_come_off_again_in_any_state(kind):
+    """A kind that scales W0 must not scale what another adapter added."""
+    model, layer = adapted(kind, (9, 14))
+    other = UpdateConfig(kind=kind, target_modules=["lin"], init_weights=False, **OPTIONS[kind])
+    model.add_adapter("other", other)
+    W0, x = layer.base_layer.weight.detach().clone(), torch.randn(4, 14, dtype=torch.float64)
+    expected = W0 + layer.get_delta_weight("default") + layer.get_delta_weight("other")
+    model.base_model.set_adapter(["default", "other"])
+    torch.testing.assert_close(model(x), x @ expected.T)
+    model.merge_adapter(["default"])
+    model.merge_adapter(["other"])
+    torch.testing.assert_close(layer.base_layer.weight.data, expected)
+    model.unmerge_adapter()
+    torch.testing.assert_close(layer.base_layer.weight.data, W0)
+    assert layer.basis_weight is None  # W0 is not kept twice
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_and_16_bits_are_close_to_the_dense_formula_in_output_and_gradients(kind, dtype):
+    model, layer = adapted(kind, (32, 48), dtype)
+    x, g, trained = torch.randn(20, 48).to(dtype), torch.randn(20, 32), copies(layer)
+    expected = x.double() @ dense(layer, kind, trained).T
+    (expected * g).sum().backward()
+    change = dense(layer, kind, trained) - layer.base_layer.weight.double()
+    with torch.autocast("cpu", torch.bfloat16):
+        y, delta = model(x), layer.get_delta_weight("default")
+        assert y.dtype == torch.bfloat16
+        (y * g).sum().backward()
+    assert delta.dtype == torch.float32
+    assert (delta - change).norm() / change.norm() < 1e-5  # never in bf16
+    assert (y - expected).norm() / expected.norm() < 0.02
+    for name, tensor in layer.trained("default").items():
+        assert tensor.grad.dtype == torch.float32
+        assert (tensor.grad - trained[name].grad).norm() / trained[name].grad.norm() < 0.03, name
+
+
+@each_kind
+def test_small_updates_of_a_bf16_base_are_not_rounded_away(kind):
+    """Factors of 1.001 times a bf16 input are that input again."""
+    _, layer = adapted(kind, (32, 48), torch.bfloat16, drawn=False)
+    train(layer, size=1e-3)
+    x, exact = torch.randn(200, 48, dtype=torch.bfloat16), dense(layer, kind, copies(layer)).detach()
+    change = x.double() @ (exact - layer.base_layer.weight.double()).T
+    assert (layer.apply_delta("default", x) - change).norm() / change.norm() < 0.02
+
+
+@each_kind
+def test_a_saved_adapter_is_loaded_with_the_same_function_and_refused_on_another_weight(kind, tmp_path):
+    model, _ = adapted(kind, (9, 14), torch.float32)
+    model.save_pretrained(tmp_path)
+    x = torch.randn(5, 14)
+    loaded = peft.PeftModel.from_pretrained(one_linear(9, 14, torch.float32), tmp_path)
+    assert torch.equal(loaded(x), model(x))
+    with pytest.raises(ValueError, match="the base weight is not the one that this adapter was trained on"):
+        peft.PeftModel.from_pretrained(one_linear(9, 14, torch.float32, seed=1), tmp_path)
+
+
+def test_a_kind_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="kind='ssx' is not one of ssl, ssb"):
+        UpdateConfig(kind="ssx", target_modules=["lin"])

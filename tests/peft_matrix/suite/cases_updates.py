@@ -1,0 +1,36 @@
+"""Weight updates in PEFT's tests, each kind once at least."""
+
+from dataclasses import dataclass
+
+from cases import Cases
+from tiny_models import TARGETS
+
+from baselines.updates import UpdateConfig
+
+ssl, ssb = {"kind": "ssl"}, {"kind": "ssb"}
+draw = {"init_weights": False}
+
+
+@dataclass
+class SizedConfig(UpdateConfig):
+    def __post_init__(self):
+        self.kind = self.kind or "ssb"  # no default: what differs from a default is checked when loading
+        super().__post_init__()
+
+
+CASES = Cases(
+    config=UpdateConfig,
+    sized=SizedConfig,
+    custom=[
+        ("inputs", "MLP", {**ssl, "target_modules": "lin0"}),
+        ("both sides, and head", "MLP", {**ssb, "target_modules": ["lin0"], "modules_to_save": ["lin1"]}),
+        ("both sides, Conv1D", "EmbConv1D", {**ssb, "target_modules": ["conv1d"]}),
+    ],
+    pairs=[
+        ("same layer", {**ssl, **draw, "target_modules": ["lin0"]}, {**ssb, **draw, "target_modules": ["lin0"]}),
+        ("two layers", {**ssb, **draw, "target_modules": ["lin0"]}, {**ssl, **draw, "target_modules": ["lin1"]}),
+    ],
+    transformers=[{**ssb, "target_modules": TARGETS}],
+    reseed={},
+    left_out={},
+)
