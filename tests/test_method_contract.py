@@ -29,6 +29,7 @@ DRAWS_NOTHING = (  # what they start with and what they train follows from the w
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
+    "flora": ["method.adapter.r=2"],
     "oft": ["method.adapter.oft_block_size=4"],
     "pissa": ["method.adapter.r=4"],
     "spectral_additive": ["method.adapter.r=4"],

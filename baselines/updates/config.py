@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from peft.utils.peft_types import PeftType
 
-from svft.basis.config import BasisConfig
+from svft.basis.config import BasisConfig, is_integer
 from svft.basis.documented import described, documented
 
 from .kinds import KINDS
+
+
+class Needed(NamedTuple):
+    words: str  # they end the sentence "... is not"
+    fits: Callable[[object], bool]
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+OPTIONS = {  # that some kinds take, and what they are there
+    "r": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
+    "alpha": Needed("a finite number above 0, or None", lambda value: value is None or _is_positive(value)),
+}
 
 
 @documented
@@ -23,18 +40,44 @@ class UpdateConfig(BasisConfig):
     for values that do not go together.
     """
 
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("kind",)
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("kind", "alpha")  # r is seen in the tensors
 
     kind: str | None = field(
         default=None,
         metadata=described(
             "ssl: W0 diag(d), in parameters; ssb: diag(d_out) W0 diag(d_in), out + in, both from 1 "
-            "(arXiv:2407.05417). Has to be given"
+            "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739). Has to be "
+            "given"
         ),
     )
+    r: int | None = field(
+        default=None, metadata=described("flora: the rank, an integer >= 1, which has to be given there")
+    )
+    alpha: float | None = field(
+        default=None, metadata=described("flora: alpha / r is a factor on the update; None is r, a factor of 1")
+    )
+    seed: int = field(default=0, metadata=described("an integer: of what flora draws at the start, A and B"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.WEIGHT_UPDATE
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not one of {', '.join(KINDS)}")
+        self._require_options()
+
+    def _require_options(self) -> None:
+        options = KINDS[self.kind].options
+        for name, needed in OPTIONS.items():
+            value = getattr(self, name)
+            if value is not None and name not in options:
+                takers = ", ".join(kind for kind in KINDS if name in KINDS[kind].options)
+                raise ValueError(f"{name}={value!r} goes with kind={takers}, not with kind={self.kind!r}")
+            if name in options and not needed.fits(value):
+                raise ValueError(f"{name}={value!r} is not {needed.words}, as kind={self.kind!r} needs it")
+        if not is_integer(self.seed):
+            raise ValueError(f"seed={self.seed!r} is not an integer")
+
+    @property
+    def factor(self) -> float:
+        """alpha / r."""
+        return 1.0 if self.alpha is None else self.alpha / self.r

@@ -35,25 +35,31 @@ class UpdateLinear(BasisLayer):
 
     def update_layer(self, adapter_name: str, config: UpdateConfig) -> None:
         self.configs[adapter_name] = config
-        place = self._place()
+        place = self._place(config)
         self.give_own_basis(adapter_name, no_basis(place))
         for name, tensor in self._starts(adapter_name, place).items():
             getattr(self, STORE + name)[adapter_name] = nn.Parameter(tensor)
         self.remember_basis(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def _place(self) -> Place:
-        dtype = wide_dtype(self.get_base_layer().weight)
-        return Place(self.out_features, self.in_features, self.basis_weight_print.new_empty(0, dtype=dtype))
+    def _place(self, config: UpdateConfig) -> Place:
+        like = self.basis_weight_print.new_empty(0, dtype=self.dtype)
+        random = generator(stream_of(config.seed, self.name), "start")
+        return Place(self.out_features, self.in_features, like, config, random)
 
     def _starts(self, adapter_name: str, place: Place) -> Tensors:
         config = self.configs[adapter_name]
         starts = self.kind_of(adapter_name).starts(place)
         if not config.init_weights and not place.like.is_meta:
-            rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "start")
+            rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "no identity")
             for tensor in starts.values():
                 tensor += torch.from_numpy(rng.standard_normal(tensor.shape) / math.sqrt(len(tensor))).to(tensor)
         return starts
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That updates are computed in: fp32, or fp64 on an fp64 base."""
+        return wide_dtype(self.get_base_layer().weight)
 
     def kind_of(self, adapter_name: str) -> Kind:
         return KINDS[self.configs[adapter_name].kind]
@@ -63,15 +69,14 @@ class UpdateLinear(BasisLayer):
         return {name: store[adapter_name] for name, store in stores.items() if adapter_name in store}
 
     def product(self, adapter_name: str) -> Product:
-        """In fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
+        """Also under autocast or in a model cast to less."""
         trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
         with without_autocast(self.basis_weight_print.device):
-            return self.kind_of(adapter_name).product(trained)
+            return self.kind_of(adapter_name).product(self.configs[adapter_name], trained)
 
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
-        return self.product(adapter_name).output(
-            self._cast_input_dtype(x, self.basis(adapter_name).s.dtype), self.base_matrix
-        )
+        x = self._cast_input_dtype(x, self.dtype)
+        return self.product(adapter_name).output(x, self.base_matrix)
 
     def delta_weight(self, adapter_name: str) -> torch.Tensor:
         weight = self.base_matrix if self.basis_weight is None else lambda: self.basis_weight

@@ -22,6 +22,19 @@ class Product(Protocol):
         """Delta, (O, I), in the dtype of what is trained."""
 
 
+class LowRank(NamedTuple):
+    """L R."""
+
+    L: torch.Tensor  # (O, q)
+    R: torch.Tensor  # (q, I)
+
+    def output(self, x: torch.Tensor, weight: Weight) -> torch.Tensor:
+        return F.linear(F.linear(x, self.R), self.L)
+
+    def matrix(self, weight: Weight) -> torch.Tensor:
+        return self.L @ self.R
+
+
 class Scaled(NamedTuple):
     """diag(d_out) W0 diag(d_in) - W0, with d_out 1 where it is None.
 

@@ -10,13 +10,14 @@ from baselines.updates.kinds import KINDS
 
 from .spectral_cases import SHAPES, one_linear
 
-OPTIONS = {"ssl": {}, "ssb": {}}
+OPTIONS = {"ssl": {}, "ssb": {}, "flora": {"r": 3, "alpha": 6}}
 # The adapted weight, as the paper writes it, from W0 and what is trained.
 DENSE = {
     "ssl": lambda W0, t: W0 @ torch.diag(t["d_in"]),
     "ssb": lambda W0, t: torch.diag(t["d_out"]) @ W0 @ torch.diag(t["d_in"]),
+    "flora": lambda W0, t: W0 + 2 * t["B"] @ t["G"] @ t["A"],
 }
-COUNT = {"ssl": lambda m, n: n, "ssb": lambda m, n: m + n}
+COUNT = {"ssl": lambda m, n: n, "ssb": lambda m, n: m + n, "flora": lambda m, n: 3 * (m + n) + 9}
 each_kind = pytest.mark.parametrize("kind", OPTIONS)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
@@ -183,3 +184,33 @@ def test_a_saved_adapter_is_loaded_with_the_same_function_and_refused_on_another
 def test_a_kind_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="kind='ssx' is not one of ssl, ssb"):
         UpdateConfig(kind="ssx", target_modules=["lin"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"kind": "ssl", "r": 2}, "r=2 goes with kind=flora.*, not with kind='ssl'"),
+        ({"kind": "flora"}, "r=None is not an integer >= 1, as kind='flora' needs it"),
+        ({"kind": "flora", "r": True}, "r=True is not an integer >= 1"),
+        ({"kind": "flora", "r": 2, "alpha": 0}, "alpha=0 is not a finite number above 0, or None"),
+        ({"kind": "flora", "r": 2, "seed": "1"}, "seed='1' is not an integer"),
+    ],
+)
+def test_options_that_do_not_go_with_a_kind_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        UpdateConfig(target_modules=["lin"], **options)
+
+
+def flora(seed: int, names=("a", "b")) -> list[torch.Tensor]:
+    base = torch.nn.ModuleDict({name: torch.nn.Linear(400, 100) for name in names})
+    model = peft.get_peft_model(base, UpdateConfig(kind="flora", r=16, seed=seed, target_modules=["a", "b"]))
+    return [model.base_model.model[name].trained("default")["A"] for name in names]
+
+
+def test_what_flora_draws_follows_from_its_seed_and_the_name_of_a_layer_alone():
+    """A within 1 / sqrt(in), as LoRA's."""
+    a, b = flora(seed=3)
+    assert all(map(torch.equal, flora(3, ("b", "a")), (b, a)))
+    assert not torch.equal(a, b)
+    assert not torch.equal(flora(4)[0], a)
+    assert 0.95 / 20 < a.abs().max() <= 1 / 20

@@ -8,6 +8,7 @@ from tiny_models import TARGETS
 from baselines.updates import UpdateConfig
 
 ssl, ssb = {"kind": "ssl"}, {"kind": "ssb"}
+flora = {"kind": "flora", "r": 2, "alpha": 4}
 draw = {"init_weights": False}
 
 
@@ -25,12 +26,13 @@ CASES = Cases(
         ("inputs", "MLP", {**ssl, "target_modules": "lin0"}),
         ("both sides, and head", "MLP", {**ssb, "target_modules": ["lin0"], "modules_to_save": ["lin1"]}),
         ("both sides, Conv1D", "EmbConv1D", {**ssb, "target_modules": ["conv1d"]}),
+        ("core", "MLP2", {**flora, "target_modules": ["lin0", "lin1"]}),
     ],
     pairs=[
         ("same layer", {**ssl, **draw, "target_modules": ["lin0"]}, {**ssb, **draw, "target_modules": ["lin0"]}),
         ("two layers", {**ssb, **draw, "target_modules": ["lin0"]}, {**ssl, **draw, "target_modules": ["lin1"]}),
     ],
-    transformers=[{**ssb, "target_modules": TARGETS}],
-    reseed={},
+    transformers=[{**ssb, "target_modules": TARGETS}, {**flora, "target_modules": TARGETS}],
+    reseed={"seed": 1},
     left_out={},
 )
