@@ -4,7 +4,7 @@ VectorFitConfig         h = U diag(sigma) V^T x + b, sigma and b trained (Hegde 
 VectorFreezing          VectorFit's adaptive freezing, as a callback of transformers' Trainer
 SpectralAdapterConfig   r columns of U and V trained (Zhang & Pilanci 2024, arXiv:2405.13952)
 UpdateConfig            W0 + Delta, of several kinds: SSL, SSB (Si et al. 2024, arXiv:2407.05417), FLoRA
-                        (Si et al. 2024, arXiv:2405.14739)
+                        (Si et al. 2024, arXiv:2405.14739), LoLDU (Shi et al. 2024, arXiv:2410.13618)
 AdaLoraBudget           the rank schedule of AdaLoRA (Zhang et al. 2023, arXiv:2303.10512), whose tuner is PEFT's
 FullFineTuning, HeadOnly, PreTrained
                         no adapter: which of the model's own weights are trained

@@ -26,7 +26,7 @@ def _is_positive(value: object) -> bool:
 
 OPTIONS = {  # that some kinds take, and what they are there
     "r": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
-    "alpha": Needed("a finite number above 0, or None", lambda value: value is None or _is_positive(value)),
+    "alpha": Needed("a finite number above 0", _is_positive),
 }
 
 
@@ -46,15 +46,23 @@ class UpdateConfig(BasisConfig):
         default=None,
         metadata=described(
             "ssl: W0 diag(d), in parameters; ssb: diag(d_out) W0 diag(d_in), out + in, both from 1 "
-            "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739). Has to be "
-            "given"
+            "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739); loldu: the "
+            "first r of D in W0 = P L D U, and a factor on them, r + 1 (arXiv:2410.13618). Has to be given"
         ),
     )
     r: int | None = field(
-        default=None, metadata=described("flora: the rank, an integer >= 1, which has to be given there")
+        default=None,
+        metadata=described(
+            "flora: the rank, an integer >= 1, which has to be given; loldu: how many pivots, min(out, in) at most, "
+            "which is what None means"
+        ),
     )
     alpha: float | None = field(
-        default=None, metadata=described("flora: alpha / r is a factor on the update; None is r, a factor of 1")
+        default=None,
+        metadata=described(
+            "flora: alpha / r is a factor on the update; loldu: it is where the factor starts, which changes the steps "
+            "and not the start. None is r, a factor of 1"
+        ),
     )
     seed: int = field(default=0, metadata=described("an integer: of what flora draws at the start, A and B"))
 
@@ -66,18 +74,19 @@ class UpdateConfig(BasisConfig):
         self._require_options()
 
     def _require_options(self) -> None:
-        options = KINDS[self.kind].options
+        options, optional = KINDS[self.kind].options, KINDS[self.kind].optional
         for name, needed in OPTIONS.items():
             value = getattr(self, name)
             if value is not None and name not in options:
                 takers = ", ".join(kind for kind in KINDS if name in KINDS[kind].options)
                 raise ValueError(f"{name}={value!r} goes with kind={takers}, not with kind={self.kind!r}")
-            if name in options and not needed.fits(value):
-                raise ValueError(f"{name}={value!r} is not {needed.words}, as kind={self.kind!r} needs it")
+            may_be_none = name in optional
+            if name in options and not (may_be_none and value is None) and not needed.fits(value):
+                words = f"{needed.words}, or None" if may_be_none else needed.words
+                raise ValueError(f"{name}={value!r} is not {words}, as kind={self.kind!r} needs it")
         if not is_integer(self.seed):
             raise ValueError(f"seed={self.seed!r} is not an integer")
 
-    @property
-    def factor(self) -> float:
+    def factor(self, r: int) -> float:
         """alpha / r."""
-        return 1.0 if self.alpha is None else self.alpha / self.r
+        return 1.0 if self.alpha is None else self.alpha / r

@@ -3,14 +3,18 @@
     ssl    W0 diag(d)                       d trained from 1                                    2407.05417
     ssb    diag(d_out) W0 diag(d_in)        both trained from 1                                 2407.05417
     flora  W0 + (alpha / r) B G A           G trained from 0, A and B from random               2405.14739
+    loldu  P L D U with z for the first r   z trained from them, sigma from alpha / r          2410.13618
+           of D, and sigma z for alpha / r z
 
 SSL and SSB: Si et al. 2024, "See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of
 Decomposition", arXiv:2407.05417, as in Chongjie-Si/Subspace-Tuning.
 FLoRA: Si et al. 2024, "FLoRA: Low-Rank Core Space for N-dimension", arXiv:2405.14739, on matrices. The released code
 starts A and B in one place at N(0, 0.02^2) whatever the width, in another as LoRA starts A: so it is here.
+LoLDU: Shi et al. 2024, arXiv:2410.13618, as in SKDDJ/LoLDU@9790d90: W0 - (alpha / r) P L_r D_r U_r is frozen, and
+sigma P L_r diag(z) U_r is added to it. The code's other starts of z are no pre-trained function, and are left out.
 
 Shapes: O out_features, I in_features, r the rank; A is r x I, B is O x r, G is r x r.
-`Tensors` are trained tensors by their name in a kind.
+z and D_r are r, P L_r is O x r, U_r is r x I (`lu`). `Tensors` are trained tensors by their name in a kind.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from svft.decomposition import Basis
+
+from .lu import ldu
 from .products import LowRank, Product, Scaled
 
 if TYPE_CHECKING:
@@ -31,13 +38,18 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Place(NamedTuple):
-    """Where an adapter starts: the sizes of its layer, `like`, a tensor of its dtype and device, and what is drawn."""
+    """Where an adapter starts.
+
+    out, inp: the sizes of its layer. like: a tensor of the dtype and on the device of what is trained. weight(): W0,
+    which raises ValueError while an adapter is merged.
+    """
 
     out: int
     inp: int
     like: torch.Tensor
     config: UpdateConfig
     random: np.random.RandomState
+    weight: Callable[[], torch.Tensor]
 
     def ones(self, *size: int) -> torch.Tensor:
         return self.like.new_ones(size)
@@ -52,43 +64,73 @@ class Place(NamedTuple):
         return torch.from_numpy(self.random.uniform(-1, 1, (out, inp)) / math.sqrt(inp)).to(self.like)
 
 
+def no_basis(place: Place) -> Basis:
+    """No frozen vectors: no directions."""
+    like = place.like
+    return Basis(like.new_empty(place.out, 0), like.new_empty(0), like.new_empty(0, place.inp))
+
+
 class Kind(NamedTuple):
     """What is trained and how it acts.
 
-    trained: names of the tensors. starts(place): these before training. product(config, trained): what they make.
-    options: of the configuration, those that it takes. reads_weight: its product needs W0 itself.
+    trained: names of the tensors. starts(place, basis): these before training. product(config, basis, trained): what
+    they make. options: of the configuration, those that it takes; optional: those of them that may be None.
+    basis(place): its frozen vectors; words: what they are, and where W0 does not fix them. reads_weight: its product
+    needs W0 itself.
     """
 
     trained: tuple[str, ...]
-    starts: Callable[[Place], Tensors]
-    product: Callable[[UpdateConfig, Tensors], Product]
+    starts: Callable[[Place, Basis], Tensors]
+    product: Callable[[UpdateConfig, Basis, Tensors], Product]
     options: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    basis: Callable[[Place], Basis] = no_basis
+    words: tuple[str, str] = ("vectors", "none")
     reads_weight: bool = False
 
 
-def ssl_starts(place: Place) -> Tensors:
+def ssl_starts(place: Place, basis: Basis) -> Tensors:
     return {"d_in": place.ones(place.inp)}
 
 
-def ssb_starts(place: Place) -> Tensors:
+def ssb_starts(place: Place, basis: Basis) -> Tensors:
     return {"d_in": place.ones(place.inp), "d_out": place.ones(place.out)}
 
 
-def scaled(config: UpdateConfig, trained: Tensors) -> Product:
+def scaled(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
     return Scaled(trained["d_in"], trained.get("d_out"))
 
 
-def flora_starts(place: Place) -> Tensors:
+def flora_starts(place: Place, basis: Basis) -> Tensors:
     r = place.config.r
     return {"A": place.drawn(r, place.inp), "B": place.drawn(place.out, r), "G": place.zeros(r, r)}
 
 
-def with_core(config: UpdateConfig, trained: Tensors) -> Product:
-    return LowRank(config.factor * trained["B"], trained["G"] @ trained["A"])
+def with_core(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
+    return LowRank(config.factor(config.r) * trained["B"], trained["G"] @ trained["A"])
 
 
+def pivots(place: Place) -> Basis:
+    return ldu(place.weight(), place.config.r)
+
+
+def loldu_starts(place: Place, basis: Basis) -> Tensors:
+    r = len(basis.s)
+    return {"z": basis.s.clone(), "sigma": place.like.new_full((1,), place.config.factor(r))}
+
+
+def by_pivots(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
+    """P L_r (sigma diag(z) - (alpha / r) D_r) U_r."""
+    PL, D, U = basis
+    factor = D.new_full((1,), config.factor(len(D)))  # as sigma starts, so that the difference starts at 0 exactly
+    change = trained["sigma"] * trained["z"] - factor * D  # (r,)
+    return LowRank(PL, change[:, None] * U)
+
+
+OF_LU = ("rows and columns of L and U", "nearly equal pivots")
 KINDS = {
     "ssl": Kind(("d_in",), ssl_starts, scaled, reads_weight=True),
     "ssb": Kind(("d_in", "d_out"), ssb_starts, scaled, reads_weight=True),
-    "flora": Kind(("A", "B", "G"), flora_starts, with_core, ("r", "alpha")),
+    "flora": Kind(("A", "B", "G"), flora_starts, with_core, ("r", "alpha"), ("alpha",)),
+    "loldu": Kind(("z", "sigma"), loldu_starts, by_pivots, ("r", "alpha"), ("r", "alpha"), pivots, OF_LU),
 }

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from svft.basis import BasisLayer
 from svft.decomposition import Basis, wide_dtype
+from svft.decomposition.fingerprint import probe
 from svft.decomposition.streams import generator, stream_of
 
 from ..precision import wide, without_autocast
@@ -36,7 +38,7 @@ class UpdateLinear(BasisLayer):
     def update_layer(self, adapter_name: str, config: UpdateConfig) -> None:
         self.configs[adapter_name] = config
         place = self._place(config)
-        self.give_own_basis(adapter_name, no_basis(place))
+        self.give_own_basis(adapter_name, self._basis(place))
         for name, tensor in self._starts(adapter_name, place).items():
             getattr(self, STORE + name)[adapter_name] = nn.Parameter(tensor)
         self.remember_basis(adapter_name)
@@ -45,11 +47,17 @@ class UpdateLinear(BasisLayer):
     def _place(self, config: UpdateConfig) -> Place:
         like = self.basis_weight_print.new_empty(0, dtype=self.dtype)
         random = generator(stream_of(config.seed, self.name), "start")
-        return Place(self.out_features, self.in_features, like, config, random)
+        return Place(self.out_features, self.in_features, like, config, random, self.unmerged_weight)
+
+    def _basis(self, place: Place) -> Basis:
+        try:
+            return KINDS[place.config.kind].basis(place)
+        except ValueError as error:
+            raise ValueError(f"layer '{self.name}' ({self.out_features} x {self.in_features}): {error}") from error
 
     def _starts(self, adapter_name: str, place: Place) -> Tensors:
         config = self.configs[adapter_name]
-        starts = self.kind_of(adapter_name).starts(place)
+        starts = self.kind_of(adapter_name).starts(place, self.basis(adapter_name))
         if not config.init_weights and not place.like.is_meta:
             rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "no identity")
             for tensor in starts.values():
@@ -71,8 +79,9 @@ class UpdateLinear(BasisLayer):
     def product(self, adapter_name: str) -> Product:
         """Also under autocast or in a model cast to less."""
         trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
+        basis = Basis(*map(wide, self.basis(adapter_name)))
         with without_autocast(self.basis_weight_print.device):
-            return self.kind_of(adapter_name).product(self.configs[adapter_name], trained)
+            return self.kind_of(adapter_name).product(self.configs[adapter_name], basis, trained)
 
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         x = self._cast_input_dtype(x, self.dtype)
@@ -91,14 +100,16 @@ class UpdateLinear(BasisLayer):
     def free(self) -> None:
         self.basis_weight = None
 
+    def probe_of(self, adapter_name: str) -> torch.Tensor:
+        """Of vectors of length 1, in which the tolerances are."""
+        U, _, Vh = map(wide, self.basis(adapter_name))
+        return probe(F.normalize(U, dim=0), F.normalize(Vh, dim=1))
+
+    def words_of(self, adapter_name: str) -> tuple[str, str]:
+        return self.kind_of(adapter_name).words
+
     def has_signs(self, adapter_name: str) -> bool:
         return False
 
     def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
         return {}
-
-
-def no_basis(place: Place) -> Basis:
-    """That of a kind without frozen vectors: no directions."""
-    like = place.like
-    return Basis(like.new_empty(place.out, 0), like.new_empty(0), like.new_empty(0, place.inp))

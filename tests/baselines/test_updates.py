@@ -7,17 +7,34 @@ from transformers.pytorch_utils import Conv1D
 
 from baselines import UpdateConfig
 from baselines.updates.kinds import KINDS
+from baselines.updates.lu import ldu
 
 from .spectral_cases import SHAPES, one_linear
 
-OPTIONS = {"ssl": {}, "ssb": {}, "flora": {"r": 3, "alpha": 6}}
+OPTIONS = {"ssl": {}, "ssb": {}, "flora": {"r": 3, "alpha": 6}, "loldu": {"r": 4, "alpha": 2}}
+
+
+def loldu(W0: torch.Tensor, t: dict[str, torch.Tensor]) -> torch.Tensor:
+    P, L, U = torch.linalg.lu(W0)
+    D = U.diagonal()
+    PL, U = (P @ L)[:, :4], (U[: len(D)] / D[:, None])[:4]
+    residual = W0 - 0.5 * PL @ torch.diag(D[:4]) @ U
+    return residual + t["sigma"] * PL @ torch.diag(t["z"]) @ U
+
+
 # The adapted weight, as the paper writes it, from W0 and what is trained.
 DENSE = {
     "ssl": lambda W0, t: W0 @ torch.diag(t["d_in"]),
     "ssb": lambda W0, t: torch.diag(t["d_out"]) @ W0 @ torch.diag(t["d_in"]),
     "flora": lambda W0, t: W0 + 2 * t["B"] @ t["G"] @ t["A"],
+    "loldu": loldu,
 }
-COUNT = {"ssl": lambda m, n: n, "ssb": lambda m, n: m + n, "flora": lambda m, n: 3 * (m + n) + 9}
+COUNT = {
+    "ssl": lambda m, n: n,
+    "ssb": lambda m, n: m + n,
+    "flora": lambda m, n: 3 * (m + n) + 9,
+    "loldu": lambda m, n: 4 + 1,
+}
 each_kind = pytest.mark.parametrize("kind", OPTIONS)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
@@ -189,10 +206,11 @@ def test_a_kind_that_there_is_not_is_refused():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"kind": "ssl", "r": 2}, "r=2 goes with kind=flora.*, not with kind='ssl'"),
+        ({"kind": "ssl", "r": 2}, "r=2 goes with kind=flora, .*, not with kind='ssl'"),
         ({"kind": "flora"}, "r=None is not an integer >= 1, as kind='flora' needs it"),
         ({"kind": "flora", "r": True}, "r=True is not an integer >= 1"),
         ({"kind": "flora", "r": 2, "alpha": 0}, "alpha=0 is not a finite number above 0, or None"),
+        ({"kind": "loldu", "r": 0}, "r=0 is not an integer >= 1, or None"),
         ({"kind": "flora", "r": 2, "seed": "1"}, "seed='1' is not an integer"),
     ],
 )
@@ -214,3 +232,53 @@ def test_what_flora_draws_follows_from_its_seed_and_the_name_of_a_layer_alone():
     assert not torch.equal(a, b)
     assert not torch.equal(flora(4)[0], a)
     assert 0.95 / 20 < a.abs().max() <= 1 / 20
+
+
+# -- LoLDU
+
+
+@each_shape
+@pytest.mark.parametrize("r", [1, 4, None])
+def test_the_first_steps_of_the_elimination_are_those_of_the_whole_decomposition(shape, r):
+    W = torch.randn(shape, dtype=torch.float64)
+    PL, D, U = ldu(W, r)
+    P, L, whole = torch.linalg.lu(W)
+    torch.testing.assert_close(PL, (P @ L)[:, :r])
+    torch.testing.assert_close(D, whole.diagonal()[:r])
+    torch.testing.assert_close(D[:, None] * U, whole[: min(shape)][:r])
+    if r is None:
+        torch.testing.assert_close(PL @ torch.diag(D) @ U, W)
+
+
+def test_a_weight_without_enough_pivots_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"layer 'lin' \(9 x 14\): r=10 is more than the 9 pivots that it has"):
+        adapted("loldu", (9, 14), r=10)
+    base = one_linear(9, 14)
+    base.lin.weight.data[:, 1] = 2 * base.lin.weight.data[:, 0]
+    config = UpdateConfig(kind="loldu", r=3, target_modules=["lin"])
+    with pytest.raises(ValueError, match=r"layer 'lin' \(9 x 14\): it has no 3 pivots that are not 0"):
+        peft.get_peft_model(base, config)
+
+
+def nearly_tied(difference: float) -> torch.nn.Module:
+    """Two entries of the first column are equal but for this."""
+    base = one_linear(9, 14, torch.float32)
+    base.lin.weight.data[3:5, 0] = torch.tensor([5.0, 5.0 + difference])
+    return base
+
+
+@pytest.mark.parametrize("save_basis", [False, True])
+def test_other_pivots_than_those_of_training_are_refused_or_come_from_the_file(tmp_path, save_basis):
+    config = UpdateConfig(kind="loldu", r=2, save_basis=save_basis, target_modules=["lin"])
+    model = peft.get_peft_model(nearly_tied(1e-5), config)
+    train(model.base_model.model.lin)
+    model.save_pretrained(tmp_path)
+    x = torch.randn(5, 14)
+    if save_basis:
+        loaded = peft.PeftModel.from_pretrained(nearly_tied(-1e-5), tmp_path)
+        torch.testing.assert_close(loaded(x), model(x), atol=1e-4, rtol=0)
+    else:
+        with pytest.raises(
+            ValueError, match=r"of 2 rows and columns of L and U are not those .* \(nearly equal pivots,"
+        ):
+            peft.PeftModel.from_pretrained(nearly_tied(-1e-5), tmp_path)

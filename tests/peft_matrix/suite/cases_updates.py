@@ -9,6 +9,7 @@ from baselines.updates import UpdateConfig
 
 ssl, ssb = {"kind": "ssl"}, {"kind": "ssb"}
 flora = {"kind": "flora", "r": 2, "alpha": 4}
+loldu = {"kind": "loldu", "r": 4, "alpha": 2}
 draw = {"init_weights": False}
 
 
@@ -27,6 +28,8 @@ CASES = Cases(
         ("both sides, and head", "MLP", {**ssb, "target_modules": ["lin0"], "modules_to_save": ["lin1"]}),
         ("both sides, Conv1D", "EmbConv1D", {**ssb, "target_modules": ["conv1d"]}),
         ("core", "MLP2", {**flora, "target_modules": ["lin0", "lin1"]}),
+        ("pivots", "MLP_LayerNorm", {**loldu, "save_basis": True, "target_modules": ["lin0"]}),
+        ("all pivots", "MLP", {"kind": "loldu", "target_modules": ["lin1"]}),
     ],
     pairs=[
         ("same layer", {**ssl, **draw, "target_modules": ["lin0"]}, {**ssb, **draw, "target_modules": ["lin0"]}),
