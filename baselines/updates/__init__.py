@@ -10,9 +10,10 @@ A process that loads one imports this package too, before PeftModel.from_pretrai
 from svft.basis import register
 
 from .config import UpdateConfig
+from .directions import DashDirections, choose_directions
 from .layer import UpdateLinear
 from .model import UpdateModel
 
-__all__ = ["UpdateConfig", "UpdateLinear", "UpdateModel"]
+__all__ = ["DashDirections", "UpdateConfig", "UpdateLinear", "UpdateModel", "choose_directions"]
 
 register("weight_update", UpdateConfig, UpdateModel)

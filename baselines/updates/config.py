@@ -26,6 +26,7 @@ def _is_positive(value: object) -> bool:
 
 OPTIONS = {  # that some kinds take, and what they are there
     "r": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
+    "directions": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
     "alpha": Needed("a finite number above 0", _is_positive),
 }
 
@@ -47,24 +48,31 @@ class UpdateConfig(BasisConfig):
         metadata=described(
             "ssl: W0 diag(d), in parameters; ssb: diag(d_out) W0 diag(d_in), out + in, both from 1 "
             "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739); loldu: the "
-            "first r of D in W0 = P L D U, and a factor on them, r + 1 (arXiv:2410.13618). Has to be given"
+            "first r of D in W0 = P L D U, and a factor on them, r + 1 (arXiv:2410.13618); lora_dash: (alpha / r) B A "
+            "+ U_k diag(d_sigma) V_k^T, r (out + in) + k, of which the k coefficients of singular directions do "
+            "nothing until baselines.DashDirections has these chosen (arXiv:2409.01035). Has to be given"
         ),
     )
     r: int | None = field(
         default=None,
         metadata=described(
-            "flora: the rank, an integer >= 1, which has to be given; loldu: how many pivots, min(out, in) at most, "
-            "which is what None means"
+            "flora, lora_dash: the rank, an integer >= 1, which has to be given; loldu: how many pivots, min(out, in) "
+            "at most, which is what None means"
         ),
     )
     alpha: float | None = field(
         default=None,
         metadata=described(
-            "flora: alpha / r is a factor on the update; loldu: it is where the factor starts, which changes the steps "
-            "and not the start. None is r, a factor of 1"
+            "flora, lora_dash: alpha / r is a factor on B G A and B A; loldu: it is where the factor starts, which "
+            "changes the steps and not the start. None is r, a factor of 1"
         ),
     )
-    seed: int = field(default=0, metadata=described("an integer: of what flora draws at the start, A and B"))
+    directions: int | None = field(
+        default=None, metadata=described("lora_dash: how many singular directions are chosen, min(out, in) at most")
+    )
+    seed: int = field(
+        default=0, metadata=described("an integer: of what is drawn at the start, flora's A and B and lora_dash's A")
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,8 @@
     flora  W0 + (alpha / r) B G A           G trained from 0, A and B from random               2405.14739
     loldu  P L D U with z for the first r   z trained from them, sigma from alpha / r          2410.13618
            of D, and sigma z for alpha / r z
+    lora_dash  W0 + (alpha / r) B A         B from 0, A from random; d_sigma from 0            2409.01035
+               + U_k diag(d_sigma) V_k^T    for k singular directions, chosen in training
 
 SSL and SSB: Si et al. 2024, "See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of
 Decomposition", arXiv:2407.05417, as in Chongjie-Si/Subspace-Tuning.
@@ -12,6 +14,8 @@ FLoRA: Si et al. 2024, "FLoRA: Low-Rank Core Space for N-dimension", arXiv:2405.
 starts A and B in one place at N(0, 0.02^2) whatever the width, in another as LoRA starts A: so it is here.
 LoLDU: Shi et al. 2024, arXiv:2410.13618, as in SKDDJ/LoLDU@9790d90: W0 - (alpha / r) P L_r D_r U_r is frozen, and
 sigma P L_r diag(z) U_r is added to it. The code's other starts of z are no pre-trained function, and are left out.
+LoRA-Dash: Si et al. 2024, arXiv:2409.01035, as in Chongjie-Si/Subspace-Tuning@0351d17: the k = 8 directions with the
+largest |u_i^T Delta v_i| / s_i, where Delta is what LoRA has learnt in its first steps (`directions`).
 
 Shapes: O out_features, I in_features, r the rank; A is r x I, B is O x r, G is r x r.
 z and D_r are r, P L_r is O x r, U_r is r x I (`lu`). `Tensors` are trained tensors by their name in a kind.
@@ -75,8 +79,9 @@ class Kind(NamedTuple):
 
     trained: names of the tensors. starts(place, basis): these before training. product(config, basis, trained): what
     they make. options: of the configuration, those that it takes; optional: those of them that may be None.
-    basis(place): its frozen vectors; words: what they are, and where W0 does not fix them. reads_weight: its product
-    needs W0 itself.
+    basis(place): its frozen vectors. choose(config, whole basis, trained): of a kind that chooses them in training, the
+    indices of its directions; before that its basis is zero. words: what the vectors are, and where W0 does not fix
+    them. reads_weight: its product needs W0 itself.
     """
 
     trained: tuple[str, ...]
@@ -85,7 +90,8 @@ class Kind(NamedTuple):
     options: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     basis: Callable[[Place], Basis] = no_basis
-    words: tuple[str, str] = ("vectors", "none")
+    choose: Callable[[UpdateConfig, Basis, Tensors], torch.Tensor] | None = None
+    words: tuple[str, str] = ("singular vectors", "equal singular values")
     reads_weight: bool = False
 
 
@@ -127,10 +133,44 @@ def by_pivots(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
     return LowRank(PL, change[:, None] * U)
 
 
+def none_yet(place: Place) -> Basis:
+    k, K = place.config.directions, min(place.out, place.inp)
+    if k > K:
+        raise ValueError(f"directions={k} is more than the {K} that it has")
+    return Basis(place.zeros(place.out, k), place.zeros(k), place.zeros(k, place.inp))
+
+
+def dash_starts(place: Place, basis: Basis) -> Tensors:
+    r = place.config.r
+    return {"A": place.drawn(r, place.inp), "B": place.zeros(place.out, r), "d_sigma": place.zeros(len(basis.s))}
+
+
+def with_directions(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
+    """(alpha / r) B A + U diag(d_sigma) V^T."""
+    L = torch.cat([config.factor(config.r) * trained["B"], basis.U], dim=1)  # (O, r + k)
+    return LowRank(L, torch.cat([trained["A"], trained["d_sigma"][:, None] * basis.Vh]))
+
+
+def most_changed(config: UpdateConfig, basis: Basis, trained: Tensors) -> torch.Tensor:
+    """(k,): |u_i^T B A v_i| / s_i, the largest first; alpha / r is the same for all."""
+    U, s, Vh = basis
+    change = ((U.T @ trained["B"]) * (Vh @ trained["A"].T)).sum(dim=1)  # (K,)
+    return (change.abs() / s.clamp_min(torch.finfo(s.dtype).tiny)).topk(config.directions).indices
+
+
 OF_LU = ("rows and columns of L and U", "nearly equal pivots")
 KINDS = {
     "ssl": Kind(("d_in",), ssl_starts, scaled, reads_weight=True),
     "ssb": Kind(("d_in", "d_out"), ssb_starts, scaled, reads_weight=True),
     "flora": Kind(("A", "B", "G"), flora_starts, with_core, ("r", "alpha"), ("alpha",)),
-    "loldu": Kind(("z", "sigma"), loldu_starts, by_pivots, ("r", "alpha"), ("r", "alpha"), pivots, OF_LU),
+    "loldu": Kind(("z", "sigma"), loldu_starts, by_pivots, ("r", "alpha"), ("r", "alpha"), pivots, words=OF_LU),
+    "lora_dash": Kind(
+        ("A", "B", "d_sigma"),
+        dash_starts,
+        with_directions,
+        ("r", "alpha", "directions"),
+        ("alpha",),
+        none_yet,
+        most_changed,
+    ),
 }

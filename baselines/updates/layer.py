@@ -9,6 +9,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from peft.tuners._buffer_dict import BufferDict
 from torch import nn
 
 from svft.basis import BasisLayer
@@ -27,18 +28,23 @@ NAMES = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.tra
 
 class UpdateLinear(BasisLayer):
     adapter_layer_names = tuple(STORE + name for name in NAMES)
+    other_param_names = (*BasisLayer.other_param_names, "updates_chosen")
     shares_basis = False
     configs: dict[str, UpdateConfig]
 
     def make_stores(self) -> None:
         for name in self.adapter_layer_names:
             setattr(self, name, nn.ParameterDict())
+        self.updates_chosen = BufferDict(persistent=True)  # indices of singular directions, -1 before there are any
         self.register_buffer("basis_weight", None, persistent=False)  # W0, while adapters that need it are merged
 
     def update_layer(self, adapter_name: str, config: UpdateConfig) -> None:
         self.configs[adapter_name] = config
         place = self._place(config)
         self.give_own_basis(adapter_name, self._basis(place))
+        if self.kind_of(adapter_name).choose is not None:
+            undecided = torch.full((config.directions,), -1, dtype=torch.int32)
+            self.updates_chosen[adapter_name] = undecided.to(place.like.device)
         for name, tensor in self._starts(adapter_name, place).items():
             getattr(self, STORE + name)[adapter_name] = nn.Parameter(tensor)
         self.remember_basis(adapter_name)
@@ -92,6 +98,46 @@ class UpdateLinear(BasisLayer):
         with without_autocast(self.basis_weight_print.device):
             return self.product(adapter_name).matrix(weight)
 
+    def chosen(self, adapter_name: str) -> list[int] | None:
+        """The singular directions of an adapter that chooses some, or None where it has not done so."""
+        chosen = self.updates_chosen[adapter_name].tolist()
+        return None if -1 in chosen else chosen
+
+    def coefficients(self, adapter_name: str) -> nn.Parameter:
+        """Of the directions that are chosen."""
+        return self.updates_d_sigma[adapter_name]
+
+    @torch.no_grad()
+    def choose_directions(self, adapter_name: str) -> None:
+        trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
+        whole = self._whole_basis()
+        chosen = self.kind_of(adapter_name).choose(self.configs[adapter_name], whole, trained)
+        self.updates_chosen[adapter_name] = chosen.to(torch.int32)
+        self.give_own_basis(adapter_name, columns(whole, chosen))
+        self.remember_basis(adapter_name)
+
+    def _whole_basis(self) -> Basis:
+        weight = self.unmerged_weight()
+        return self.decompose(weight.to(wide_dtype(weight)))
+
+    def check_saved(self, adapter_name: str, tensors: Tensors) -> None:
+        """Directions that were chosen are taken here too."""
+        if "updates_chosen" not in tensors:
+            return
+        chosen, K = tensors["updates_chosen"].to(self.basis_weight_print.device, torch.int64), self._K()
+        if (chosen == -1).all():
+            basis = self._basis(self._place(self.configs[adapter_name]))
+        elif len(chosen.unique()) < len(chosen) or chosen.min() < 0 or chosen.max() >= K:
+            raise ValueError(
+                f"layer '{self.name}': {chosen.tolist()} are no directions of its {K}; the file is damaged"
+            )
+        else:
+            basis = columns(self._whole_basis(), chosen)
+        self.give_own_basis(adapter_name, basis)
+
+    def _K(self) -> int:
+        return min(self.out_features, self.in_features)
+
     def fill(self) -> None:
         """Beside what is merged, W0 is kept: it says what to take away again, and what a further adapter adds."""
         if self.basis_weight is None and any(self.kind_of(adapter).reads_weight for adapter in self.configs):
@@ -113,3 +159,7 @@ class UpdateLinear(BasisLayer):
 
     def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
         return {}
+
+
+def columns(basis: Basis, indices: torch.Tensor) -> Basis:
+    return Basis(basis.U[:, indices].contiguous(), basis.s[indices], basis.Vh[indices])

@@ -7,7 +7,14 @@ from dataclasses import fields
 import pytest
 
 import baselines
-from baselines import AdaLoraBudget, SpectralAdapterConfig, UpdateConfig, VectorFitConfig, VectorFreezing
+from baselines import (
+    AdaLoraBudget,
+    DashDirections,
+    SpectralAdapterConfig,
+    UpdateConfig,
+    VectorFitConfig,
+    VectorFreezing,
+)
 from svft import PRESETS, SvftConfig
 
 each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, UpdateConfig, VectorFitConfig])
@@ -44,7 +51,7 @@ def test_what_a_preset_fills_in_is_told_from_the_presets():
         assert f"None: {values[0]!r} with preset='clean', {values[1]!r} with preset='authors_code'" in text
 
 
-@pytest.mark.parametrize("callback", [AdaLoraBudget, VectorFreezing])
+@pytest.mark.parametrize("callback", [AdaLoraBudget, DashDirections, VectorFreezing])
 def test_the_arguments_of_callbacks_are_in_their_docstrings(callback):
     names = set(inspect.signature(callback.__init__).parameters) - {"self"}
     described = inspect.getdoc(callback)
