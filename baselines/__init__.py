@@ -5,7 +5,8 @@ VectorFreezing          VectorFit's adaptive freezing, as a callback of transfor
 SpectralAdapterConfig   r columns of U and V trained (Zhang & Pilanci 2024, arXiv:2405.13952)
 UpdateConfig            W0 + Delta, of several kinds: SSL, SSB (Si et al. 2024, arXiv:2407.05417), FLoRA
                         (Si et al. 2024, arXiv:2405.14739), LoLDU (Shi et al. 2024, arXiv:2410.13618),
-                        LoRA-Dash (Si et al. 2024, arXiv:2409.01035)
+                        LoRA-Dash (Si et al. 2024, arXiv:2409.01035), SODA (a reading of Zhang et al. 2024,
+                        arXiv:2405.21050)
 DashDirections          the step at which LoRA-Dash chooses its directions, as such a callback
 AdaLoraBudget           the rank schedule of AdaLoRA (Zhang et al. 2023, arXiv:2303.10512), whose tuner is PEFT's
 FullFineTuning, HeadOnly, PreTrained

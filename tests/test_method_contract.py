@@ -25,8 +25,8 @@ from tests.processes import Forked, ended
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "full", "head", "ia3", "loldu", "oft", "pissa", "spectral_additive", "spectral_rotation", "ssb", "ssl",
-    "svf", "svft_banded", "svft_plain", "svft_topk", "vectorfit",
+    "boft", "full", "head", "ia3", "loldu", "oft", "pissa", "soda", "spectral_additive", "spectral_rotation", "ssb",
+    "ssl", "svf", "svft_banded", "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],

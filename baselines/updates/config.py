@@ -27,6 +27,7 @@ def _is_positive(value: object) -> bool:
 OPTIONS = {  # that some kinds take, and what they are there
     "r": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
     "directions": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
+    "rotations": Needed("1, 2 or 3", lambda value: is_integer(value) and 1 <= value <= 3),
     "alpha": Needed("a finite number above 0", _is_positive),
 }
 
@@ -50,7 +51,9 @@ class UpdateConfig(BasisConfig):
             "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739); loldu: the "
             "first r of D in W0 = P L D U, and a factor on them, r + 1 (arXiv:2410.13618); lora_dash: (alpha / r) B A "
             "+ U_k diag(d_sigma) V_k^T, r (out + in) + k, of which the k coefficients of singular directions do "
-            "nothing until baselines.DashDirections has these chosen (arXiv:2409.01035). Has to be given"
+            "nothing until baselines.DashDirections has these chosen (arXiv:2409.01035); soda: U diag(s "
+            "+ d_sigma) V^T R, min(out, in) and the squares of the sizes of R's factors, a reading (arXiv:2405.21050). "
+            "Has to be given"
         ),
     )
     r: int | None = field(
@@ -69,6 +72,13 @@ class UpdateConfig(BasisConfig):
     )
     directions: int | None = field(
         default=None, metadata=described("lora_dash: how many singular directions are chosen, min(out, in) at most")
+    )
+    rotations: int | None = field(
+        default=None,
+        metadata=described(
+            "soda: of how many factors the rotation is the Kronecker product, 1 to 3, as equal in size as the divisors "
+            "of in are"
+        ),
     )
     seed: int = field(
         default=0, metadata=described("an integer: of what is drawn at the start, flora's A and B and lora_dash's A")

@@ -7,6 +7,7 @@
            of D, and sigma z for alpha / r z
     lora_dash  W0 + (alpha / r) B A         B from 0, A from random; d_sigma from 0            2409.01035
                + U_k diag(d_sigma) V_k^T    for k singular directions, chosen in training
+    soda   U diag(s + d_sigma) V^T R        d_sigma from 0, R = R_1 x ... x R_f from I         2405.21050
 
 SSL and SSB: Si et al. 2024, "See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of
 Decomposition", arXiv:2407.05417, as in Chongjie-Si/Subspace-Tuning.
@@ -16,6 +17,11 @@ LoLDU: Shi et al. 2024, arXiv:2410.13618, as in SKDDJ/LoLDU@9790d90: W0 - (alpha
 sigma P L_r diag(z) U_r is added to it. The code's other starts of z are no pre-trained function, and are left out.
 LoRA-Dash: Si et al. 2024, arXiv:2409.01035, as in Chongjie-Si/Subspace-Tuning@0351d17: the k = 8 directions with the
 largest |u_i^T Delta v_i| / s_i, where Delta is what LoRA has learnt in its first steps (`directions`).
+SODA: Zhang et al. 2024, arXiv:2405.21050 (WACV 2025). There is no public code and its equations were not to be had:
+this is a reading of its words. W0 is a spectrum times an orthogonal basis; the spectrum gets an increment, the basis is
+multiplied by an orthogonal matrix, a Kronecker product of small ones. Here the basis is V^T of the SVD form, with R on
+the side of the inputs. The paper keeps each R_i orthogonal by an optimiser on the Stiefel manifold; here it is
+Cayley's map of a free matrix, so that any optimiser will do. How many factors it has, and of which sizes, is not known.
 
 Shapes: O out_features, I in_features, r the rank; A is r x I, B is O x r, G is r x r.
 z and D_r are r, P L_r is O x r, U_r is r x I (`lu`). `Tensors` are trained tensors by their name in a kind.
@@ -32,8 +38,10 @@ import torch
 
 from svft.decomposition import Basis
 
+from ..spectral.modes import rotation_less_identity
+from . import kronecker
 from .lu import ldu
-from .products import LowRank, Product, Scaled
+from .products import LowRank, Product, Rotated, Scaled
 
 if TYPE_CHECKING:
     from .config import UpdateConfig
@@ -45,7 +53,7 @@ class Place(NamedTuple):
     """Where an adapter starts.
 
     out, inp: the sizes of its layer. like: a tensor of the dtype and on the device of what is trained. weight(): W0,
-    which raises ValueError while an adapter is merged.
+    which raises ValueError while an adapter is merged; decompose(): its SVD.
     """
 
     out: int
@@ -54,6 +62,7 @@ class Place(NamedTuple):
     config: UpdateConfig
     random: np.random.RandomState
     weight: Callable[[], torch.Tensor]
+    decompose: Callable[[], Basis]
 
     def ones(self, *size: int) -> torch.Tensor:
         return self.like.new_ones(size)
@@ -158,7 +167,23 @@ def most_changed(config: UpdateConfig, basis: Basis, trained: Tensors) -> torch.
     return (change.abs() / s.clamp_min(torch.finfo(s.dtype).tiny)).topk(config.directions).indices
 
 
+def whole(place: Place) -> Basis:
+    return place.decompose()
+
+
+def soda_starts(place: Place, basis: Basis) -> Tensors:
+    parts = kronecker.sizes(place.inp, place.config.rotations)
+    rotations = {name: place.zeros(size, size) for name, size in zip(ROTATIONS, parts, strict=False)}
+    return {"d_sigma": place.zeros(len(basis.s)), **rotations}
+
+
+def spectrum_and_rotation(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
+    parts = [rotation_less_identity(trained[name]) for name in ROTATIONS[: config.rotations]]
+    return Rotated(basis.U, basis.Vh, trained["d_sigma"], parts)
+
+
 OF_LU = ("rows and columns of L and U", "nearly equal pivots")
+ROTATIONS = ("X_1", "X_2", "X_3")  # of which only the skew parts matter
 KINDS = {
     "ssl": Kind(("d_in",), ssl_starts, scaled, reads_weight=True),
     "ssb": Kind(("d_in", "d_out"), ssb_starts, scaled, reads_weight=True),
@@ -172,5 +197,8 @@ KINDS = {
         ("alpha",),
         none_yet,
         most_changed,
+    ),
+    "soda": Kind(
+        ("d_sigma", *ROTATIONS), soda_starts, spectrum_and_rotation, ("rotations",), basis=whole, reads_weight=True
     ),
 }

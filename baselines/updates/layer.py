@@ -53,7 +53,7 @@ class UpdateLinear(BasisLayer):
     def _place(self, config: UpdateConfig) -> Place:
         like = self.basis_weight_print.new_empty(0, dtype=self.dtype)
         random = generator(stream_of(config.seed, self.name), "start")
-        return Place(self.out_features, self.in_features, like, config, random, self.unmerged_weight)
+        return Place(self.out_features, self.in_features, like, config, random, self.unmerged_weight, self._whole_basis)
 
     def _basis(self, place: Place) -> Basis:
         try:

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 import torch.nn.functional as F
 
+from .kronecker import change
+
 Weight = Callable[[], torch.Tensor]  # W0 (O, I), which a quantised layer has to compute
 
 
@@ -57,3 +59,22 @@ class Scaled(NamedTuple):
         if self.d_out is None:
             return change
         return self.d_out[:, None] * change + (self.d_out - 1)[:, None] * W
+
+
+class Rotated(NamedTuple):
+    """U diag(s + d_sigma) V^T R - U diag(s) V^T, which is W0 (R - I) + U diag(d_sigma) V^T R."""
+
+    U: torch.Tensor  # (O, K)
+    Vh: torch.Tensor  # (K, I)
+    d_sigma: torch.Tensor  # (K,)
+    less_identity: list[torch.Tensor]  # R_i - I of each factor of R
+
+    def output(self, x: torch.Tensor, weight: Weight) -> torch.Tensor:
+        W, moved = weight(), change(x, self.less_identity)  # (B, I)
+        values = F.linear(F.linear(x + moved, self.Vh) * self.d_sigma, self.U)
+        return F.linear(moved.to(W.dtype), W) + values
+
+    def matrix(self, weight: Weight) -> torch.Tensor:
+        back = [D.T for D in self.less_identity]
+        W, values = weight().to(self.U.dtype), self.U @ (self.d_sigma[:, None] * self.Vh)
+        return change(W + values, back) + values

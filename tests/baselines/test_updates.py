@@ -6,10 +6,11 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from baselines import UpdateConfig
+from baselines.updates import kronecker
 from baselines.updates.kinds import KINDS
 from baselines.updates.lu import ldu
 
-from .spectral_cases import SHAPES, one_linear
+from .spectral_cases import SHAPES, cayley, one_linear
 
 OPTIONS = {
     "ssl": {},
@@ -17,6 +18,7 @@ OPTIONS = {
     "flora": {"r": 3, "alpha": 6},
     "loldu": {"r": 4, "alpha": 2},
     "lora_dash": {"r": 3, "alpha": 6, "directions": 2},
+    "soda": {"rotations": 2},
 }
 
 
@@ -33,6 +35,11 @@ def lora_dash(W0: torch.Tensor, t: dict[str, torch.Tensor]) -> torch.Tensor:
     return W0 + 2 * t["B"] @ t["A"] + 0 * t["d_sigma"].sum()
 
 
+def soda(W0: torch.Tensor, t: dict[str, torch.Tensor]) -> torch.Tensor:
+    U, s, Vh = torch.linalg.svd(W0, full_matrices=False)
+    return U @ torch.diag(s + t["d_sigma"]) @ Vh @ torch.kron(cayley(t["X_1"]), cayley(t["X_2"]))
+
+
 # The adapted weight, as the paper writes it, from W0 and what is trained.
 DENSE = {
     "ssl": lambda W0, t: W0 @ torch.diag(t["d_in"]),
@@ -40,6 +47,7 @@ DENSE = {
     "flora": lambda W0, t: W0 + 2 * t["B"] @ t["G"] @ t["A"],
     "loldu": loldu,
     "lora_dash": lora_dash,
+    "soda": soda,
 }
 COUNT = {
     "ssl": lambda m, n: n,
@@ -47,6 +55,7 @@ COUNT = {
     "flora": lambda m, n: 3 * (m + n) + 9,
     "loldu": lambda m, n: 4 + 1,
     "lora_dash": lambda m, n: 3 * (m + n) + 2,
+    "soda": lambda m, n: min(m, n) + {9: 3**2 + 3**2, 14: 2**2 + 7**2}[n],
 }
 each_kind = pytest.mark.parametrize("kind", OPTIONS)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -295,3 +304,41 @@ def test_other_pivots_than_those_of_training_are_refused_or_come_from_the_file(t
             ValueError, match=r"of 2 rows and columns of L and U are not those .* \(nearly equal pivots,"
         ):
             peft.PeftModel.from_pretrained(nearly_tied(-1e-5), tmp_path)
+
+
+# -- SODA
+
+
+@pytest.mark.parametrize(
+    ("n", "factors", "expected"),
+    [
+        (4096, 1, [4096]),
+        (4096, 2, [64, 64]),
+        (4096, 3, [16, 16, 16]),
+        (768, 2, [24, 32]),
+        (48, 3, [3, 4, 4]),
+        (7, 2, [1, 7]),
+    ],
+)
+def test_sizes_of_kronecker_factors_are_as_equal_as_divisors_are(n, factors, expected):
+    assert kronecker.sizes(n, factors) == expected
+
+
+@pytest.mark.parametrize("factors", [1, 2, 3])
+def test_a_kronecker_product_of_rotations_turns_vectors_and_keeps_their_lengths(factors):
+    Rs = [cayley(torch.randn(size, size, dtype=torch.float64)) for size in kronecker.sizes(24, factors)]
+    R, x = Rs[0], torch.randn(2, 5, 24, dtype=torch.float64)
+    for each in Rs[1:]:
+        R = torch.kron(R, each)
+    turned = x + kronecker.change(x, [each - torch.eye(len(each)) for each in Rs])
+    torch.testing.assert_close(turned, x @ R.T)
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+
+
+@pytest.mark.parametrize("rotations", [1, 3])
+def test_soda_with_another_number_of_factors_keeps_the_spectrum_that_it_has(rotations):
+    _, layer = adapted("soda", (9, 12), rotations=rotations)
+    W0 = layer.base_layer.weight.detach()
+    expected = torch.linalg.svdvals(W0) + layer.trained("default")["d_sigma"].detach()
+    found = torch.linalg.svdvals(W0 + layer.get_delta_weight("default").detach())
+    torch.testing.assert_close(found, expected.abs().sort(descending=True).values)

@@ -11,6 +11,7 @@ ssl, ssb = {"kind": "ssl"}, {"kind": "ssb"}
 flora = {"kind": "flora", "r": 2, "alpha": 4}
 loldu = {"kind": "loldu", "r": 4, "alpha": 2}
 dash = {"kind": "lora_dash", "r": 2, "alpha": 4, "directions": 3}  # which are not chosen in these tests
+soda = {"kind": "soda", "rotations": 2}
 draw = {"init_weights": False}
 
 
@@ -32,6 +33,7 @@ CASES = Cases(
         ("pivots", "MLP_LayerNorm", {**loldu, "save_basis": True, "target_modules": ["lin0"]}),
         ("all pivots", "MLP", {"kind": "loldu", "target_modules": ["lin1"]}),
         ("directions", "MLP", {**dash, "target_modules": ["lin0"]}),
+        ("rotation and spectrum", "MLP", {**soda, "target_modules": ["lin0"]}),
     ],
     pairs=[
         ("same layer", {**ssl, **draw, "target_modules": ["lin0"]}, {**ssb, **draw, "target_modules": ["lin0"]}),
