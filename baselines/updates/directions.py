@@ -17,7 +17,8 @@ from .layer import UpdateLinear
 class DashDirections(TrainerCallback):
     """Has the layers of a LoRA-Dash adapter choose their directions, once, from what the adapter has learnt by then.
 
-    after: optimiser steps before that; below 1: a share of all, one step at least. A chosen direction is a part of the
+    after: optimiser steps before that; below 1: a share of all, one step at least. A layer that has learnt nothing by
+    then (a first step with a rate of 0) chooses after the next step. A chosen direction is a part of the
     adapter, so a run that resumes after that step goes on with it. Raises ValueError where no layer has any to choose.
     """
 
@@ -42,13 +43,13 @@ class DashDirections(TrainerCallback):
     def on_step_end(self, args, state, control, model: nn.Module, **kwargs) -> None:
         if self.waiting and state.global_step >= self.step:
             choose_directions(model)
-            self.waiting = []
+            self.waiting = list(undecided(model))
 
     def on_train_end(self, args, state, control, model: nn.Module, **kwargs) -> None:
         self.chosen = {layer.name: layer.chosen(adapter) for layer, adapter in _choosing(model)}
 
-    def report(self) -> dict[str, dict[str, list[int]]]:
-        """{directions: {layer: indices of its singular directions, from 0, the most changed first}}."""
+    def report(self) -> dict[str, dict[str, list[int] | None]]:
+        """{directions: {layer: indices of its singular directions, from 0, the most changed first; None: none yet}}."""
         return {"directions": self.chosen}
 
 

@@ -89,8 +89,8 @@ class Kind(NamedTuple):
     trained: names of the tensors. starts(place, basis): these before training. product(config, basis, trained): what
     they make. options: of the configuration, those that it takes; optional: those of them that may be None.
     basis(place): its frozen vectors. choose(config, whole basis, trained): of a kind that chooses them in training, the
-    indices of its directions; before that its basis is zero. words: what the vectors are, and where W0 does not fix
-    them. reads_weight: its product needs W0 itself.
+    indices of its directions, None where it has learnt nothing yet; before that its basis is zero. words: what the
+    vectors are, and where W0 does not fix them. reads_weight: its product needs W0 itself.
     """
 
     trained: tuple[str, ...]
@@ -99,7 +99,7 @@ class Kind(NamedTuple):
     options: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     basis: Callable[[Place], Basis] = no_basis
-    choose: Callable[[UpdateConfig, Basis, Tensors], torch.Tensor] | None = None
+    choose: Callable[[UpdateConfig, Basis, Tensors], torch.Tensor | None] | None = None
     words: tuple[str, str] = ("singular vectors", "equal singular values")
     reads_weight: bool = False
 
@@ -160,10 +160,12 @@ def with_directions(config: UpdateConfig, basis: Basis, trained: Tensors) -> Pro
     return LowRank(L, torch.cat([trained["A"], trained["d_sigma"][:, None] * basis.Vh]))
 
 
-def most_changed(config: UpdateConfig, basis: Basis, trained: Tensors) -> torch.Tensor:
-    """(k,): |u_i^T B A v_i| / s_i, the largest first; alpha / r is the same for all."""
+def most_changed(config: UpdateConfig, basis: Basis, trained: Tensors) -> torch.Tensor | None:
+    """(k,): those with the largest |u_i^T B A v_i| / s_i, the largest first; alpha / r is the same for all."""
     U, s, Vh = basis
     change = ((U.T @ trained["B"]) * (Vh @ trained["A"].T)).sum(dim=1)  # (K,)
+    if not change.any():
+        return None
     return (change.abs() / s.clamp_min(torch.finfo(s.dtype).tiny)).topk(config.directions).indices
 
 

@@ -109,9 +109,12 @@ class UpdateLinear(BasisLayer):
 
     @torch.no_grad()
     def choose_directions(self, adapter_name: str) -> None:
+        """Of a kind that chooses some; nothing is chosen where nothing has been learnt yet."""
         trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
         whole = self._whole_basis()
         chosen = self.kind_of(adapter_name).choose(self.configs[adapter_name], whole, trained)
+        if chosen is None:
+            return
         self.updates_chosen[adapter_name] = chosen.to(torch.int32)
         self.give_own_basis(adapter_name, columns(whole, chosen))
         self.remember_basis(adapter_name)

@@ -68,6 +68,13 @@ def test_the_directions_that_lora_has_changed_most_for_their_size_are_chosen_and
         torch.testing.assert_close(tensor.grad, t[name].grad, atol=1e-10, rtol=0)
 
 
+def test_nothing_is_chosen_before_anything_is_learnt():
+    model = adapted()
+    layer_of(model).trained("default")["B"].data.zero_()
+    choose_directions(model)
+    assert layer_of(model).chosen("default") is None
+
+
 def test_a_choice_is_made_once():
     model = adapted()
     choose_directions(model)
