@@ -20,7 +20,7 @@ KINDS = ("custom", "decoder", "classifier", "features")  # of models, and files 
 LEAST = {
     "svft": (440, 118, 44, 30),
     "spectral": (370, 114, 44, 30),
-    "updates": (170, 58, 22, 14),
+    "updates": (430, 118, 46, 30),
     "vectorfit": (370, 114, 44, 30),
 }
 
