@@ -5,6 +5,11 @@ VectorFitConfig         h = U diag(sigma) V^T x + b, sigma and b trained (Hegde 
 VectorFreezing          VectorFit's adaptive freezing, as a callback of transformers' Trainer
 SpectralAdapterConfig   r columns of U and V trained (Zhang & Pilanci 2024, arXiv:2405.13952); by its modes MiLoRA
                         (arXiv:2406.09044), SSVD (arXiv:2509.02830) and PiCa without sharing (arXiv:2505.20211)
+UpdateConfig            W0 + Delta, of several kinds: SSL, SSB (Si et al. 2024, arXiv:2407.05417), FLoRA
+                        (Si et al. 2024, arXiv:2405.14739), LoLDU (Shi et al. 2024, arXiv:2410.13618),
+                        LoRA-Dash (Si et al. 2024, arXiv:2409.01035), SODA (a reading of Zhang et al. 2024,
+                        arXiv:2405.21050)
+DashDirections          the step at which LoRA-Dash chooses its directions, as such a callback
 AdaLoraBudget           the rank schedule of AdaLoRA (Zhang et al. 2023, arXiv:2303.10512), whose tuner is PEFT's
 FullFineTuning, HeadOnly, PreTrained
                         no adapter: which of the model's own weights are trained
@@ -13,15 +18,18 @@ FullFineTuning, HeadOnly, PreTrained
 from baselines.adalora import AdaLoraBudget
 from baselines.spectral import SpectralAdapterConfig
 from baselines.unadapted import FullFineTuning, HeadOnly, PreTrained
+from baselines.updates import DashDirections, UpdateConfig
 from baselines.vectorfit import VectorFitConfig, VectorFreezing
 from svft import __version__
 
 __all__ = [
     "AdaLoraBudget",
+    "DashDirections",
     "FullFineTuning",
     "HeadOnly",
     "PreTrained",
     "SpectralAdapterConfig",
+    "UpdateConfig",
     "VectorFitConfig",
     "VectorFreezing",
     "__version__",

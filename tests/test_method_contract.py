@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification
 
+from baselines.updates import choose_directions
 from harness.adapters.adapt import adapt
 from harness.plan import config
 from harness.plan.config import instantiate
@@ -24,13 +25,15 @@ from tests.processes import Forked, ended
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "ditask", "full", "head", "ia3", "lora_xs", "milora", "oft", "pica", "pissa", "spectral_additive",
-    "spectral_rotation", "ssvd", "svf", "svft_banded", "svft_block", "svft_gradient", "svft_plain", "svft_topk",
-    "vectorfit",
+    "boft", "ditask", "full", "head", "ia3", "loldu", "lora_xs", "milora", "oft", "pica", "pissa", "soda",
+    "spectral_additive", "spectral_rotation", "ssb", "ssl", "ssvd", "svf", "svft_banded", "svft_block", "svft_gradient",
+    "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
     "ditask": ["method.adapter.cells=6"],
+    "flora": ["method.adapter.r=2"],
+    "lora_dash": ["method.adapter.r=2", "method.adapter.directions=2"],
     "lora_xs": ["method.adapter.rank=6"],
     "milora": ["method.adapter.r=4"],
     "oft": ["method.adapter.oft_block_size=4"],
@@ -119,12 +122,16 @@ def logits(model, kind: str) -> torch.Tensor:
 
 
 def step(model, kind: str, steps: int = 3) -> None:
-    """A few large optimiser steps, so that what was trained differs clearly from what was there."""
+    """A few large optimiser steps, so that what was trained differs clearly from what was there.
+
+    Directions are chosen after the first, as a callback of LoRA-Dash has it.
+    """
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
     for _ in range(steps):
         model.train()(**batch(kind)).loss.backward()
         optimiser.step()
         optimiser.zero_grad()
+        choose_directions(model)
     model.eval()
 
 

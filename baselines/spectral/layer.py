@@ -9,7 +9,6 @@ The released code builds the dense W in each forward; here it stays as it is, an
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from svft.basis import BasisLayer
 from svft.decomposition import Basis, wide_dtype
 from svft.decomposition.streams import generator, stream_of
 
+from ..precision import wide, without_autocast
 from .config import SpectralAdapterConfig
 from .modes import MODES, Mode
 from .tensors import TENSORS, Tensors
@@ -150,12 +150,3 @@ def joined(pairs: list[tuple[Basis, int]]) -> Basis:
         torch.cat([basis.s[[i]] for basis, i in pairs]),
         torch.cat([basis.Vh[[i]] for basis, i in pairs]),
     )
-
-
-def wide(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to(wide_dtype(tensor))
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager:
-    """The meta device knows no autocast."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

@@ -72,6 +72,7 @@ NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
         "scaled": False, "keep_weight": True, "form": "auto", "save_basis": False, "bias": "none",
     },
     "baselines.SpectralAdapterConfig": {"save_basis": False},
+    "baselines.UpdateConfig": {"save_basis": False},
     "baselines.VectorFitConfig": {"save_basis": False},
     "peft.LoraConfig": {**_LORA, "init_lora_weights": True, "use_rslora": False},
     "peft.AdaLoraConfig": _LORA,

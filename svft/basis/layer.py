@@ -159,6 +159,10 @@ class BasisLayer(nn.Module, Mergeable):
         settings = self.settings_of(adapter_name)
         return pack(self.basis_weight_print, self.probe_of(adapter_name), settings, self.has_signs(adapter_name))
 
+    def words_of(self, adapter_name: str) -> tuple[str, str]:
+        """For a sentence: what the vectors of its basis are, and where W0 does not fix them."""
+        return "singular vectors", "equal singular values"
+
     def has_signs(self, adapter_name: str) -> bool:
         """Whether the adapter's function depends on the signs of the pairs (u_i, v_i), so that `turn` has to follow."""
         return True

@@ -74,9 +74,10 @@ def restore(layer: BasisLayer, adapter_name: str, saved: Tensors, prefix: str) -
         layer.give_own_basis(adapter_name, Basis(*stored).to(layer.basis_weight_print.device))
         saved[key(PRINT)] = layer.print_of(adapter_name)
     else:
+        vectors, ambiguous = layer.words_of(adapter_name)
         raise ValueError(
-            f"layer '{prefix}': up to {int((~aligned).sum())} of {len(aligned)} singular vectors are not those that "
-            "the adapter was trained with (equal singular values, or a weight rounded differently); "
+            f"layer '{prefix}': up to {int((~aligned).sum())} of {len(aligned)} {vectors} are not those that "
+            f"the adapter was trained with ({ambiguous}, or a weight rounded differently); "
             f"{_remedy(layer)}"
         )
 

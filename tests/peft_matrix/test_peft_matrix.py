@@ -20,6 +20,7 @@ KINDS = ("custom", "decoder", "classifier", "features")  # of models, and files 
 LEAST = {
     "svft": (440, 118, 44, 30),
     "spectral": (570, 114, 44, 30),
+    "updates": (430, 118, 46, 30),
     "vectorfit": (420, 114, 44, 30),
 }
 

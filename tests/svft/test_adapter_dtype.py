@@ -4,7 +4,7 @@ import peft
 import pytest
 import torch
 
-from baselines import SpectralAdapterConfig, VectorFitConfig
+from baselines import SpectralAdapterConfig, UpdateConfig, VectorFitConfig
 from svft import SvftConfig
 
 CONFIGS = {
@@ -12,6 +12,7 @@ CONFIGS = {
     "gate": SvftConfig(pattern="random", d=2, init="kaiming", gate=True),
     "weight dropped": SvftConfig(pattern="banded", d=2, init="kaiming", keep_weight=False),
     "spectral": SpectralAdapterConfig(mode="rotation", r=3, scale=True, init_weights=False),
+    "update": UpdateConfig(kind="ssb", init_weights=False),
     "vectorfit": VectorFitConfig(init_weights=False),
     "multiplicative": VectorFitConfig(multiplicative=True, train_bias=False, init_weights=False),
 }

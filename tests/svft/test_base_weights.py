@@ -12,13 +12,14 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 from transformers import AutoModelForCausalLM, GemmaConfig
 
-from baselines import SpectralAdapterConfig, VectorFitConfig
+from baselines import SpectralAdapterConfig, UpdateConfig, VectorFitConfig
 from svft import SvftConfig
 
 CONFIGS = {
     "svft": SvftConfig(pattern="random", d=2, init="kaiming"),
     "authors": SvftConfig(pattern="random", d=2, rank=4, preset="authors_code"),
     "spectral": SpectralAdapterConfig(r=2, init_weights=False),
+    "update": UpdateConfig(kind="ssb", init_weights=False),
     "vectorfit": VectorFitConfig(init_weights=False),
 }
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -7,10 +7,17 @@ from dataclasses import fields
 import pytest
 
 import baselines
-from baselines import AdaLoraBudget, SpectralAdapterConfig, VectorFitConfig, VectorFreezing
+from baselines import (
+    AdaLoraBudget,
+    DashDirections,
+    SpectralAdapterConfig,
+    UpdateConfig,
+    VectorFitConfig,
+    VectorFreezing,
+)
 from svft import PRESETS, GradientSupport, SvftConfig
 
-each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, VectorFitConfig])
+each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, UpdateConfig, VectorFitConfig])
 
 
 def arguments(config) -> dict[str, str]:
@@ -44,7 +51,7 @@ def test_what_a_preset_fills_in_is_told_from_the_presets():
         assert f"None: {values[0]!r} with preset='clean', {values[1]!r} with preset='authors_code'" in text
 
 
-@pytest.mark.parametrize("callback", [AdaLoraBudget, GradientSupport, VectorFreezing])
+@pytest.mark.parametrize("callback", [AdaLoraBudget, DashDirections, GradientSupport, VectorFreezing])
 def test_the_arguments_of_callbacks_are_in_their_docstrings(callback):
     names = set(inspect.signature(callback.__init__).parameters) - {"self"}
     described = inspect.getdoc(callback)
@@ -55,5 +62,6 @@ def test_the_package_has_no_other_configuration():
     of_peft = {name for name in baselines.__all__ if hasattr(getattr(baselines, name), "__dataclass_fields__")}
     assert {name for name in of_peft if "peft_type" in getattr(baselines, name).__dataclass_fields__} == {
         "SpectralAdapterConfig",
+        "UpdateConfig",
         "VectorFitConfig",
     }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from baselines import SpectralAdapterConfig, VectorFitConfig
+from baselines import SpectralAdapterConfig, UpdateConfig, VectorFitConfig
 from svft import SvftConfig
 from tests.svft.test_prints import in_the_old_layout
 
@@ -111,7 +111,12 @@ def blocks(count: int = 2) -> torch.nn.Module:
     return model
 
 
-CONFIGS = {"svft": SvftConfig(), "spectral": SpectralAdapterConfig(r=2), "vectorfit": VectorFitConfig()}
+CONFIGS = {
+    "svft": SvftConfig(),
+    "spectral": SpectralAdapterConfig(r=2),
+    "vectorfit": VectorFitConfig(),
+    "update": UpdateConfig(kind="ssb"),
+}
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GemmaConfig, GenerationConfig, T5Config
 
-from baselines import SpectralAdapterConfig, VectorFitConfig
+from baselines import SpectralAdapterConfig, UpdateConfig, VectorFitConfig
 from svft import SvftConfig
 
 RANDOM = {"pattern": "random", "d": 2, "init_weights": False}
@@ -15,6 +15,7 @@ PAIRS = {
     "svft, weight dropped": (SvftConfig(keep_weight=False, **RANDOM), SvftConfig(init_weights=False)),
     "svft, truncated": (SvftConfig(preset="authors_code", rank=4, **RANDOM), SvftConfig(rank=3, **RANDOM)),
     "spectral": (SpectralAdapterConfig(**DRAWN), SpectralAdapterConfig(mode="rotation", block=2, **DRAWN)),
+    "updates": (UpdateConfig(kind="ssl", init_weights=False), UpdateConfig(kind="ssb", init_weights=False)),
     "vectorfit": (VectorFitConfig(init_weights=False), VectorFitConfig(multiplicative=True, init_weights=False)),
 }
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40}
