@@ -5,7 +5,7 @@ Shapes: W0 (O, I), Delta W = W - W0 (O, I), K = min(O, I), T inputs h (T, I).
 
 import torch
 
-# Algorithm 1 of Shuttleworth et al. 2024 (arXiv:2410.21228) counts those of the first k left singular vectors of W whose
+# Algorithm 1 of Shuttleworth et al. 2024 (arXiv:2410.21228): of the first k left singular vectors of W, those whose
 # cosine with every one of W0 is below epsilon. k and epsilon are PEFT's (peft.tuners.lora.intruders, 0.21.2), and as
 # there cosines are taken without their sign, since a singular vector has none.
 TOP = 10
