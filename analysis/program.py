@@ -28,10 +28,11 @@ MAKERS = {
     "tables": (
         "pages.results", "checks.params", "pages.paper_tables", "pages.comparison", "pages.fusion",
         "pages.training_strength", "checks.verdicts", "pages.bench", "checks.errata", "checks.others_pages",
+        "energy.page",
     ),
     "plots": (
         "figures.pareto", "figures.studies", "figures.strength", "figures.paper", "figures.bench", "figures.patterns",
-        "figures.verdicts",
+        "figures.verdicts", "energy.figure",
     ),
 }  # fmt: skip
 OTHERS = ("report", "readme", "search")  # which are modules with a command line of their own

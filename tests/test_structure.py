@@ -38,7 +38,7 @@ HARNESS = (  # each imports from those before it
 )  # fmt: skip
 TASKS = ("metrics", "reading", "splits", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
-ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures", "content", "report")  # the same
+ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures", "energy", "content", "report")  # the same
 OF_A_ROOM = 9  # files
 SVFT_ROOMS = {"decomposition": set(), "arithmetic": set(), "basis": {"decomposition"}}  # and what each may import
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft
