@@ -29,7 +29,7 @@ from harness.finished import finished_run
 from harness.finished.finished_run import Finished
 from harness.retention import layers
 from harness.run import command_line
-from harness.store import files
+from harness.store import files, record
 
 SCHEMA = 1  # of the file's content; `schema` is that of sealed files
 BATCHES = 16
@@ -81,12 +81,11 @@ def _batches(run: Finished) -> Iterator[dict[str, torch.Tensor]]:
 
 def document(paths: Sequence[Path]) -> dict[str, Any]:
     """The content of the file. Raises SettingError where the runs are not seeds of one row of full fine-tuning."""
+    _require_one_row(paths)
     runs, measured = [], []
     for path in paths:
         run = finished_run.opened(path, torch.device("cpu"))
         runs.append(run.record)
-        if run.record.key != runs[0].key:
-            raise SettingError(f"{path} and {paths[0]} are no seeds of one row; give those of one alone")
         measured.append(measure(run))
     first = runs[0].run
     return {
@@ -96,6 +95,13 @@ def document(paths: Sequence[Path]) -> dict[str, Any]:
         "supports": list(SUPPORTS), "batches": BATCHES, "batch_size": runs[0].config["train"]["batch_size"],
         "layers": [_joined(name, [each[name] for each in measured]) for name in measured[0]],
     }  # fmt: skip
+
+
+def _require_one_row(paths: Sequence[Path]) -> None:
+    keys = {path: record.read(path / record.FILE).key for path in paths}
+    for path, key in keys.items():
+        if key != keys[paths[0]]:
+            raise SettingError(f"{path} and {paths[0]} are no seeds of one row; give those of one alone")
 
 
 def _joined(name: str, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def _run(runs: Sequence[Path], out: Path) -> None:
     found = document(runs)
     path = out / f"{found['task']}-{found['model']}.json"
     files.write_sealed(path, found)
-    print(f"{path}: {len(found['layers'])} layers, {len(found['seeds'])} seeds")
+    print(f"{path}: {len(found['layers'])} layers, seeds {', '.join(map(str, found['seeds']))}")
 
 
 if __name__ == "__main__":

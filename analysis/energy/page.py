@@ -48,7 +48,7 @@ def _share(row) -> str:
 def notes(rows: pd.DataFrame) -> Iterator[str]:
     yield (
         "Per cent of the energy ||C||², C = Uᵀ (W − W0) V, of what full fine-tuning changed, that lies within "
-        "N = K (2d+1) − d (d+1) entries: how much of that very update they can make. Mean over layers, then over seeds, "
+        "N = K (2d+1) − d (d+1) entries: how much of that very update they can make. Mean over layers, then seeds, "
         f"with the 95 % interval over seeds; letters: at d = {BY_LETTER}. Nothing was trained for it."
     )
     yield (

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.figures import labels as names_beside
 from analysis.figures import bench, pareto
+from analysis.figures import labels as names_beside
 from analysis.figures.style import GREY, INK, Drawing, blank, settle
 from analysis.load import retention
 from analysis.load.methods import shown_as

@@ -86,7 +86,7 @@ def notes(names: Iterable[str]) -> list[str]:
         return []
     return [
         "Distance from the base, over the layers that were changed: ‖ΔW‖ / ‖W0‖ of all of them together; E‖ΔWh‖² / "
-        "E‖W0h‖² a layer, h what reaches it in the base on inputs as it was pre-trained on (of models without such: on "
+        "E‖W0h‖² a layer, h what reaches it in the base on inputs as it was pre-trained on (without such: on "
         "validation inputs); intruder dimensions a layer, among its first 10 (Shuttleworth et al. 2024, cosines below "
-        "0.5); and the rise of the base's own loss on held-out text, in nats a token. Mean over seeds, with its interval."
+        "0.5); and the rise of the base's own loss on held-out text, in nats a token. Mean over seeds, its interval."
     ]
