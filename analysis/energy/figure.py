@@ -23,7 +23,7 @@ LOOKS = {  # colour and marker, in the order of the legend
 }  # fmt: skip
 CHANCE = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1}
 ASIDE = {"topk": -0.09, "random": 0.09}  # which lie on each other otherwise
-TICKS = (1, 2, 5, 10, 20, 50, 100)
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def figure(rows: pd.DataFrame) -> Figure:
