@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from analysis.content import rows
 from analysis.figures import studies
 from analysis.figures.style import STYLE, matplotlib
 from analysis.load import retention
@@ -79,3 +80,12 @@ def test_the_figure_puts_scores_against_the_distance_and_what_did_not_move_is_a_
     (ax,) = whole.axes
     assert {text.get_text() for text in ax.texts if text.get_text()} == {"Head", "Full-FT"}
     assert ax.get_xlabel() == studies.MOVED
+
+
+def test_a_row_of_the_page_has_the_means_of_what_its_records_say(add, runs):  # noqa: F811
+    for seed in range(2):
+        ran(add, LORA, seed, 100, retention=section(0.01 * (seed + 1), 0.5))
+        ran(add, SVFT, seed, 100)
+    lora, svft = rows.rows(load(runs))
+    assert lora["kept"]["outputs_moved"] == pytest.approx(0.0375) and lora["kept"]["base_loss"] == 0.5
+    assert "kept" not in svft
