@@ -125,7 +125,9 @@ def _name(ax: Axes, row, below: bool) -> None:
 
 def set_axes(ax: Axes, params: pd.Series, frame: pd.DataFrame) -> None:
     if len(params):
-        low, high = math.log10(params.min()), math.log10(params.max())
+        ends = pd.concat([params, *(frame[name].dropna() for name in ("near", "far") if name in frame)])
+        ends = ends[ends > 0]
+        low, high = math.log10(ends.min()), math.log10(ends.max())
         margin = max(0.12 * (high - low), 0.25)
         ax.set_xlim(10 ** (low - margin), 10 ** (high + margin))
     steps = (1.0,) if len(params) and params.max() / params.min() > 30 else (1.0, 2.0, 5.0)
