@@ -1,13 +1,15 @@
 """Which entries of M full fine-tuning uses: the figure `energy`, a row of panels a task and model.
 
 Left: the share of the update's energy within a support against the share of entries that it has; the line of chance is
-that of entries drawn at random. Middle and right: by role letter and by depth, at one budget.
+that of entries drawn at random. Middle and right: by role letter and by depth, at one budget, as multiples of chance,
+which is not the same for all layers.
 """
 
 from collections.abc import Callable
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -35,11 +37,12 @@ def figure(rows: pd.DataFrame) -> Figure:
         curves(axes[0], means(own, ["support", "d"]))
         axes[0].set_title(panel, loc="left", fontweight="bold")
         at = own[own["d"] == BY_LETTER]
-        dots(axes[1], means(at, ["support", "role"]), "role", at["chance"].mean())
-        dots(axes[2], means(at[at["depth"].notna()], ["support", "depth"]), "depth", at["chance"].mean())
+        dots(axes[1], means(at, ["support", "role"]), "role")
+        dots(axes[2], means(at[at["depth"].notna()], ["support", "depth"]), "depth")
         for ax, by in zip(axes[1:], ("role letter", "block"), strict=True):
             ax.set_title(f"By {by}, d = {BY_LETTER}", loc="left")
         axes[0].set_ylabel("Energy caught (%)")
+        axes[1].set_ylabel("Energy caught, against chance")
     grid[-1][0].set_xlabel("Entries of M (%)")
     grid[-1][1].set_xlabel("Role letter")
     grid[-1][2].set_xlabel("Block, from the input")
@@ -58,32 +61,36 @@ def curves(ax: Axes, frame: pd.DataFrame) -> None:
                         linewidth=0)  # fmt: skip
         ax.plot(x, 100 * own["share"], color=colour, marker=marker, markersize=4.5, linewidth=1.3,
                 markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(FixedLocator(TICKS))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _ticks(ax.xaxis, "{:g}")
+    _ticks(ax.yaxis, "{:g}")
     ax.set_ylim(top=112)
     _grid(ax)
 
 
-def dots(ax: Axes, frame: pd.DataFrame, by: str, chance: float) -> None:
+def dots(ax: Axes, frame: pd.DataFrame, by: str) -> None:
     """A point a support above each letter or block."""
     places = {name: place for place, name in enumerate(frame[by].unique())}
-    ax.axhline(100 * chance, zorder=1, **CHANCE)
+    ax.axhline(1, zorder=1, **CHANCE)
     for support, own in _in_order(frame):
         colour, marker = LOOKS[support]
         x = own[by].map(places) + ASIDE.get(support, 0)
-        ax.vlines(x, 100 * own["low"].astype(float), 100 * own["high"].astype(float), color=colour, linewidth=1)
-        ax.plot(x, 100 * own["share"], color=colour, marker=marker, markersize=5, linewidth=0.8 if by == "depth" else 0,
+        share, low, high = (own[name].astype(float) / own["chance"] for name in ("share", "low", "high"))
+        ax.vlines(x, low, high, color=colour, linewidth=1)
+        ax.plot(x, share, color=colour, marker=marker, markersize=5, linewidth=0.8 if by == "depth" else 0,
                 markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
     ax.set_xticks(range(len(places)), [f"{name:g}" if by == "depth" else name for name in places])
     ax.set_xlim(-0.5, len(places) - 0.5)
-    ax.set_ylim(bottom=0)
+    ax.set_yscale("log")
+    _ticks(ax.yaxis, "{:g} ×")
     _grid(ax)
+
+
+def _ticks(axis: Axis, form: str) -> None:
+    axis.set_major_locator(FixedLocator(TICKS))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
 
 
 def _grid(ax: Axes) -> None:

@@ -14,26 +14,30 @@ BY_LETTER = 4  # the budget d at which letters are told apart
 
 
 def text(rows: pd.DataFrame) -> pd.DataFrame:
-    """A line a support, below a line with the task and the model; a column a budget, then a column a letter."""
+    """A line a support, below a line with the task and the model; a column a budget, then a column a letter.
+
+    Below a support that is not defined in all layers, what chance gives in those of its own.
+    """
     lines = []
     for panel, own in rows.groupby("panel", sort=False):
         lines.append({"Support": f"**{panel}**"})
-        found = means(own, ["support", "d"]).set_index(["support", "d"])
-        letters = means(own[own["d"] == BY_LETTER], ["support", "role"]).set_index(["support", "role"])
+        found = means(own, ["support", "d"])
+        letters = means(own[own["d"] == BY_LETTER], ["support", "role"])
         for support in own["support"].unique():
-            cells = {
-                _budget(d): _share(found.loc[support, d]) for d in own["d"].unique() if (support, d) in found.index
-            }
-            roles = {
-                role: percent(letters.loc[(support, role), "share"])
-                for role in own["role"].unique()
-                if (support, role) in letters.index
-            }
-            lines.append({"Support": LABELS.get(support, support), **cells, **roles})
-        chance = own.groupby("d", sort=False)["chance"].mean()
-        lines.append({"Support": "N / K²", **{_budget(d): percent(value) for d, value in chance.items()}})
+            cells, roles = found[found["support"] == support], letters[letters["support"] == support]
+            lines.append({
+                "Support": LABELS.get(support, support), **{_budget(row.d): _share(row) for row in cells.itertuples()},
+                **{row.role: f"{row.share / row.chance:.1f} ×" for row in roles.itertuples()},
+            })  # fmt: skip
+            if len(cells) and cells["layers"].max() < own["layer"].nunique():
+                lines.append(_chance(cells, f"N / K², in its {cells['layers'].max()} layers"))
+        lines.append(_chance(own.groupby("d", sort=False, as_index=False)["chance"].mean(), "N / K²"))
     budgets = [_budget(d) for d in rows["d"].unique()]
     return pd.DataFrame(lines, columns=["Support", *budgets, *rows["role"].unique()]).fillna("")
+
+
+def _chance(cells: pd.DataFrame, name: str) -> dict[str, str]:
+    return {"Support": name, **{_budget(row.d): percent(row.chance) for row in cells.itertuples()}}
 
 
 def _budget(d: int) -> str:
@@ -41,15 +45,15 @@ def _budget(d: int) -> str:
 
 
 def _share(row) -> str:
-    shown = percent(row["share"])
-    return shown if pd.isna(row["low"]) else f"{shown} [{percent(row['low'])}, {percent(row['high'])}]"
+    shown = percent(row.share)
+    return shown if pd.isna(row.low) else f"{shown} [{percent(row.low)}, {percent(row.high)}]"
 
 
 def notes(rows: pd.DataFrame) -> Iterator[str]:
     yield (
         "Per cent of the energy ||C||², C = Uᵀ (W − W0) V, of what full fine-tuning changed, that lies within "
         "N = K (2d+1) − d (d+1) entries: how much of that very update they can make. Mean over layers, then seeds, "
-        f"with the 95 % interval over seeds; letters: at d = {BY_LETTER}. Nothing was trained for it."
+        f"with the 95 % interval over seeds. Letters: at d = {BY_LETTER}, how many times N / K². None of it was trained."
     )
     yield (
         "Random entries catch N / K² on average. Best aligned: the largest |u_i · v_j|, of square weights alone. "

@@ -40,8 +40,8 @@ def test_a_share_is_the_mean_over_layers_then_over_seeds_beside_what_chance_give
     assert shown.loc["Band"].to_dict() == {
         "d = 0": "21.0 [20.0, 22.0]",
         "d = 4": "42.0 [40.0, 44.0]",
-        "Q": "22.0",
-        "U": "62.0",
+        "Q": "0.8 ×",
+        "U": "2.2 ×",
     }
     assert shown.loc["N / K²", ["d = 0", "d = 4"]].tolist() == ["10.0", "28.0"]
 
@@ -51,6 +51,15 @@ def test_a_support_that_is_defined_nowhere_is_empty_and_weights_that_are_not_squ
     table = made()
     assert set(table.shown.set_index("Support").loc["Best aligned"]) == {""}
     assert table.notes[-1].startswith("Toy, Tiny: 2 layers, 3 seeds; of the update itself, C has U 25.0 %")
+
+
+def test_a_support_of_square_weights_alone_is_held_against_the_chance_of_those(tmp_path):
+    q, u = layer("h.0.q", "Q", 0, [10, 10], 0.0), layer("h.0.u", "U", 0, [20, 5], 0.0)
+    q["shares"]["topk"] = [[0.1] * 3, [0.3] * 3]
+    (made,) = page.makers(write(tmp_path, layers=[q, u])).values()
+    shown = made().shown.set_index("Support")
+    assert shown.loc["N / K², in its 1 layers", ["d = 0", "d = 4"]].tolist() == ["10.0", "28.0"]
+    assert shown.loc["N / K²", "d = 0"] == "25.0"  # (10/100 + 10/25) / 2
 
 
 def test_the_figure_has_a_row_for_each_file_and_a_line_for_each_support(tmp_path):
