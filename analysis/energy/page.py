@@ -53,7 +53,8 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     yield (
         "Per cent of the energy ||C||², C = Uᵀ (W − W0) V, of what full fine-tuning changed, that lies within "
         "N = K (2d+1) − d (d+1) entries: what they can make of that very update. Mean over layers, then seeds, "
-        f"with a 95 % interval over seeds. Letters: at d = {BY_LETTER}, how many times N / K². Nothing is trained for it."
+        f"with a 95 % interval over seeds. Letters: at d = {BY_LETTER}, how many times N / K². Nothing is "
+        "trained for it."
     )
     yield (
         "Random entries catch N / K² on average. Best aligned: the largest |u_i · v_j|, of square weights alone. "
