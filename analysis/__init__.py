@@ -6,6 +6,7 @@
     checks       the paper's printed numbers against each other and against counts
     pages        each kind of table, and what stands below it
     figures      each kind of figure
+    energy       which entries of M full fine-tuning uses: its files, page and figure
 
 Of the rest of the project only the record is imported (harness/store).
 """

@@ -28,11 +28,11 @@ MAKERS = {
     "tables": (
         "pages.results", "checks.params", "pages.paper_tables", "pages.comparison", "pages.fusion",
         "pages.training_strength", "checks.verdicts", "pages.bench", "checks.errata", "checks.others_pages",
-        "methods.page",
+        "methods.page", "energy.page",
     ),
     "plots": (
         "figures.pareto", "figures.studies", "figures.strength", "figures.paper", "figures.bench", "figures.patterns",
-        "figures.verdicts", "methods.figure",
+        "figures.verdicts", "methods.figure", "energy.figure",
     ),
 }  # fmt: skip
 OTHERS = ("report", "readme", "search")  # which are modules with a command line of their own

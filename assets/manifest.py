@@ -9,8 +9,8 @@ MANIFEST = "MANIFEST.json"
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 (hex) of each file of the folder except the manifest itself."""
-    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    """SHA-256 (hex) of each file of the folder except the manifest itself; folders in it have their own."""
+    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST and path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

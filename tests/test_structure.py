@@ -33,12 +33,14 @@ HOUSE = (
 INSTALLED_ALONE = ("svft", "baselines", "examples")  # without errors.py, so they raise what PEFT would
 ROOMS = {*MAY_IMPORT, "run", "tests"}
 HARNESS = (  # each imports from those before it
-    "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "plan", "run",
-    "finished", "fusion", "doctor",
+    "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "retention", "plan",
+    "run", "finished", "fusion", "doctor",
 )  # fmt: skip
 TASKS = ("metrics", "reading", "splits", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names
-ANALYSIS = ("writing", "load", "statistics", "checks", "pages", "figures", "methods", "content", "report")  # the same
+ANALYSIS = (  # the same
+    "writing", "load", "statistics", "checks", "pages", "figures", "methods", "energy", "content", "report",
+)  # fmt: skip
 OF_A_ROOM = 9  # files
 SVFT_ROOMS = {"decomposition": set(), "arithmetic": set(), "basis": {"decomposition"}}  # and what each may import
 SVFT_NEEDS = {"torch", "peft", "transformers", "safetensors", "numpy", "tqdm"}  # all come with torch and peft

@@ -5,6 +5,7 @@ from functools import lru_cache
 from statistics import fmean, median
 from typing import Any
 
+from analysis.load import retention
 from analysis.load.frames import runs_frame
 from analysis.load.records import Loaded
 from harness.store.record import Record, step_time
@@ -27,7 +28,8 @@ def rows(loaded: Loaded) -> list[dict[str, Any]]:
         )
     for row in found.values():
         own = [loaded.records[each["run"]] for each in row["runs"]]
-        row |= _costs([record for record in own if record.status == "done"])
+        done = [record for record in own if record.status == "done"]
+        row |= _costs(done) | _kept(done)
         row["runs"].sort(key=lambda run: run["seed"])
     return list(found.values())
 
@@ -62,6 +64,12 @@ def _costs(done: list[Record]) -> dict[str, Any]:
         "file_bytes": _mean([each.get("trained_bytes") for each in trained]),
         "peak_bytes": _mean([each.get("peak_bytes") for each in trained]),
     }
+
+
+def _kept(done: list[Record]) -> dict[str, dict[str, float]]:
+    """`kept`: means of what the records say of retention, by the names of retention.MEASURES; nothing where none is."""
+    found = {name: fmean(values) for name, values in retention.by_measure(done).items()}
+    return {"kept": found} if found else {}
 
 
 def _mean(values: list[float | None]) -> float | None:

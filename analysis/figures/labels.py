@@ -167,6 +167,9 @@ def _boxes(ax: Axes, dots: pd.DataFrame) -> list[Box]:
         if not pd.isna(row.low):
             low, high = (ax.transData.transform((row.x, value))[1] for value in (row.low, row.high))
             boxes.append(np.array([x - 2, low, x + 2, high]))
+        if not pd.isna(getattr(row, "near", None)):
+            near, far = (ax.transData.transform((value, row.score))[0] for value in (row.near, row.far))
+            boxes.append(np.array([near, y - 2, far, y + 2]))
     return boxes
 
 

@@ -68,7 +68,10 @@ def pareto(result: Results) -> Figure:
 
 
 def panel(ax: Axes, frame: pd.DataFrame, labelled: bool) -> None:
-    """Points, lines, bars and bands of a frame as of `points`; labelled: the lines named, room left for the others."""
+    """Points, lines, bars and bands of a frame as of `points`; labelled: the lines named, room left for the others.
+
+    Columns `near` and `far`, where there are such, are the ends of bars along x.
+    """
     ax.set_xscale("log")
     ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     ax.set_axisbelow(True)
@@ -84,6 +87,8 @@ def panel(ax: Axes, frame: pd.DataFrame, labelled: bool) -> None:
         ax.plot(path["x"], path["score"], color=colour, linewidth=1, alpha=0.45, zorder=2)
         for row in path.itertuples():
             ax.plot([row.x, row.x], [row.low, row.high], color=colour, linewidth=1.1, zorder=2.5)
+            if "near" in path and not pd.isna(row.near):
+                ax.plot([row.near, row.far], [row.score, row.score], color=colour, linewidth=1.1, zorder=2.5)
         ax.plot(path["x"], path["score"], marker=marker, linestyle="", color=colour, markersize=SIZES.get(marker, SIZE),
                 markeredgecolor="white", markeredgewidth=0.8, zorder=3)  # fmt: skip
     set_axes(ax, shown["params"], frame)
@@ -120,7 +125,9 @@ def _name(ax: Axes, row, below: bool) -> None:
 
 def set_axes(ax: Axes, params: pd.Series, frame: pd.DataFrame) -> None:
     if len(params):
-        low, high = math.log10(params.min()), math.log10(params.max())
+        ends = pd.concat([params, *(frame[name].dropna() for name in ("near", "far") if name in frame)])
+        ends = ends[ends > 0]
+        low, high = math.log10(ends.min()), math.log10(ends.max())
         margin = max(0.12 * (high - low), 0.25)
         ax.set_xlim(10 ** (low - margin), 10 ** (high + margin))
     steps = (1.0,) if len(params) and params.max() / params.min() > 30 else (1.0, 2.0, 5.0)

@@ -2,6 +2,7 @@
 
 `pareto_<experiment>`: score against trained parameters, a panel a model and task, drawn as those of figures/pareto.py,
 with the interval over seeds of each method or the standard error of one run.
+`kept_<experiment>`: the same against how far the outputs moved from the base's, where records say it.
 `curves_<experiment>`, instead: of each experiment whose manifest has `curves`, which names what a line joins:
 `variant`, runs of one pattern or method whose budget grows; or `targets`, runs of SVFT that adapt the same layers.
 `rates_<experiment>`: what every row of an experiment scored at each rate of its search, on validation data.
@@ -15,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from analysis.figures import bench, pareto
 from analysis.figures import labels as names_beside
-from analysis.figures import pareto
 from analysis.figures.style import GREY, INK, Drawing, blank, settle
+from analysis.load import retention
 from analysis.load.methods import shown_as
 from analysis.load.records import Loaded
 from analysis.pages.comparison import left_out_searches, numbers
@@ -26,6 +28,8 @@ from analysis.statistics.experiments import Experiment, experiments, identified
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255")
 MARKERS = ("o", "s", "^", "D", "P", "v", "X", "<")
+KEPT = "outputs_moved"  # of retention.MEASURES: the one that every model has
+MOVED = "How far the outputs moved from the base's, E‖ΔWh‖² / E‖W0h‖² (%)"
 COLUMNS = 4  # panels in a row of `rates_<experiment>`
 
 
@@ -41,9 +45,29 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def pareto_figure(rows: pd.DataFrame) -> Figure:
+def kept_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """As `points`, with how far the outputs moved, in per cent, in the place of `params`, and its ends near and far.
+
+    Rows whose records do not say it are left out. What did not move at all has no place on an axis of logarithms and is
+    a line; all others are points.
+    """
+    frame = frame[frame[KEPT].notna()]
+    shown = points(frame)
+    names = {"params": KEPT, "near": f"{KEPT}_low", "far": f"{KEPT}_high"}
+    moved = {name: 100 * frame.loc[shown.index, column].astype(float) for name, column in names.items()}
+    family = shown["family"].map(bench.MARKERS).fillna("p")
+    marker = shown["marker"].where(shown["marker"].astype(bool), family)
+    at_base = (moved["params"] == 0) & (shown["drawn"] != "nowhere")
+    drawn = shown["drawn"].replace("line", "point").mask(at_base, "line")
+    return shown.assign(**moved, marker=marker, drawn=drawn)
+
+
+def pareto_figure(
+    rows: pd.DataFrame, of: Callable[[pd.DataFrame], pd.DataFrame] = points, x: str = "Trained parameters (head apart)"
+) -> Figure:
     """rows: as of comparison.numbers. A panel of which one row alone was run is left out, unless there is no other."""
-    begun = {name: points(own) for name, own in rows.groupby("panel", sort=False) if own["seeds"].any()}
+    begun = {name: of(own) for name, own in rows.groupby("panel", sort=False) if own["seeds"].any()}
+    begun = {name: frame for name, frame in begun.items() if len(frame)}
     panels = {name: frame for name, frame in begun.items() if len(frame) > 1} or begun
     whole = blank(figsize=(7.2, 4.6 * len(panels)), dpi=200)
     axes = whole.subplots(len(panels), 1, squeeze=False)[:, 0]
@@ -51,7 +75,7 @@ def pareto_figure(rows: pd.DataFrame) -> Figure:
         pareto.panel(ax, frame, labelled=True)
         ax.set_title(name, loc="left", fontweight="bold")
         ax.set_ylabel("Score (%)")
-    axes[-1].set_xlabel("Trained parameters (head apart)")
+    axes[-1].set_xlabel(x)
     settle(whole)
     for ax, frame in zip(axes, panels.values(), strict=True):
         names_beside.place(ax, pareto.dots(frame), frame[frame["drawn"] == "line"]["score"].tolist())
@@ -169,6 +193,8 @@ def _drawings(loaded: Loaded, experiment: Experiment) -> Iterator[tuple[str, Dra
         yield f"curves_{experiment.name}", Drawing(lambda: curves_figure(curves(experiment, rows())), left_out)
     elif experiment.cells["seeds"].any():
         yield f"pareto_{experiment.name}", Drawing(lambda: pareto_figure(rows()), left_out)
+    if any(retention.measured(record) for record in experiment.records):
+        yield f"kept_{experiment.name}", Drawing(lambda: pareto_figure(rows(), kept_points, MOVED), left_out)
     if experiment.manifest.get("evidence") and len(tried(loaded, experiment)):
         yield f"rates_{experiment.name}", Drawing(lambda: rates_figure(tried(loaded, experiment)), left_out)
 

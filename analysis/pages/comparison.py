@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.load import retention
 from analysis.load.frames import untrained
 from analysis.load.manifests import places
 from analysis.load.records import Loaded
 from analysis.pages.footnotes import left_out_notes
 from analysis.pages.paper_notes import record_notes, statistics_notes
-from analysis.statistics import paired, rates
+from analysis.statistics import paired, rates, stats
 from analysis.statistics.experiments import Experiment, experiments, identified
 from analysis.writing.numbers import count, estimate, nats, percent, with_interval
 from analysis.writing.page import Page, Table
@@ -30,7 +31,7 @@ COLUMNS = [
 
 @lru_cache(maxsize=4)
 def numbers(loaded: Loaded, name: str) -> pd.DataFrame:
-    """One line a row of the experiment `name` (COLUMNS), rates in [0, 1].
+    """One line a row of the experiment `name`, rates in [0, 1]: COLUMNS, and what is known of retention (_kept).
 
     Raises ValueError where a panel has no row of the reference's name.
     """
@@ -50,10 +51,12 @@ def numbers(loaded: Loaded, name: str) -> pd.DataFrame:
     differences = paired.differences(pairs)
     lines = [
         {**_scored(cell), **_counted(by_identity.get(cell.identity, {}), searches),
-         **_compared(differences.get(_name(cell)), cell.identity == anchors[cell.metric])}
+         **_compared(differences.get(_name(cell)), cell.identity == anchors[cell.metric]),
+         **_kept(by_identity.get(cell.identity, {}))}
         for cell in cells
     ]  # fmt: skip
-    return pd.DataFrame(lines, columns=COLUMNS)
+    more = [column for name in retention.MEASURES for column in _ends(name) if any(column in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*COLUMNS, *more])
 
 
 def _name(cell: Any) -> tuple[str, str]:
@@ -105,6 +108,19 @@ def _compared(difference: paired.Difference | None, reference: bool) -> dict[str
     }  # fmt: skip
 
 
+def _kept(runs: Mapping[int, Record]) -> dict[str, float | None]:
+    """Mean and interval of each measure of retention that the records have."""
+    found = {}
+    for name, values in retention.by_measure(runs.values()).items():
+        found |= dict(zip(_ends(name), stats.mean_interval(values), strict=True))
+    return found
+
+
+def _ends(measure: str) -> tuple[str, str, str]:
+    """Its columns."""
+    return measure, f"{measure}_low", f"{measure}_high"
+
+
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
@@ -117,8 +133,9 @@ def text(frame: pd.DataFrame, losses: Sequence[str] = ()) -> pd.DataFrame:
     for panel, rows in frame.groupby("panel", sort=False):
         in_nats = rows["metric"].isin(losses).all()
         lines.append({"Method": f"**{panel}{' (nats, lower is better)' if in_nats else ''}**"})
-        lines += [_line(row, in_nats=in_nats) for row in rows.itertuples()]
+        lines += [_line(row, in_nats=in_nats) | _distances(row) for row in rows.itertuples()]
     columns = ["Method", "Trained", "Targets", "Rate", "Tried", "Seeds", "Score (%)", "Difference", "Verdict"]
+    columns += [measure.title for name, measure in retention.MEASURES.items() if name in frame]
     return pd.DataFrame(lines, columns=columns).fillna("")
 
 
@@ -136,6 +153,16 @@ def _line(row, *, in_nats: bool) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _distances(row) -> dict[str, str]:
+    """How far it moved from its base."""
+    found = {}
+    for name, measure in retention.MEASURES.items():
+        mean, low, high = (getattr(row, column, None) for column in _ends(name))
+        if not pd.isna(mean):
+            found[measure.title] = retention.shown(measure, mean, low, high)
+    return found
+
+
 def _marks(row, tried: Sequence[str]) -> str:
     """‡: the best on validation data is another; †: an end of the grid, so a better one may lie outside."""
     if not tried:
@@ -151,6 +178,7 @@ def notes(experiment: Experiment, frame: pd.DataFrame) -> Iterator[str]:
     yield f"Reference and scorer: {'; '.join(said)}."
     yield f"Difference: to the reference, in points, over the seeds that both have; {paired.RULE}."
     yield "Trained: parameters without the head. Score: test split."
+    yield from retention.notes([name for name in retention.MEASURES if name in frame])
     yield from _search_notes(frame)
     yield from statistics_notes(experiment.cells.assign(verdict=None, best_dev=None, majority=None))
     yield from record_notes(experiment)

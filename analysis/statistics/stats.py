@@ -30,6 +30,11 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: 
     return round(float(result.low), DECIMALS), round(float(result.high), DECIMALS)
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Mean over seeds and the ends of its interval, None below three."""
+    return mean(values), *(bootstrap_interval(values) or (None, None))
+
+
 def wilson_interval(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a share of n items (Wilson 1927), which has a width where the binomial standard error is 0."""
     found = stats.binomtest(round(share * n), n).proportion_ci(confidence, method="wilson")

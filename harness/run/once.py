@@ -39,6 +39,7 @@ def run(cfg: DictConfig) -> Ending:
                 if to_train:
                     stages.train(cfg, this, loaded, folder, [*callbacks, *this.callbacks, stop])
                 stages.score(cfg, loaded, folder, result, there.wanted)
+                stages.compare(cfg, loaded, result)
         distributed.say("\n".join(filter(None, [times(result), summary(result, folder.path)])))
     splits.tell_missing(there.missing)
     return Ending(result, before=False)

@@ -1,4 +1,4 @@
-"""The stages of a run, in their order: identify, load, examine, train, score.
+"""The stages of a run, in their order: identify, load, examine, train, score, compare with the base.
 
 All ranks of a run call each of them together. What one rank refuses is raised on all.
 """
@@ -21,6 +21,7 @@ from harness.models import pretrained
 from harness.plan import config, data_files, splits
 from harness.plan.splits import AtHand, Wanted
 from harness.ranks import distributed, sharding
+from harness.retention import inputs, section
 from harness.run import data_report, evaluator
 from harness.settings import refusals
 from harness.store import provenance, trained
@@ -70,6 +71,8 @@ def identify(cfg: DictConfig) -> Identified:
 
 def _identified(cfg: DictConfig) -> Identified:
     train_settings.check(cfg)
+    if cfg.evaluate.retention:
+        inputs.held_out(cfg.model)  # a file that is not there is told before hours of training
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
     sharding.check(cfg, adapter)
@@ -135,9 +138,11 @@ def train(
     """
     adapted = loaded.adapted
     with refusals.told({type(callback).__module__.partition(".")[0] for callback in this.callbacks}):
-        section = trainer.fit(cfg, adapted.model, loaded.modality, this.task, loaded.head, folder.checkpoint, callbacks)
+        trained_as = trainer.fit(
+            cfg, adapted.model, loaded.modality, this.task, loaded.head, folder.checkpoint, callbacks
+        )
     adapted.model = sharding.unsharded(adapted.model, lambda: _loaded(cfg, this, (), loaded.device).adapted.model)
-    folder.finish_training(adapted.model, section | ({"warnings": loaded.said} if loaded.said else {}))
+    folder.finish_training(adapted.model, trained_as | ({"warnings": loaded.said} if loaded.said else {}))
 
 
 def score(cfg: DictConfig, loaded: Loaded, folder: RunFolder, result: Record, wanted: Wanted) -> None:
@@ -148,3 +153,13 @@ def score(cfg: DictConfig, loaded: Loaded, folder: RunFolder, result: Record, wa
     for benchmark, split in wanted:
         entry = evaluator.evaluate(folder, benchmark, loaded.modality, model, split, cfg.evaluate.batch_size)
         result.scores.setdefault(benchmark.name, {})[split] = entry
+
+
+def compare(cfg: DictConfig, loaded: Loaded, result: Record) -> None:
+    """Put into `result` how far the trained model is from its base, where that is asked for and not there yet."""
+    if cfg.evaluate.retention and not result.retention:
+        terminal.stage("comparing the weights with those of the base")
+        model, device = loaded.adapted.model, loaded.device
+        result.retention = distributed.broadcast_from_main(
+            lambda: section.measure(model, loaded.modality, loaded.head, device)
+        )

@@ -34,7 +34,8 @@ COSMETIC = (
     "recipe.head_lr", "evaluate", "tracker", "wandb", "device", "threads", "runs_dir", "force", "plan",
     "task.source.train_source", "task.source.gsm8k_source", "task.source.math_source", "task.source.dev_source",
     "task.source.mismatched_source", "task.source.folder", "task.source.more",
-    "method.label", "method.variant", "method.plot", "method.adapter.runs_dir", "model.label", "task.label",
+    "method.label", "method.variant", "method.plot", "method.adapter.runs_dir", "model.label", "model.held_out",
+    "task.label",
     "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 

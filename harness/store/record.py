@@ -1,7 +1,7 @@
 """The record of a run: one JSON file, the only thing that tables and figures read.
 
-    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, data, scores, failure,
-     files, sha256}
+    {schema, status, key, run, fingerprints, config, provenance, adapter, parameters, train, data, scores, retention,
+     failure, files, sha256}
 
     run           identity (the key without data and base), seeded (keys of the values that follow the seed), method,
                   task, model, recipe, seed, and the labels that tables print
@@ -23,6 +23,8 @@
                    there were any, scorers: {name: Score as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
                    no mean of verdicts, values: of a loss, one number per example}
+    retention     how far the model moved from its base, see harness/retention/section.py; empty where it was not
+                   measured, absent in older records
     failure       {reason, step} or null
     files         {path in the folder of the run: SHA-256} of adapter/ and of the predictions behind the scores
     sha256        the seal, see harness/store/files.py
@@ -67,6 +69,7 @@ class Record:
     train: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    retention: dict[str, Any] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
     status: Status = "running"

@@ -6,6 +6,14 @@
  *   of: in the units of the core; format: of the axis' numbers; column: of the board, or null of a cost
  */
 
+// How far the model moved from its base: name in the rows, title, unit, how many of it the core's is, a logarithmic axis?
+const KEPT = [
+  ["outputs_moved", "Outputs moved from the base's", "%", 100, true],
+  ["weights_moved", "Weights moved from the base's", "%", 100, true],
+  ["intruders", "Intruder dimensions", "a layer", 1, false],
+  ["base_loss", "Rise of the base's own loss", "nats", 1, false],
+];
+
 /** All axes of a table: costs of its lines' runs, and its columns. @returns {Axis[]} */
 function axesOf(core, board, column) {
   const row = (line) => core.rows[board.lines[line].rows?.[column] ?? board.lines[line].row];
@@ -41,6 +49,17 @@ function axesOf(core, board, column) {
       false,
       "~s",
     ),
+    ...KEPT.map(([name, title, unit, times, log]) =>
+      cost(
+        name,
+        title,
+        unit,
+        (line) => (missing(row(line)?.kept?.[name]) ? null : times * row(line).kept[name]),
+        three,
+        log,
+        "~g",
+      ),
+    ).filter((axis) => board.lines.some((_, line) => axis.of(line) !== null)),
     ...board.columns.map((each, place) => ({
       id: `c${place}`,
       title: each.name,
