@@ -28,6 +28,7 @@ class Adapted:
     warnings: list[str] = field(default_factory=list)
     decomposition_seconds: float = 0.0
     classes: list[str] = field(default_factory=list)  # their names by index, of a task that names them
+    start_distance: float | None = None  # from the base model, relative; None: not measured, as the method starts there
 
     def section(self) -> dict[str, Any]:
         """The record's section `adapter`."""
@@ -37,6 +38,7 @@ class Adapted:
             "warnings": self.warnings,
             "decomposition_seconds": self.decomposition_seconds,
             **({"classes": self.classes} if self.classes else {}),
+            **({} if self.start_distance is None else {"start_distance": self.start_distance}),
         }
 
 

@@ -1,4 +1,6 @@
-"""Where an adapter starts, and which starts are refused.
+"""Where an adapter starts, how far from the base model, and which starts are refused.
+
+A method whose yaml says `starts: elsewhere` does not start at the base model; its record says how far from it.
 
 PiSSA and OLoRA subtract their first factors from the base weights. A stored adapter then belongs to weights that only
 the same start makes again: one that chance decides cannot be loaded in another process. Other starts need data.
@@ -12,9 +14,13 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from errors import SettingError
+
+BASE, ELSEWHERE = "base", "elsewhere"  # what a method's yaml can say under `starts`; nothing is the base
+ROWS = 64  # inputs that a distance is measured with: it is within some per cent of that of the weights
 
 # These need a step before that looks at data. Without it PEFT starts as plain LoRA and says nothing.
 FROM_DATA = ("eva", "lora_ga", "corda")
@@ -47,6 +53,26 @@ def check(adapter: PeftConfig) -> None:
             f"init_lora_weights={start} takes out of the base weights what it draws at random, so that the stored "
             "adapter gives another function wherever it is loaded; pissa does the same without chance"
         )
+
+
+@torch.no_grad()
+def distance(model: nn.Module) -> float:
+    """How far the adapters are from no adapter: sqrt(sum of |dW x|^2 / sum of |W x|^2) over the adapted layers.
+
+    x is white noise, so that this is |dW| / |W| of all weights together in the Frobenius norm, but for chance. Weights
+    that an adapter changed when it was attached, as PiSSA does, count as they are now.
+    """
+    moved = there = 0.0
+    generator = torch.Generator().manual_seed(0)
+    for layer in model.modules():
+        if isinstance(layer, BaseTunerLayer):
+            base = layer.get_base_layer()
+            x = torch.randn(ROWS, base.weight.shape[1], generator=generator).to(base.weight)
+            without = nn.functional.linear(x, base.weight).float()
+            bias = 0 if base.bias is None else base.bias.float()
+            moved += (layer(x).float() - bias - without).square().sum().item()
+            there += without.square().sum().item()
+    return (moved / there) ** 0.5 if there else 0.0
 
 
 def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

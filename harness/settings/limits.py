@@ -178,6 +178,7 @@ KINDS: Mapping[str, Kind] = {
     **{f"task.source.more.*.{name}": or_null(TEXTS) for name in MORE_TEXTS},
     "task.source.more.*.rows": or_null(whole(1)),
     "method.lr": number(0),
+    "method.starts": one_of("base", "elsewhere"),
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),
     "method.adapter.rank": or_null(whole(1)),

@@ -19,6 +19,7 @@ from analysis.pages import comparison, results
 from analysis.statistics import stats
 from analysis.statistics.experiments import experiments
 from harness.store import identity
+from tests import card_counts
 from tests.conftest import ROOT
 
 
@@ -230,7 +231,6 @@ def test_a_card_that_lacks_a_field_is_an_error(tmp_path, monkeypatch):
 
 SHAPES = {"q_proj": (128, 128), "k_proj": (32, 128), "v_proj": (32, 128), "o_proj": (128, 128), "gate_proj": (384, 128),
           "up_proj": (384, 128), "down_proj": (128, 384)}  # fmt: skip
-PARTS = {"oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f"}  # options by their letters
 
 
 def test_counts_on_cards_are_those_of_the_runs(loaded):
@@ -239,16 +239,13 @@ def test_counts_on_cards_are_those_of_the_runs(loaded):
         method, layers = record.run["method"], record.adapter.get("layers", [])
         if record.run["model"] != "micro_gemma" or record.status != "done" or not layers:
             continue
-        options = {PARTS.get(name, name): value for name, value in record.config["method"]["adapter"].items()}
+        options = record.config["method"]["adapter"]
         if options.get("rank") or options.get("preset") == "authors_code":  # which leave directions out, or have a gate
             continue
-        formula = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", cards.read()[method]["count"])
+        shapes = [SHAPES[layer.split(".")[-1]] for layer in layers]
+        expected = card_counts.counted(method, options, shapes)
         if method == "vectorfit" and not options["train_bias"]:
-            formula = "p"
-        expected = 0
-        for layer in layers:
-            m, n = SHAPES[layer.split(".")[-1]]
-            expected += eval(formula, {}, {**options, "m": m, "n": n, "p": min(m, n)})
+            expected -= sum(m for m, _ in shapes)
         counted[method] = record.parameters["adapter"] == expected and counted.get(method, True)
     assert {"lora", "dora", "adalora", "vera", "pissa", "oft", "boft", "svf", "svft_plain", "svft_banded", "svft_topk",
             "svft_random", "vectorfit", "spectral_additive", "spectral_rotation"} <= set(counted)  # fmt: skip
