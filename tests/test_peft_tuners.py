@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import pytest
 import torch
 from omegaconf import OmegaConf
-from peft import PeftConfig, get_peft_model
 from torch import nn
 
-from harness.adapters import starting_point
+from errors import SettingError
+from harness.adapters import merging, starting_point
 from harness.adapters.adapt import Adapted, adapt
 from harness.plan import config
 from tests import card_counts
@@ -61,3 +61,54 @@ def test_the_distance_of_a_start_is_that_of_the_weights(composed, method):
 
 def test_a_method_that_starts_at_the_base_model_is_no_distance_away(composed):
     assert starting_point.distance(of_yaml(composed, "lora").model) < 1e-7
+
+
+def outputs(model: nn.Module, shapes: Iterable[tuple[int, int]] = SHAPES) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(5, n, generator=generator) for _, n in shapes]
+    with torch.no_grad():
+        return torch.cat([y.flatten() for y in model.eval()(*inputs)])
+
+
+def moved(model: nn.Module) -> nn.Module:
+    """With all that is trained somewhere else."""
+    generator = torch.Generator().manual_seed(2)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.mark.parametrize("method", COUNTED)
+def test_an_adapter_acts_again_after_it_was_merged_for_a_while(composed, method):
+    """PEFT's OSF cannot be unmerged, and would stay silent."""
+    model = moved(of_yaml(composed, method).model)
+    before = outputs(model)
+    with merging.merged(model):
+        torch.testing.assert_close(outputs(model), before, rtol=1e-4, atol=1e-4)
+    assert torch.equal(outputs(model), before)
+    assert not torch.allclose(before, outputs(Layers()), atol=1e-3)
+
+
+@pytest.mark.parametrize("more", ["method.adapter.r=7", "method.adapter.apply_GS=true"])
+def test_settings_that_start_elsewhere_are_refused_unless_that_is_said(composed, more):
+    """HRA undoes its reflections in pairs: an odd one is left, and Gram-Schmidt makes others of rounding errors."""
+    adapted = of_yaml(composed, "hra", more).model
+    adapter = adapted.active_peft_config
+    with pytest.raises(SettingError, match=r"^HRA starts \d\d\.\d% of the .*, or say method\.starts=elsewhere"):
+        starting_point.measured(adapted, adapter, "HRA", None)
+    assert 0.3 < starting_point.measured(adapted, adapter, "HRA", "elsewhere") < 1.5
+
+
+def test_looking_at_a_start_leaves_random_numbers_and_modes_as_they_were(composed):
+    adapted = of_yaml(composed, "lora", "method.adapter.lora_dropout=0.5").model
+    state, modes = torch.get_rng_state(), [module.training for module in adapted.modules()]
+    assert starting_point.measured(adapted, adapted.active_peft_config, "LoRA", None) is None
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in adapted.modules()] == modes
+
+
+def test_a_layer_in_which_nothing_is_trained_is_refused(composed):
+    """OSF keeps at most all directions of a layer, and says nothing where it keeps all."""
+    with pytest.raises(SettingError, match=r"^with these settings nothing is trained in layers\.l0; a smaller rank"):
+        of_yaml(composed, "osf", "method.adapter.effective_rank=64")

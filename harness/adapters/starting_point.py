@@ -21,6 +21,7 @@ from errors import SettingError
 
 BASE, ELSEWHERE = "base", "elsewhere"  # what a method's yaml can say under `starts`; nothing is the base
 ROWS = 64  # inputs that a distance is measured with: it is within some per cent of that of the weights
+ROUNDING, ROUNDING_OF_16_BITS = 1e-4, 3e-2  # a distance up to which a start is the base model, rounded
 
 # These need a step before that looks at data. Without it PEFT starts as plain LoRA and says nothing.
 FROM_DATA = ("eva", "lora_ga", "corda")
@@ -55,23 +56,43 @@ def check(adapter: PeftConfig) -> None:
         )
 
 
+def measured(model: nn.Module, adapter: Any, label: str, starts: str | None) -> float | None:
+    """The distance of a method that starts elsewhere. None: of another, which nothing but rounding keeps from the base.
+
+    Raises SettingError where one of PEFT's own tuners starts elsewhere and `starts` does not say so, as HRA at odd r.
+    """
+    if starts == ELSEWHERE:
+        return distance(model)
+    if type(adapter).__module__.partition(".")[0] == "peft" and not changes_base(adapter):
+        away, in_16_bits = distance(model), next(model.parameters()).dtype.itemsize < 4
+        if not away <= (ROUNDING_OF_16_BITS if in_16_bits else ROUNDING):  # NaN is no start either
+            raise SettingError(
+                f"{label} starts {away:.1%} of the weights' norm away from the base model with these settings; change "
+                "them, or say method.starts=elsewhere, and the record says how far"
+            )
+    return None
+
+
 @torch.no_grad()
 def distance(model: nn.Module) -> float:
-    """How far the adapters are from no adapter: sqrt(sum of |dW x|^2 / sum of |W x|^2) over the adapted layers.
+    """How far the adapters are from no adapter: sqrt(sum of |dW x|^2 / sum of |W x|^2) over the adapted linear layers.
 
     x is white noise, so that this is |dW| / |W| of all weights together in the Frobenius norm, but for chance. Weights
     that an adapter changed when it was attached, as PiSSA does, count as they are now.
     """
     moved = there = 0.0
-    generator = torch.Generator().manual_seed(0)
-    for layer in model.modules():
-        if isinstance(layer, BaseTunerLayer):
-            base = layer.get_base_layer()
-            x = torch.randn(ROWS, base.weight.shape[1], generator=generator).to(base.weight)
-            without = nn.functional.linear(x, base.weight).float()
-            bias = 0 if base.bias is None else base.bias.float()
-            moved += (layer(x).float() - bias - without).square().sum().item()
-            there += without.square().sum().item()
+    generator, training = torch.Generator().manual_seed(0), [(module, module.training) for module in model.modules()]
+    model.eval()  # dropout would draw random numbers that training is to draw
+    for layer, _ in training:
+        if not isinstance(layer, BaseTunerLayer) or type(base := layer.get_base_layer()) is not nn.Linear:
+            continue
+        x = torch.randn(ROWS, base.in_features, generator=generator).to(base.weight)
+        without = nn.functional.linear(x, base.weight).float()
+        bias = 0 if base.bias is None else base.bias.float()
+        moved += (layer(x).float() - bias - without).square().sum().item()
+        there += without.square().sum().item()
+    for module, was in training:
+        module.training = was
     return (moved / there) ** 0.5 if there else 0.0
 
 

@@ -100,8 +100,9 @@ def _loaded(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.dev
     adapted = adapt.adapt(base, this.adapter, head)
     adapted.classes = list(modality.class_names)
     adapted.model.to(device)
-    if cfg.method.get("starts") == starting_point.ELSEWHERE:
-        adapted.start_distance = starting_point.distance(adapted.model)
+    starts = cfg.method.get("starts")
+    adapted.start_distance = starting_point.measured(adapted.model, this.adapter, cfg.method.label, starts)
+    if adapted.start_distance is not None:
         distributed.say(f"{cfg.method.label} starts elsewhere: {adapted.start_distance:.2%} of the weights' norm away")
     return Loaded(modality, head, adapted, device)
 
