@@ -7,10 +7,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from errors import SettingError
+from errors import ModelError, SettingError
 from harness.adapters import merging, starting_point
 from harness.adapters.adapt import Adapted, adapt
 from harness.plan import config
+from harness.store import trained
 from tests import card_counts
 
 SHAPES = ((64, 96), (96, 64), (64, 64))  # outputs, inputs
@@ -112,3 +113,92 @@ def test_a_layer_in_which_nothing_is_trained_is_refused(composed):
     """OSF keeps at most all directions of a layer, and says nothing where it keeps all."""
     with pytest.raises(SettingError, match=r"^with these settings nothing is trained in layers\.l0; a smaller rank"):
         of_yaml(composed, "osf", "method.adapter.effective_rank=64")
+
+
+@pytest.fixture
+def other_signs(monkeypatch):
+    """Calling it gives torch's decompositions the signs that another library may give singular and eigenvectors."""
+
+    def flip():
+        svd, eigh = torch.linalg.svd, torch.linalg.eigh
+
+        def flipped_svd(matrix, full_matrices=True):
+            U, s, Vh = svd(matrix, full_matrices=full_matrices)
+            signs = (-1.0) ** torch.arange(len(s))
+            U, Vh = U.clone(), Vh.clone()
+            U[:, : len(s)] *= signs
+            Vh[: len(s)] *= signs[:, None]
+            return U, s, Vh
+
+        def flipped_eigh(matrix):
+            values, vectors = eigh(matrix)
+            return values, vectors * (-1.0) ** torch.arange(len(values))
+
+        monkeypatch.setattr(torch.linalg, "svd", flipped_svd)
+        monkeypatch.setattr(torch.linalg, "eigh", flipped_eigh)
+
+    return flip
+
+
+def saved(composed, method: str, folder, *more: str) -> torch.Tensor:
+    model = moved(of_yaml(composed, method, *more).model)
+    trained.save(model, folder)
+    return outputs(model)
+
+
+def test_an_update_that_is_a_part_of_the_weight_is_the_same_whatever_the_signs(composed, tmp_path, other_signs):
+    """OSF's."""
+    expected = saved(composed, "osf", tmp_path)
+    other_signs()
+    again = of_yaml(composed, "osf").model
+    trained.load(again, tmp_path)
+    torch.testing.assert_close(outputs(again), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["psoft", "frod"])
+def test_an_adapter_that_other_signs_make_another_is_refused(composed, method, tmp_path, other_signs):
+    """They mix singular vectors, or projections, that their files lack."""
+    expected = saved(composed, method, tmp_path)
+    other_signs()
+    again = of_yaml(composed, method).model
+    with pytest.raises(ModelError, match=r"adapter is off by \d+% of what it does where it was trained"):
+        trained.load(again, tmp_path)
+    assert (outputs(again) - expected).norm() > 0.05 * (expected - outputs(Layers())).norm()
+
+
+def test_an_adapter_of_other_random_matrices_is_refused(composed, tmp_path):
+    expected = saved(composed, "randlora", tmp_path)
+    trained.load(same := of_yaml(composed, "randlora").model, tmp_path)
+    assert torch.equal(outputs(same), expected)
+    with pytest.raises(ModelError, match="this RANDLORA adapter is off by"):
+        trained.load(of_yaml(composed, "randlora", seed=9).model, tmp_path)
+
+
+@pytest.mark.parametrize("method", ["frod", "lokr", "osf", "psoft"])
+def test_an_adapter_is_taken_or_refused_on_a_base_in_16_bits_by_what_it_does_there(composed, method, tmp_path):
+    cfg = composed(f"method={method}")
+    settings = OmegaConf.merge(cfg.method.adapter, {"target_modules": ["l0", "l1", "l2"]})
+    expected = saved(composed, method, tmp_path)
+    again = adapt(Layers().to(torch.bfloat16), config.instantiate(settings), None).model
+    try:
+        trained.load(again, tmp_path)
+        taken = True
+    except ModelError:
+        taken = False
+    off = outputs(again.float()) - expected
+    assert taken == (off.norm() < 0.5 * (expected - outputs(Layers())).norm())
+
+
+def test_a_stored_projection_does_not_help_frod(composed, tmp_path, other_signs):
+    """It stores V and works out U from another V."""
+    expected = saved(composed, "frod", tmp_path, "method.adapter.save_projection=true")
+    other_signs()
+    again = of_yaml(composed, "frod", "method.adapter.save_projection=true").model
+    with pytest.raises(ModelError, match="adapter is off by"):
+        trained.load(again, tmp_path)
+    assert (outputs(again) - expected).norm() > (expected - outputs(Layers())).norm()
+
+
+def test_an_adapter_whose_file_is_whole_has_no_print(composed, tmp_path):
+    saved(composed, "lora", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "adapter_config.json", trained.PEFT_WEIGHTS}

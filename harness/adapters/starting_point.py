@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from errors import SettingError
+from harness.store.trained import effects
 
 BASE, ELSEWHERE = "base", "elsewhere"  # what a method's yaml can say under `starts`; nothing is the base
 ROWS = 64  # inputs that a distance is measured with: it is within some per cent of that of the weights
@@ -73,27 +73,13 @@ def measured(model: nn.Module, adapter: Any, label: str, starts: str | None) -> 
     return None
 
 
-@torch.no_grad()
 def distance(model: nn.Module) -> float:
     """How far the adapters are from no adapter: sqrt(sum of |dW x|^2 / sum of |W x|^2) over the adapted linear layers.
 
-    x is white noise, so that this is |dW| / |W| of all weights together in the Frobenius norm, but for chance. Weights
-    that an adapter changed when it was attached, as PiSSA does, count as they are now.
+    x is white noise, so that this is |dW| / |W| of all weights together in the Frobenius norm, but for chance.
     """
-    moved = there = 0.0
-    generator, training = torch.Generator().manual_seed(0), [(module, module.training) for module in model.modules()]
-    model.eval()  # dropout would draw random numbers that training is to draw
-    for layer, _ in training:
-        if not isinstance(layer, BaseTunerLayer) or type(base := layer.get_base_layer()) is not nn.Linear:
-            continue
-        x = torch.randn(ROWS, base.in_features, generator=generator).to(base.weight)
-        without = nn.functional.linear(x, base.weight).float()
-        bias = 0 if base.bias is None else base.bias.float()
-        moved += (layer(x).float() - bias - without).square().sum().item()
-        there += without.square().sum().item()
-    for module, was in training:
-        module.training = was
-    return (moved / there) ** 0.5 if there else 0.0
+    squares = [(moved.square().sum().item(), there.square().sum().item()) for _, moved, there in effects(model, ROWS)]
+    return (sum(moved for moved, _ in squares) / (sum(there for _, there in squares) or 1)) ** 0.5
 
 
 def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
