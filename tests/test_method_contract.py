@@ -131,10 +131,13 @@ def test_training_starts_at_the_pre_trained_function_or_where_the_yaml_says(case
     kind, method = case
     cfg = configuration(composed, kind, method)
     expected, adapted = logits(fresh(kind), kind), attached(cfg, kind).model
-    if cfg.method.get("starts") == starting_point.ELSEWHERE:
-        assert 1e-4 < starting_point.distance(adapted) < 1
+    adapter, starts = getattr(adapted, "active_peft_config", None), cfg.method.get("starts")
+    away = starting_point.measured(adapted, adapter, method, starts)
+    if starts == starting_point.ELSEWHERE:
+        assert 1e-4 < away < 1
         assert not torch.allclose(logits(adapted, kind), expected, rtol=1e-5, atol=1e-6)
     else:
+        assert away is None
         torch.testing.assert_close(logits(adapted, kind), expected, rtol=1e-5, atol=1e-6)
 
 
