@@ -10,11 +10,12 @@ from torch import nn
 from errors import ModelError, SettingError
 from harness.adapters import merging, starting_point
 from harness.adapters.adapt import Adapted, adapt
-from harness.plan import config
+from harness.plan import config, counting
 from harness.store import trained
 from tests import card_counts
 
 SHAPES = ((64, 96), (96, 64), (64, 64))  # outputs, inputs
+MICRO_GEMMA = ((128, 128), (32, 128), (32, 128), (128, 128), (384, 128), (384, 128), (128, 384))  # of one block
 COUNTED = (
     "c3a", "delora", "fourierft", "frod", "gralora", "hira", "hra", "loha", "lokr", "miss", "osf", "psoft", "randlora",
     "road", "shira", "vblora", "waveft",
@@ -46,6 +47,14 @@ def of_yaml(composed, method: str, *more: str, seed: int = 0) -> Adapted:
 def test_what_is_trained_is_what_the_card_counts(composed, method):
     options = composed(f"method={method}").method.adapter
     assert of_yaml(composed, method).parameters["adapter"] == card_counts.counted(method, options, SHAPES)
+
+
+@pytest.mark.parametrize("method", COUNTED)
+def test_a_plan_counts_what_is_trained_without_the_weights(composed, method):
+    cfg = composed(f"method={method}", "task=micro_gsm", "model=micro_gemma")
+    trained_numbers, _ = counting.trained_and_memory(cfg)
+    options = config.resolve(cfg)["method"]["adapter"]
+    assert trained_numbers == card_counts.counted(method, options, 4 * MICRO_GEMMA)
 
 
 @pytest.mark.parametrize("method", ["c3a", "vblora", "fourierft"])
