@@ -100,8 +100,8 @@ def _with_any_values(cfg: DictConfig) -> nn.Module:
     size = sum(parameter.numel() for parameter in model.parameters())
     if size > MADE_UP:
         raise SettingError(
-            f"what {cfg.method.label} trains is counted on a model with weights alone, and {cfg.model.label} has {size} of "
-            "them; leave it out of the plan, or take a smaller model"
+            f"what {cfg.method.label} trains can be counted on weights alone, and {cfg.model.label} has {size} "
+            "of them; leave it out of the plan, or take a smaller model"
         )
     generator = torch.Generator().manual_seed(0)
     model.to_empty(device="cpu")
