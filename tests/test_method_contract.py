@@ -15,6 +15,7 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification
 
 from baselines.updates import choose_directions
+from harness.adapters import starting_point
 from harness.adapters.adapt import adapt
 from harness.plan import config
 from harness.plan.config import instantiate
@@ -25,20 +26,26 @@ from tests.processes import Forked, ended
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "ditask", "full", "head", "ia3", "loldu", "lora_xs", "milora", "oft", "pica", "pissa", "soda",
-    "spectral_additive", "spectral_rotation", "ssb", "ssl", "ssvd", "svf", "svft_banded", "svft_block", "svft_gradient",
-    "svft_plain", "svft_topk", "vectorfit",
+    "boft", "ditask", "full", "head", "ia3", "loldu", "lora_xs", "milora", "miss", "oft", "osf", "pica", "pissa",
+    "psoft", "road", "soda", "spectral_additive", "spectral_rotation", "ssb", "ssl", "ssvd", "svf", "svft_banded",
+    "svft_block", "svft_gradient", "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
+    "c3a": ["method.adapter.block_size=4"],
     "ditask": ["method.adapter.cells=6"],
     "flora": ["method.adapter.r=2"],
+    "fourierft": ["method.adapter.n_frequency=64"],
+    "lokr": ["method.adapter.r=1"],
     "lora_dash": ["method.adapter.r=2", "method.adapter.directions=2"],
     "lora_xs": ["method.adapter.rank=6"],
     "milora": ["method.adapter.r=4"],
     "oft": ["method.adapter.oft_block_size=4"],
     "pica": ["method.adapter.r=4"],
     "pissa": ["method.adapter.r=4"],
+    "psoft": ["method.adapter.r=4"],
+    "road": ["method.adapter.group_size=4"],
+    "shira": ["method.adapter.r=2"],
     "spectral_additive": ["method.adapter.r=4"],
     "spectral_rotation": ["method.adapter.r=4"],
     "ssvd": ["method.adapter.r=4"],
@@ -47,7 +54,9 @@ SMALL = {  # budgets that fit layers of width 16
     "svft_gradient": ["method.adapter.d=2"],
     "svft_random": ["method.adapter.d=2"],
     "svft_topk": ["method.adapter.d=2"],
+    "vblora": ["method.adapter.vector_length=4"],
     "vera": ["method.adapter.r=8"],
+    "waveft": ["method.adapter.n_frequency=64"],
 }
 GEMMA = {"model_type": "gemma", "vocab_size": 40, "hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 4,
          "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}  # fmt: skip
@@ -140,10 +149,18 @@ def case(request):
     return request.param
 
 
-def test_training_starts_at_the_pre_trained_function(case, composed):
+def test_training_starts_at_the_pre_trained_function_or_where_the_yaml_says(case, composed):
     kind, method = case
-    expected = logits(fresh(kind), kind)
-    torch.testing.assert_close(logits(attach(composed, kind, method).model, kind), expected, rtol=1e-5, atol=1e-6)
+    cfg = configuration(composed, kind, method)
+    expected, adapted = logits(fresh(kind), kind), attached(cfg, kind).model
+    adapter, starts = getattr(adapted, "active_peft_config", None), cfg.method.get("starts")
+    away = starting_point.measured(adapted, adapter, method, starts)
+    if starts == starting_point.ELSEWHERE:
+        assert 1e-4 < away < 1
+        assert not torch.allclose(logits(adapted, kind), expected, rtol=1e-5, atol=1e-6)
+    else:
+        assert away is None
+        torch.testing.assert_close(logits(adapted, kind), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_only_what_is_counted_is_trained_and_all_of_it(case, composed):

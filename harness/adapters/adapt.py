@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from errors import SettingError
 from harness.adapters import starting_point
 from harness.models import pretrained
 from harness.settings import refusals
@@ -28,6 +30,7 @@ class Adapted:
     warnings: list[str] = field(default_factory=list)
     decomposition_seconds: float = 0.0
     classes: list[str] = field(default_factory=list)  # their names by index, of a task that names them
+    start_distance: float | None = None  # from the base model, relative; None: not measured, as the method starts there
 
     def section(self) -> dict[str, Any]:
         """The record's section `adapter`."""
@@ -37,6 +40,7 @@ class Adapted:
             "warnings": self.warnings,
             "decomposition_seconds": self.decomposition_seconds,
             **({"classes": self.classes} if self.classes else {}),
+            **({} if self.start_distance is None else {"start_distance": self.start_distance}),
         }
 
 
@@ -79,6 +83,7 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
             adapted = get_peft_model(model, adapter)
             starting_point.check_patterns(adapter, getattr(adapted, "targeted_module_names", []))
             _freeze_state(adapted)
+            _check_that_each_layer_trains(adapted)
         else:
             adapted = adapter.attach(model, head)
     for parameter in adapted.parameters():
@@ -104,6 +109,14 @@ def _freeze_state(model: nn.Module) -> None:
             held = getattr(layer, name, None)
             if isinstance(held, nn.ParameterDict):
                 held.requires_grad_(False)
+
+
+def _check_that_each_layer_trains(model: PeftModel) -> None:
+    """Raise SettingError for an adapted layer without a trained number, as OSF's with effective_rank at its width."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, BaseTunerLayer) and not any(p.requires_grad and p.numel() for p in layer.parameters()):
+            name = name.removeprefix("base_model.model.")
+            raise SettingError(f"with these settings nothing is trained in {name}; a smaller rank may leave some of it")
 
 
 def _sentence(warning: warnings.WarningMessage) -> str:

@@ -69,9 +69,12 @@ def _merge(tuner: BaseTuner, layers: Sequence[BaseTunerLayer], weights: Weights)
 
 def _restore(layers: Sequence[BaseTunerLayer], weights: Weights) -> None:
     with torch.inference_mode(False), torch.no_grad():
-        for layer in layers:
-            if layer.merged:
-                layer.unmerge()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that weights cannot be restored: here they are
+            for layer in layers:
+                if layer.merged:
+                    layer.unmerge()
+                    layer.merged_adapters.clear()  # OSF's unmerge does nothing, and its adapter would never act again
         for owner, name, parameter, data in weights:
             setattr(owner, name, parameter)  # a layer may have put another in its place
             parameter.data = data

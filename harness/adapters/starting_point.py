@@ -1,4 +1,6 @@
-"""Where an adapter starts, and which starts are refused.
+"""Where an adapter starts, how far from the base model, and which starts are refused.
+
+A method whose yaml says `starts: elsewhere` does not start at the base model; its record says how far from it.
 
 PiSSA and OLoRA subtract their first factors from the base weights. A stored adapter then belongs to weights that only
 the same start makes again: one that chance decides cannot be loaded in another process. Other starts need data.
@@ -15,6 +17,11 @@ from peft import PeftConfig, get_peft_model
 from torch import nn
 
 from errors import SettingError
+from harness.store.trained import effects
+
+BASE, ELSEWHERE = "base", "elsewhere"  # what a method's yaml can say under `starts`; nothing is the base
+ROWS = 64  # inputs that a distance is measured with: it is within some per cent of that of the weights
+ROUNDING, ROUNDING_OF_16_BITS = 1e-4, 3e-2  # a distance up to which a start is the base model, rounded
 
 # These need a step before that looks at data. Without it PEFT starts as plain LoRA and says nothing.
 FROM_DATA = ("eva", "lora_ga", "corda")
@@ -47,6 +54,32 @@ def check(adapter: PeftConfig) -> None:
             f"init_lora_weights={start} takes out of the base weights what it draws at random, so that the stored "
             "adapter gives another function wherever it is loaded; pissa does the same without chance"
         )
+
+
+def measured(model: nn.Module, adapter: Any, label: str, starts: str | None) -> float | None:
+    """The distance of a method that starts elsewhere. None: of another, which nothing but rounding keeps from the base.
+
+    Raises SettingError where one of PEFT's own tuners starts elsewhere and `starts` does not say so, as HRA at odd r.
+    """
+    if starts == ELSEWHERE:
+        return distance(model)
+    if type(adapter).__module__.partition(".")[0] == "peft" and not changes_base(adapter):
+        away, in_16_bits = distance(model), next(model.parameters()).dtype.itemsize < 4
+        if not away <= (ROUNDING_OF_16_BITS if in_16_bits else ROUNDING):  # NaN is no start either
+            raise SettingError(
+                f"{label} starts {away:.1%} of the weights' norm away from the base model with these settings; change "
+                "them, or say method.starts=elsewhere, and the record says how far"
+            )
+    return None
+
+
+def distance(model: nn.Module) -> float:
+    """How far the adapters are from no adapter: sqrt(sum of |dW x|^2 / sum of |W x|^2) over the adapted linear layers.
+
+    x is white noise, so that this is |dW| / |W| of all weights together in the Frobenius norm, but for chance.
+    """
+    squares = [(moved.square().sum().item(), there.square().sum().item()) for _, moved, there in effects(model, ROWS)]
+    return (sum(moved for moved, _ in squares) / (sum(there for _, there in squares) or 1)) ** 0.5
 
 
 def _attached(adapter: PeftConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,12 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from peft.tuners.boft import layer as boft_layer
 from torch import nn
 
+from errors import SettingError
 from harness.adapters.adapt import Adapted, adapt
 from harness.models import bases, pretrained
 from harness.plan import config
 
 GRADIENT, MOMENTS = 4, 8  # bytes of a trained fp32 number beside itself: its gradient, and AdamW's two moments
 _NOT_BUILT_FROM = ("architectures", "transformers_version", "id2label", "label2id", "dtype")
+MADE_UP = 50_000_000  # weights up to which a model is filled with random ones, where a method looks at them
 NUM_LABELS = 2  # any number: a head is counted apart
 
 
@@ -78,11 +80,34 @@ class _BlockDiagonal:
 
 def adapted_without_weights(cfg: DictConfig, extension: str) -> Adapted:
     """The model of `cfg` with its method attached, on the meta device, the base in its stated dtype."""
-    model = bases.build(with_architecture(cfg.model), num_labels=NUM_LABELS if cfg.model.head else None)
-    model.to(getattr(torch, cfg.model.dtype))
     with butterfly_extension(extension), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing on the meta device is initialised
-        return adapt(model, config.instantiate(cfg.method.adapter), cfg.model.head)
+        try:
+            return adapt(_without_values(cfg), config.instantiate(cfg.method.adapter), cfg.model.head)
+        except NotImplementedError:  # of torch, since FRoD and SHiRA look at values
+            with torch.device("cpu"):
+                return adapt(_with_any_values(cfg), config.instantiate(cfg.method.adapter), cfg.model.head)
+
+
+def _without_values(cfg: DictConfig) -> nn.Module:
+    model = bases.build(with_architecture(cfg.model), num_labels=NUM_LABELS if cfg.model.head else None)
+    return model.to(getattr(torch, cfg.model.dtype))
+
+
+def _with_any_values(cfg: DictConfig) -> nn.Module:
+    """Raises SettingError for a model that is too large to make up."""
+    model = _without_values(cfg)
+    size = sum(parameter.numel() for parameter in model.parameters())
+    if size > MADE_UP:
+        raise SettingError(
+            f"what {cfg.method.label} trains can be counted on weights alone, and {cfg.model.label} has {size} "
+            "of them; leave it out of the plan, or take a smaller model"
+        )
+    generator = torch.Generator().manual_seed(0)
+    model.to_empty(device="cpu")
+    for parameter in model.parameters():
+        parameter.data.normal_(generator=generator)
+    return model
 
 
 def with_architecture(model: DictConfig) -> DictConfig:

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from transformers import TrainerCallback, set_seed
 
-from harness.adapters import adapt
+from harness.adapters import adapt, starting_point
 from harness.adapters.adapt import Adapted
 from harness.console import terminal
 from harness.modality import fitting, modalities
@@ -103,6 +103,10 @@ def _loaded(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.dev
     adapted = adapt.adapt(base, this.adapter, head)
     adapted.classes = list(modality.class_names)
     adapted.model.to(device)
+    starts = cfg.method.get("starts")
+    adapted.start_distance = starting_point.measured(adapted.model, this.adapter, cfg.method.label, starts)
+    if adapted.start_distance is not None:
+        distributed.say(f"{cfg.method.label} starts elsewhere: {adapted.start_distance:.2%} of the weights' norm away")
     return Loaded(modality, head, adapted, device)
 
 

@@ -180,17 +180,25 @@ KINDS: Mapping[str, Kind] = {
     **{f"task.source.more.*.{name}": or_null(TEXTS) for name in MORE_TEXTS},
     "task.source.more.*.rows": or_null(whole(1)),
     "method.lr": number(0),
+    "method.starts": one_of("base", "elsewhere"),
     "method.adapter.r": whole(1),
+    "method.adapter.hybrid_r": whole(0),
     "method.adapter.*_r": whole(1),
     "method.adapter.rank": or_null(whole(1)),
-    "method.adapter.lora_alpha": number(0, itself=False),
+    **{
+        f"method.adapter.{name}": number(0, itself=False)
+        for name in ("*alpha", "delora_lambda", "effective_rank", "init_vector_bank_bound", "scaling")
+    },
+    **{f"method.adapter.{name}": whole(1) for name in ("n_frequency", "num_vectors", "vector_length", "topk")},
+    **{f"method.adapter.{name}": whole(1) for name in ("gralora_k", "group_size")},
+    "method.adapter.sparse_rate": number(0),
+    "method.adapter.init_logits_std": number(0),
+    "method.adapter.decompose_factor": whole(-1),
     "method.adapter.d_initial": number(-FLOAT32),
     "method.adapter.*dropout": share(),
     "method.adapter.bias": BIAS,
-    **{
-        f"method.adapter.{name}": YES_OR_NO
-        for name in ("keep_weight", "save_basis", "scaled", "use_rslora", "block_share")
-    },
+    **{f"method.adapter.{name}": YES_OR_NO for name in ("keep_weight", "scaled", "use_rslora", "block_share")},
+    "method.adapter.save_*": YES_OR_NO,
     **{f"method.adapter.{name}": or_null(YES_OR_NO) for name in ("gate", "replacement", "truncate_base")},
     **{f"method.adapter.{name}": ELSEWHERE for name in ("init", "topk_score", "form", "init_lora_weights")},
     "method.adapter.*_block_size": whole(0),

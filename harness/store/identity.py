@@ -64,6 +64,7 @@ MEMORY = (
 # option out at that value, so that a new option takes no finished run out of sight.
 NEUTRAL: Mapping[str, Any] = {
     "task.source.background": "white", "train.sharding": None, "train.sort_in_step": False, "model.drawn": None,
+    "method.starts": "base",
 }  # fmt: skip
 # The same of the section with this `_target_`, where others have had an option of that name from the start.
 _LORA = {"lora_dropout": 0.0, "bias": "none"}

@@ -10,7 +10,8 @@
     parameters    {adapter, head, frozen}: scalars; trainable = adapter + head
     provenance    {code, packages, device; sources: {folder: its SOURCE.json} of base and data, where they have one}
     adapter       {layers: names, trained_tensors: {first of each kind: shape}, warnings, decomposition_seconds,
-                   classes: their names by index, if the task names them}
+                   classes: their names by index, if the task names them, start_distance: from the base, relative to
+                   the weights' norm, of a method that starts elsewhere}
     train         {steps, loss: [[step, loss], ...], validation: [{step, loss, score}], best_step, watched: [{step,
                    score}] on data that select nothing, step_seconds: their sum, step_times: {median, quartiles,
                    measured: so many steps, first: those of a process that are told apart, cpu_seconds of all threads,

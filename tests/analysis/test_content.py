@@ -3,7 +3,6 @@
 import re
 import shlex
 from dataclasses import replace
-from math import isqrt
 from statistics import fmean
 
 import numpy as np
@@ -22,6 +21,7 @@ from analysis.statistics.experiments import experiments
 from harness.store import identity
 from svft import SvftConfig
 from svft.patterns import num_coefficients
+from tests import card_counts
 from tests.conftest import ROOT
 
 
@@ -233,13 +233,6 @@ def test_a_card_that_lacks_a_field_is_an_error(tmp_path, monkeypatch):
 
 SHAPES = {"q_proj": (128, 128), "k_proj": (32, 128), "v_proj": (32, 128), "o_proj": (128, 128), "gate_proj": (384, 128),
           "up_proj": (384, 128), "down_proj": (128, 384)}  # fmt: skip
-PARTS = {"oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f"}  # options by their letters
-
-
-def of_card(formula: str, m: int, n: int, options: dict) -> int:
-    """A card's count for a layer of m outputs and n inputs."""
-    product = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", formula).replace("²", "**2")
-    return eval(product, {"isqrt": isqrt}, {**options, "m": m, "n": n, "p": min(m, n)})
 
 
 @pytest.mark.parametrize("method", ["svft_block", "svft_gradient", "lora_xs"])
@@ -250,7 +243,7 @@ def test_counts_on_cards_are_those_of_layers(method):
     config = SvftConfig(**{name: value for name, value in options.items() if name != "_target_"})
     for m, n in SHAPES.values():
         K = config.directions(min(m, n))
-        assert num_coefficients(K, config.half_width(K)) == of_card(cards.read()[method]["count"], m, n, options)
+        assert num_coefficients(K, config.half_width(K)) == card_counts.counted(method, options, [(m, n)])
 
 
 def test_counts_on_cards_are_those_of_the_runs(loaded):
@@ -259,11 +252,13 @@ def test_counts_on_cards_are_those_of_the_runs(loaded):
         method, layers = record.run["method"], record.adapter.get("layers", [])
         if record.run["model"] != "micro_gemma" or record.status != "done" or not layers:
             continue
-        options = {PARTS.get(name, name): value for name, value in record.config["method"]["adapter"].items()}
+        options = record.config["method"]["adapter"]
         if options.get("rank") or options.get("preset") == "authors_code":  # which leave directions out, or have a gate
             continue
-        formula = "p" if method == "vectorfit" and not options["train_bias"] else cards.read()[method]["count"]
-        expected = sum(of_card(formula, *SHAPES[layer.split(".")[-1]], options) for layer in layers)
+        shapes = [SHAPES[layer.split(".")[-1]] for layer in layers]
+        expected = card_counts.counted(method, options, shapes)
+        if method == "vectorfit" and not options["train_bias"]:
+            expected -= sum(m for m, _ in shapes)
         counted[method] = record.parameters["adapter"] == expected and counted.get(method, True)
     assert {"lora", "dora", "adalora", "vera", "pissa", "oft", "boft", "svf", "svft_plain", "svft_banded", "svft_topk",
             "svft_random", "vectorfit", "spectral_additive", "spectral_rotation"} <= set(counted)  # fmt: skip

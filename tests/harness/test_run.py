@@ -68,6 +68,19 @@ def test_a_run_of_language_ends_with_a_whole_record(go, tmp_path):
     assert len(rows) == 12
 
 
+def test_a_run_that_starts_elsewhere_says_how_far(go, capsys):
+    done = go(*TINY_DIGITS, "method=c3a", "train.max_steps=1")
+    assert done.status == "done" and 0.001 < done.adapter["start_distance"] < 0.1
+    assert f"C3A (b=32) starts elsewhere: {done.adapter['start_distance']:.2%} of the weights' norm away" in (
+        "".join(capsys.readouterr())
+    )
+
+
+def test_a_run_that_starts_elsewhere_and_does_not_say_so_ends_before_training(go, capsys):
+    assert go(*TINY_DIGITS, "method=hra", "method.adapter.r=7") is None
+    assert "of the weights' norm away from the base model" in capsys.readouterr().err
+
+
 def test_no_path_of_this_machine_is_in_what_a_run_leaves(finished):
     folder = next((finished / "runs").rglob("record.json")).parent
     for path in [*folder.rglob("*.json"), *folder.rglob("*.yaml")]:
