@@ -53,8 +53,8 @@ class SvftConfig(BasisConfig):
     of M, fp32 unless PEFT is told autocast_adapter_dtype=False. Raises ValueError for values that do not go together.
     """
 
-    can_be_sharded: ClassVar[bool] = True
     OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
+        *BasisConfig.OF_THE_FUNCTION,
         "pattern",
         "d",
         "rank",
@@ -157,6 +157,11 @@ class SvftConfig(BasisConfig):
                 f"topk_score='released' is not defined with rank={self.rank} (its column index runs beyond the rank); "
                 "use topk_score='alignment' or rank=None"
             )
+
+    @property
+    def can_be_sharded(self) -> bool:
+        """FSDP frees the parameters of a block after its forward pass, and later blocks need those that they share."""
+        return self.share is None
 
     def _require_choice(self, name: str) -> None:
         value = getattr(self, name)

@@ -19,9 +19,14 @@ class VectorFitConfig(BasisConfig):
     W0 = U diag(s) V^T is out x in; trained for each layer: min(out, in) numbers, and out of the bias. With
     `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252). Trained vectors are fp32
     unless PEFT is told autocast_adapter_dtype=False: on a base of 16 bits sigma is then rounded at the start, z is not.
+    With `share` layers of one role train one sigma - s, one change of the bias, or one z.
     """
 
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("train_bias", "multiplicative")
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
+        *BasisConfig.OF_THE_FUNCTION,
+        "train_bias",
+        "multiplicative",
+    )
 
     train_bias: bool = field(
         default=True, metadata=described("train the bias too, from its own value, where the layer has one")
