@@ -181,6 +181,7 @@ KINDS: Mapping[str, Kind] = {
     "method.adapter.r": whole(1),
     "method.adapter.*_r": whole(1),
     "method.adapter.rank": or_null(whole(1)),
+    "method.adapter.share": or_null(one_of("role")),
     "method.adapter.lora_alpha": number(0, itself=False),
     "method.adapter.d_initial": number(-FLOAT32),
     "method.adapter.*dropout": share(),

@@ -69,10 +69,10 @@ _LORA = {"lora_dropout": 0.0, "bias": "none"}
 NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
     "svft.SvftConfig": {
         **dict.fromkeys(("rank", "init", "gate", "replacement", "topk_score", "truncate_base")),
-        "keep_weight": True, "form": "auto", "save_basis": False, "bias": "none",
+        "keep_weight": True, "form": "auto", "save_basis": False, "share": None, "bias": "none",
     },
-    "baselines.SpectralAdapterConfig": {"save_basis": False},
-    "baselines.VectorFitConfig": {"save_basis": False},
+    "baselines.SpectralAdapterConfig": {"save_basis": False, "share": None},
+    "baselines.VectorFitConfig": {"save_basis": False, "share": None},
     "peft.LoraConfig": {**_LORA, "init_lora_weights": True, "use_rslora": False},
     "peft.AdaLoraConfig": _LORA,
     "peft.BOFTConfig": {"boft_dropout": 0.0, "bias": "none"},
