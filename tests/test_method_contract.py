@@ -23,6 +23,11 @@ from tests.processes import Forked, ended
 
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
+CAN_SHARE = [
+    name
+    for name in METHODS
+    if "share" in (OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml").get("adapter") or {})
+]
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
     "boft", "full", "head", "ia3", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf", "svft_banded",
     "svft_plain", "svft_topk", "vectorfit",
@@ -225,6 +230,24 @@ def test_every_layer_of_the_model_is_adapted(case, composed):
     adapted = attach(composed, kind, method)
     if isinstance(adapted.model, PeftModel):
         assert len(adapted.layers) == len(cfg.model.linear) * cfg.model.blocks
+
+
+@pytest.mark.parametrize("method", CAN_SHARE)
+def test_what_layers_of_one_role_share_is_counted_once_loaded_and_merged(method, composed, tmp_path):
+    kind, shared = "language", "method.adapter.share=role"
+    plain, cfg = configuration(composed, kind, method), configuration(composed, kind, method, shared)
+    assert plain.method.label != cfg.method.label and plain.method.variant != cfg.method.variant
+    adapted, own = attached(cfg, kind), attached(plain, kind)
+    assert adapted.parameters["adapter"] * cfg.model.blocks == own.parameters["adapter"]
+    assert adapted.layers == own.layers
+    step(adapted.model, kind)
+    expected = logits(adapted.model, kind)
+    trained.save(adapted.model, tmp_path)
+    again = attached(cfg, kind)
+    trained.load(again.model, tmp_path)
+    torch.testing.assert_close(logits(again.model, kind), expected, rtol=1e-6, atol=1e-6)
+    merged = adapted.model.merge_and_unload()
+    torch.testing.assert_close(logits(merged, kind), expected, rtol=1e-4, atol=1e-4)
 
 
 def reload(folder: Path) -> None:
