@@ -27,6 +27,6 @@ CASES = Cases(
     transformers=[{"target_modules": TARGETS}, {**svf, "share": "role", "target_modules": TARGETS}],
     reseed={},
     left_out={
-        "layer_indexing[VectorFitConfig-config_kwargs1": "one block trains as many numbers as all, as with PEFT's own sharing methods, which its test skips",
+        "layer_indexing[VectorFitConfig-config_kwargs1": "one block trains as many numbers as all blocks",
     },
 )
