@@ -29,15 +29,19 @@ CAN_SHARE = [
     if "share" in (OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml").get("adapter") or {})
 ]
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
-    "boft", "full", "head", "ia3", "oft", "pissa", "spectral_additive", "spectral_rotation", "svf", "svft_banded",
-    "svft_plain", "svft_topk", "vectorfit",
+    "boft", "ditask", "full", "head", "ia3", "milora", "oft", "pica", "pissa", "spectral_additive", "spectral_rotation",
+    "ssvd", "svf", "svft_banded", "svft_plain", "svft_topk", "vectorfit",
 )  # fmt: skip
 SMALL = {  # budgets that fit layers of width 16
     "adalora": ["method.adapter.target_r=2", "method.adapter.init_r=3"],
+    "ditask": ["method.adapter.cells=6"],
+    "milora": ["method.adapter.r=4"],
     "oft": ["method.adapter.oft_block_size=4"],
+    "pica": ["method.adapter.r=4"],
     "pissa": ["method.adapter.r=4"],
     "spectral_additive": ["method.adapter.r=4"],
     "spectral_rotation": ["method.adapter.r=4"],
+    "ssvd": ["method.adapter.r=4"],
     "svft_banded": ["method.adapter.d=2"],
     "svft_random": ["method.adapter.d=2"],
     "svft_topk": ["method.adapter.d=2"],
@@ -234,8 +238,8 @@ def test_every_layer_of_the_model_is_adapted(case, composed):
 
 @pytest.mark.parametrize("method", CAN_SHARE)
 def test_what_layers_of_one_role_share_is_counted_once_loaded_and_merged(method, composed, tmp_path):
-    kind, shared = "language", "method.adapter.share=role"
-    plain, cfg = configuration(composed, kind, method), configuration(composed, kind, method, shared)
+    kind = "language"
+    plain, cfg = (configuration(composed, kind, method, f"method.adapter.share={share}") for share in ("null", "role"))
     assert plain.method.label != cfg.method.label and plain.method.variant != cfg.method.variant
     adapted, own = attached(cfg, kind), attached(plain, kind)
     assert adapted.parameters["adapter"] * cfg.model.blocks == own.parameters["adapter"]

@@ -1,4 +1,5 @@
-"""Trained parameters of Spectral Adapter (arXiv:2405.13952) and VectorFit (arXiv:2503.19530), against printed numbers.
+"""Trained parameters of Spectral Adapter (arXiv:2405.13952), VectorFit (arXiv:2503.19530), MiLoRA (arXiv:2406.09044),
+SSVD (arXiv:2509.02830) and PiCa (arXiv:2505.20211), against printed numbers and the formulas of their cards.
 
 Models are built on the meta device, the method is attached as its yaml says, and what is trained is counted.
 """
@@ -169,6 +170,50 @@ def test_the_papers_formula_and_the_released_codes_fall_into_the_same_column_of_
 def test_rank_40_of_figure_6_is_not_in_the_column_it_is_printed_in():
     [row] = [row for row in FIGURE_6 if row["config"] == "r=40"]
     assert (column(int(row["params_computed"])), row["params_printed"]) == ("500K", ">800K")
+
+
+# --- MiLoRA, SSVD, PiCa ---------------------------------------------------------------------------------------------
+
+GEMMA_2B = {"Q": (2048, 2048), "K": (256, 2048), "V": (256, 2048), "O": (2048, 2048), "G": (16384, 2048),
+            "U": (16384, 2048), "D": (2048, 16384)}  # fmt: skip
+
+
+@pytest.mark.parametrize("r", [4, 32])
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("milora", lambda m, n, r: r * (m + n)),
+        ("ssvd", lambda m, n, r: r * (r + 1) // 2),
+        ("pica method.adapter.share=null", lambda m, n, r: r * m),
+        ("pica method.adapter.share=null method.adapter.mode=left", lambda m, n, r: r * n),
+    ],
+)
+def test_each_layer_trains_what_the_formula_says(method, count, r):
+    trained = adapted(f"model=gemma2b method={method} method.adapter.r={r}").parameters["adapter"]
+    assert trained == 18 * sum(count(m, n, r) for m, n in GEMMA_2B.values())
+
+
+# Table 2 of PiCa: model, targets, rank, printed.
+PICA = [
+    ("gemma2b", "QKVUD", 32, "0.67M"),
+    ("gemma2b", "QKVUD", 256, "5.37M"),
+    ("llama3_8b", "QKVUDOG", 32, "1.38M"),
+    ("llama3_8b", "QKVUDOG", 256, "11.01M"),
+]
+
+
+@pytest.mark.parametrize(("model", "targets", "r", "printed"), PICA)
+def test_pica_prints_the_count_of_one_matrix_for_each_role_on_the_output_side(model, targets, r, printed):
+    run = f"model={model} method=pica method.adapter.r={r} method.targets={targets}"
+    assert f"{adapted(run).parameters['adapter'] / 1e6:.2f}M" == printed
+    left = adapted(f"{run} method.adapter.mode=left").parameters["adapter"]
+    assert f"{left / 1e6:.2f}M" != printed
+
+
+@pytest.mark.parametrize("cells", [4, 32])
+def test_ditask_trains_a_number_less_than_cells_whatever_the_layer(cells):
+    trained = adapted(f"model=gemma2b method=ditask method.adapter.cells={cells}").parameters["adapter"]
+    assert trained == 18 * len(GEMMA_2B) * (cells - 1)
 
 
 # --- VectorFit -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Spectral Adapter as a PEFT tuner (Zhang & Pilanci 2024, arXiv:2405.13952): importing this package registers it.
+"""Spectral Adapter as a PEFT tuner (Zhang & Pilanci 2024, arXiv:2405.13952), and by its modes MiLoRA, SSVD and PiCa
+without its sharing: importing this package registers it.
 
 >>> from baselines.spectral import SpectralAdapterConfig
 >>> model = peft.get_peft_model(model, SpectralAdapterConfig(r=8, target_modules=["query_proj"]))

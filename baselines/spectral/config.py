@@ -17,7 +17,8 @@ from .modes import MODES
 @documented
 @dataclass
 class SpectralAdapterConfig(BasisConfig):
-    """h = W x with r columns of W0 = U S V^T adapted (Zhang & Pilanci 2024, arXiv:2405.13952).
+    """h = W x with r columns of W0 = U S V^T adapted: Spectral Adapter (Zhang & Pilanci 2024, arXiv:2405.13952), and by
+    other modes MiLoRA (arXiv:2406.09044), SSVD (arXiv:2509.02830) and PiCa without its sharing (arXiv:2505.20211).
 
     W0 is out x in, with min(out, in) columns of U and V. Trained tensors are fp32 unless PEFT is told
     autocast_adapter_dtype=False. Like the released code (pilancilab/spectral_adapter@3c18280): no dropout, and no
@@ -35,14 +36,17 @@ class SpectralAdapterConfig(BasisConfig):
         default="additive",
         metadata=described(
             "additive: (U1 + A_U) S (V1 + A_V)^T, A_U out x r and A_V in x r from 0; rotation: U1 R_U S (V1 R_V)^T, "
-            "with R by Cayley's map of two r x r matrices from 0"
+            "with R by Cayley's map of two r x r matrices from 0; factored: (U1 S^1/2 + D_B) (V1 S^1/2 + D_A)^T, "
+            "which is MiLoRA with block=bottom and PiSSA with block=top; one_sided: U1 (S + D_S) G V1^T, G a rotation, "
+            "as SSVD; right: (U1 S + M) V1^T, as PiCa; left: U1 (S V1^T + M^T)"
         ),
     )
     r: int | None = field(
         default=None,
         metadata=described(
-            "columns to adapt, an integer >= 1: r (out + in) parameters if additive, 2 r^2 (+ r with scale) if "
-            "rotation, where r = 1 without scale leaves the layer as it is. Has to be given, unless columns are"
+            "columns to adapt, an integer >= 1: r (out + in) parameters if additive or factored, 2 r^2 (+ r with "
+            "scale) if rotation, where r = 1 without scale leaves the layer as it is, r (r + 1) / 2 if one_sided, "
+            "r out if right, r in if left. Has to be given, unless columns are"
         ),
     )
     block: str | int | None = field(

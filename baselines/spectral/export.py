@@ -1,6 +1,6 @@
 """A Spectral Adapter as a plain LoRA of PEFT, on the same unmodified base weights: W0 + L R is W0 + B A.
 
-B = L (O x q) and A = R (q x I), with q = 2r (additive) or r (rotation).
+B = L (O x q) and A = R (q x I), with q = 2r (additive, factored) or r (the other modes).
 """
 
 from __future__ import annotations

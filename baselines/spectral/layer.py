@@ -1,8 +1,8 @@
 """h = W0 x + L R x, where L R is what training r columns of W0 = U S V^T changes (Zhang & Pilanci 2024,
-arXiv:2405.13952).
+arXiv:2405.13952, and others: see `modes`).
 
 Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) singular values, r columns; L is O x q,
-R is q x I with q = 2r (additive) or r (rotation).
+R is q x I with q = 2r (additive, factored) or r (the other modes).
 The released code builds the dense W in each forward; here it stays as it is, and each adapter keeps only its r columns.
 """
 
@@ -21,11 +21,12 @@ from svft.decomposition import Basis, wide_dtype
 from svft.decomposition.streams import generator, stream_of
 
 from .config import SpectralAdapterConfig
-from .modes import MODES, Mode, Tensors
+from .modes import MODES, Mode
+from .tensors import TENSORS, Tensors
 
 
 class SpectralAdapterLinear(BasisLayer):
-    adapter_layer_names = ("spectral_A_U", "spectral_A_V", "spectral_X_U", "spectral_X_V", "spectral_scale")
+    adapter_layer_names = tuple(TENSORS)
     other_param_names = (*BasisLayer.other_param_names, "spectral_weights", "columns_here")
     shares_basis = False
     configs: dict[str, SpectralAdapterConfig]
@@ -55,9 +56,9 @@ class SpectralAdapterLinear(BasisLayer):
         """On the device and in the dtype of the singular values s."""
         config = self.configs[adapter_name]
         sizes = self.mode_of(adapter_name).sizes(self.out_features, self.in_features, len(s))
-        start = {name: s.new_zeros(size) for name, size in sizes.items()}
         if config.scale:
-            start["spectral_scale"] = torch.ones_like(s)
+            sizes["spectral_scale"] = (len(s),)
+        start = {name: s.new_full(size, TENSORS[name].start) for name, size in sizes.items()}
         if not config.init_weights and not s.is_meta:
             rng = generator(stream_of(0, f"{self.trained_name(config.share)}|{adapter_name}"), "start")
             for tensor in start.values():
@@ -114,7 +115,7 @@ class SpectralAdapterLinear(BasisLayer):
         for part in (part for part in parts if part in self.configs):
             positions = torch.tensor([columns.index(c) for c in self.columns_of(parts[part])], device=basis.s.device)
             for name, tensor in self.held(part).items():
-                self.mode_of(adapter_name).place(whole[name].data, tensor.data, positions, weights[part])
+                TENSORS[name].place(whole[name].data, tensor.data, positions, weights[part])
 
     def factors(self, adapter_name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """L and R, in fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
@@ -135,8 +136,7 @@ class SpectralAdapterLinear(BasisLayer):
             return L @ R
 
     def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
-        turn = self.mode_of(adapter_name).turn
-        return {name: turn(tensors[name], signs.to(tensors[name])) for name in self.held(adapter_name)}
+        return {name: TENSORS[name].turn(tensors[name], signs.to(tensors[name])) for name in self.held(adapter_name)}
 
 
 def joined(pairs: list[tuple[Basis, int]]) -> Basis:

@@ -2,11 +2,24 @@
 
     additive    W0 - U1 S V1^T + (U1 + A_U) S (V1 + A_V)^T          A_U and A_V trained from 0
     rotation    W0 - U1 S V1^T + (U1 R_U) S C (V1 R_V)^T            R_U, R_V orthogonal, from I; C = I, or trained
+    factored    W0 - U1 S V1^T + (U1 S^1/2 + D_B) (V1 S^1/2 + D_A)^T    D_B and D_A trained from 0
+    one_sided   W0 - U1 S V1^T + U1 (S + D_S) G V1^T                G orthogonal, from I; D_S diagonal, from 0
+    right       W0 + M_U V1^T                                       M_U trained from 0
+    left        W0 + U1 M_V^T                                       M_V trained from 0
 
-Zhang & Pilanci 2024, arXiv:2405.13952; C is the released code's.
+additive, rotation: Zhang & Pilanci 2024, arXiv:2405.13952; C is the released code's.
+factored: MiLoRA on the bottom columns (Wang et al. 2024, arXiv:2406.09044), PiSSA on the top ones (Meng et al. 2024,
+arXiv:2404.02948). Both train B = U1 S^1/2 + D_B and A itself; trained as differences the start is W0 exactly, and
+weight decay draws to the start, where it would draw their B and A to 0.
+one_sided: SSVD (Wang et al. 2025, arXiv:2509.02830). Their code (espnet/espnet, espnet2/layers/lora/layers.py) has a
+learned gate on D_S besides, takes I - 2 K for the rotation, which is Cayley's map to first order alone, and turns the
+left vectors where O < I; the paper turns those of the input.
+right: PiCa (Hwang et al. 2026, arXiv:2505.20211), which shares M among the layers of a role (`share`). The paper
+writes Y = X (W0 + U_r M) with W0 I x O, so that its left singular vectors are the right ones here, as in its code
+(hjunseoh/PiCa@8fa738b, W + M P with P from Vh), and its printed counts are r O. left: the same on the other side.
+
 Shapes: O out_features, I in_features, r columns; U is O x r, s is r, Vh is r x I, w (a weight per column) is r.
 An update comes as its factors L (O x q) and R (q x I): W = W0 + L R. It is exactly zero at the start.
-`Tensors` are trained tensors by the name of the attribute that holds them in a layer.
 """
 
 from __future__ import annotations
@@ -18,28 +31,31 @@ import torch
 
 from svft.decomposition import Basis
 
-Tensors = dict[str, torch.Tensor]
+from .tensors import Tensors, skew
+
+Factors = tuple[torch.Tensor, torch.Tensor]
 
 
 class Mode(NamedTuple):
-    """Two ways to train the same columns.
+    """One way to train columns.
 
-    sizes(out, inp, r): of the tensors that are zero at the start. factors(basis, w, trained): L and R.
-    turn(tensor, signs): what is the same with the pairs e_i (u_i, v_i) as the tensor with (u_i, v_i).
-    place(whole, part, columns, weight): adds what was trained on some columns to a tensor for more of them, at start.
+    sizes(out, inp, r): of the trained tensors, which `tensors` knows more about. factors(basis, w, trained): L and R.
     """
 
-    sizes: Callable[[int, int, int], dict[str, tuple[int, int]]]
-    factors: Callable[[Basis, torch.Tensor | None, Tensors], tuple[torch.Tensor, torch.Tensor]]
-    turn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    place: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], None]
+    sizes: Callable[[int, int, int], dict[str, tuple[int, ...]]]
+    factors: Callable[[Basis, torch.Tensor | None, Tensors], Factors]
 
 
-def additive_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, int]]:
+def weighted(rows: torch.Tensor, w: torch.Tensor | None) -> torch.Tensor:
+    """rows (r, .), one for each column."""
+    return rows if w is None else w[:, None] * rows
+
+
+def additive_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
     return {"spectral_A_U": (out, r), "spectral_A_V": (inp, r)}
 
 
-def additive_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+def additive_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
     """(U1 + A_U) S (V1 + A_V)^T - U1 S V1^T = U1 S A_V^T + A_U S (V1 + A_V)^T; q = 2r."""
     U, s, Vh = basis
     A_U, A_Vh = trained["spectral_A_U"], trained["spectral_A_V"].T
@@ -47,19 +63,27 @@ def additive_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> 
     return torch.cat([U, A_U], dim=1), torch.cat([s * A_Vh, s * (Vh + A_Vh)])  # (O, 2r), (2r, I)
 
 
-def turn_columns(tensor: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-    return tensor * signs
+def factored_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
+    return {"spectral_D_B": (out, r), "spectral_D_A": (inp, r)}
 
 
-def place_columns(whole: torch.Tensor, part: torch.Tensor, columns: torch.Tensor, weight: float) -> None:
-    whole[:, columns] += weight * part
+def factored_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
+    """(B0 + D_B) (A0 + D_A^T) - B0 A0 = B0 D_A^T + D_B (A0 + D_A^T), B0 = U1 S^1/2 and A0 = S^1/2 V1^T; q = 2r.
+
+    A column with the singular value 0 has no gradient at the start, in MiLoRA as here.
+    """
+    U, s, Vh = basis
+    D_B, D_A = trained["spectral_D_B"], trained["spectral_D_A"].T  # (O, r), (r, I)
+    root = s.sqrt()
+    A = root[:, None] * Vh + D_A  # (r, I)
+    return torch.cat([U * root, D_B], dim=1), torch.cat([weighted(D_A, w), weighted(A, w)])  # (O, 2r), (2r, I)
 
 
-def rotation_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, int]]:
+def rotation_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
     return {"spectral_X_U": (r, r), "spectral_X_V": (r, r)}
 
 
-def rotation_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+def rotation_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
     """U1 (R_U S C R_V^T - S) V1^T, where C = diag(scale) is I unless it is trained; q = r.
 
     Written in R_U - I, R_V - I and C - I, so that small updates are not differences of large numbers.
@@ -71,7 +95,7 @@ def rotation_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> 
     core = (D_U * sc) @ (D_V.T + torch.eye(len(s), dtype=s.dtype, device=s.device)) + sc[:, None] * D_V.T  # (r, r)
     if scale is not None:
         core = core + torch.diag(s * (scale - 1))
-    return U, (core if w is None else w[:, None] * core) @ Vh  # (O, r), (r, I)
+    return U, weighted(core, w) @ Vh  # (O, r), (r, I)
 
 
 def rotation_less_identity(X: torch.Tensor) -> torch.Tensor:
@@ -81,20 +105,41 @@ def rotation_less_identity(X: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(identity + K, -2 * K)
 
 
-def turn_both(tensor: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-    """Entries x_ij become e_i e_j x_ij; the scale (r,) stays."""
-    return signs[:, None] * tensor * signs if tensor.dim() == 2 else tensor
+def one_sided_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
+    """r (r + 1) / 2 numbers: those above the diagonal of K, and a change of each singular value."""
+    return {"spectral_K": (r * (r - 1) // 2,), "spectral_D_S": (r,)}
 
 
-def place_diagonal_block(whole: torch.Tensor, part: torch.Tensor, columns: torch.Tensor, weight: float) -> None:
-    """The scale (r,) starts at 1, X at 0."""
-    if part.dim() == 1:
-        whole[columns] += weight * (part - 1)
-    else:
-        whole[columns[:, None], columns] += weight * part
+def one_sided_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
+    """U1 ((S + D_S) G - S) V1^T = U1 ((S + D_S) (G - I) + D_S) V1^T; q = r."""
+    U, s, Vh = basis
+    D_S = trained["spectral_D_S"]
+    turned = rotation_less_identity(skew(trained["spectral_K"], len(s)))  # (r, r)
+    core = (s + D_S)[:, None] * turned + torch.diag(D_S)
+    return U, weighted(core, w) @ Vh  # (O, r), (r, I)
+
+
+def right_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
+    return {"spectral_M_U": (out, r)}
+
+
+def right_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
+    return trained["spectral_M_U"], weighted(basis.Vh, w)  # (O, r), (r, I)
+
+
+def left_sizes(out: int, inp: int, r: int) -> dict[str, tuple[int, ...]]:
+    return {"spectral_M_V": (inp, r)}
+
+
+def left_factors(basis: Basis, w: torch.Tensor | None, trained: Tensors) -> Factors:
+    return basis.U, weighted(trained["spectral_M_V"].T, w)  # (O, r), (r, I)
 
 
 MODES = {
-    "additive": Mode(additive_sizes, additive_factors, turn_columns, place_columns),
-    "rotation": Mode(rotation_sizes, rotation_factors, turn_both, place_diagonal_block),
+    "additive": Mode(additive_sizes, additive_factors),
+    "rotation": Mode(rotation_sizes, rotation_factors),
+    "factored": Mode(factored_sizes, factored_factors),
+    "one_sided": Mode(one_sided_sizes, one_sided_factors),
+    "right": Mode(right_sizes, right_factors),
+    "left": Mode(left_sizes, left_factors),
 }

@@ -2,12 +2,13 @@
 
 Computed as W0 x + b0 + U ((sigma - sigma0) * V^T x) + (b - b0), which at the start is the pre-trained layer exactly.
 Multiplicative: sigma = sigma0 * z with z trained from 1, as in SVF (Sun et al. 2025, Transformer-squared,
-arXiv:2501.06252).
+arXiv:2501.06252). With cells: sigma follows from theta, as in DiTASK (see `warp`), trained from 0.
 
-Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I); sigma and z are K, b is O.
-The trained vectors are sigma, z and b themselves, not their differences to the start: weight decay draws them to 0.
+Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I); sigma and z are K, b is O, theta is
+cells - 1. The trained vectors are sigma, z and b themselves, not their differences to the start: weight decay draws
+them to 0; theta it draws to the start.
 But layers that share them (`share`) start at different sigma0 and b0: what they train is sigma - sigma0 and b - b0,
-from 0; z is trained from 1 as ever.
+from 0; z and theta are what they always are.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ from svft.decomposition import wide_dtype
 from svft.decomposition.streams import generator, stream_of
 
 from .config import VectorFitConfig
+from .warp import warped
 
 
 class TrainedVector(NamedTuple):
     """What adaptive freezing works on."""
 
-    name: str  # "<path of the layer, or its role> <sigma, z or bias>"
+    name: str  # "<path of the layer, or its role> <sigma, z, theta or bias>"
     parameter: nn.Parameter
     start: torch.Tensor  # its value before training, of its shape
 
 
 class VectorFitLinear(BasisLayer):
-    adapter_layer_names = ("vectorfit_sigma", "vectorfit_z", "vectorfit_bias")
+    adapter_layer_names = ("vectorfit_sigma", "vectorfit_z", "vectorfit_bias", "vectorfit_theta")
     configs: dict[str, VectorFitConfig]
 
     def make_stores(self) -> None:
@@ -63,7 +65,10 @@ class VectorFitLinear(BasisLayer):
     def _starts(self, adapter_name: str) -> dict[str, torch.Tensor]:
         """What the adapter trains, by store: its value before training."""
         config, s = self.configs[adapter_name], self.basis(adapter_name).s
-        values = {"vectorfit_z": torch.ones_like(s)} if config.multiplicative else {"vectorfit_sigma": s}
+        if config.cells is not None:
+            values = {"vectorfit_theta": s.new_zeros(config.cells - 1)}
+        else:
+            values = {"vectorfit_z": torch.ones_like(s)} if config.multiplicative else {"vectorfit_sigma": s}
         if config.train_bias and self.basis_bias is not None:
             values["vectorfit_bias"] = self.basis_bias
         if config.share:
@@ -83,6 +88,8 @@ class VectorFitLinear(BasisLayer):
         s, trained = self.basis(adapter_name).s, self.trained(adapter_name)
         if "vectorfit_z" in trained:
             return s * (trained["vectorfit_z"] - 1)
+        if "vectorfit_theta" in trained:
+            return warped(s, trained["vectorfit_theta"]) - s
         sigma = trained["vectorfit_sigma"]
         return sigma.to(s.dtype) if self.configs[adapter_name].share else sigma - s
 

@@ -1,4 +1,5 @@
-"""One adapted layer, and the weight that it should have: the formulas of arXiv:2405.13952, dense and in float64."""
+"""One adapted layer, and the weight that it should have: the formulas of arXiv:2405.13952 (additive, rotation),
+2406.09044 (factored), 2509.02830 (one_sided) and 2505.20211 (right, left), dense and in float64."""
 
 import peft
 import torch
@@ -8,7 +9,15 @@ from baselines.spectral import SpectralAdapterConfig
 
 SHAPES = [(9, 9), (9, 14), (14, 9)]
 BLOCKS = {"top": [0, 1, 2], "bottom": [6, 7, 8], 2: [2, 3, 4]}  # the columns of r = 3 of 9
-KINDS = [{"mode": "additive"}, {"mode": "rotation"}, {"mode": "rotation", "scale": True}]
+KINDS = [
+    {"mode": "additive"},
+    {"mode": "rotation"},
+    {"mode": "rotation", "scale": True},
+    {"mode": "factored"},
+    {"mode": "one_sided"},
+    {"mode": "right"},
+    {"mode": "left"},
+]
 
 
 def one_linear(out: int, inp: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
@@ -51,17 +60,48 @@ def cayley(X: torch.Tensor) -> torch.Tensor:
     return (identity - K) @ torch.linalg.inv(identity + K)
 
 
+def turned(numbers: torch.Tensor, r: int) -> torch.Tensor:
+    """The rotation of r(r - 1)/2 numbers, those of K above its diagonal row by row."""
+    X = torch.zeros(r, r, dtype=torch.float64)
+    X[*torch.triu_indices(r, r, 1)] = 2 * numbers
+    return cayley(X)
+
+
 def dense(layer: nn.Module, columns: list[int], trained: dict[str, torch.Tensor], adapter: str = "default"):
-    """[U1 + A_U, U2] S [V1 + A_V, V2]^T, or [U1 R_U, U2] S C [V1 R_V, V2]^T, as the paper writes it."""
+    """The whole weight, with its columns U1, s1, V1 as the papers change them."""
     U, s, V = svd_like(layer, columns, adapter)
-    if "spectral_A_U" in trained:
-        left, right = U[:, columns] + trained["spectral_A_U"], V[:, columns] + trained["spectral_A_V"]
-    else:
-        left, right = U[:, columns] @ cayley(trained["spectral_X_U"]), V[:, columns] @ cayley(trained["spectral_X_V"])
-    scale = trained.get("spectral_scale", torch.ones(len(columns), dtype=torch.float64))
-    U, V = U.index_copy(1, torch.tensor(columns), left), V.index_copy(1, torch.tensor(columns), right)
-    s = s.index_copy(0, torch.tensor(columns), s[columns] * scale)
-    return U @ torch.diag(s) @ V.T
+    U1, s1, V1 = U[:, columns], s[columns], V[:, columns]
+    rest = U @ torch.diag(s) @ V.T - U1 @ torch.diag(s1) @ V1.T
+    scale = trained.get("spectral_scale", torch.ones_like(s1))
+    match trained:
+        case {"spectral_A_U": A_U, "spectral_A_V": A_V}:
+            return rest + (U1 + A_U) @ torch.diag(s1) @ (V1 + A_V).T
+        case {"spectral_X_U": X_U, "spectral_X_V": X_V}:
+            return rest + U1 @ cayley(X_U) @ torch.diag(s1 * scale) @ (V1 @ cayley(X_V)).T
+        case {"spectral_D_B": D_B, "spectral_D_A": D_A}:
+            return rest + (U1 @ torch.diag(s1.sqrt()) + D_B) @ (torch.diag(s1.sqrt()) @ V1.T + D_A.T)
+        case {"spectral_K": K, "spectral_D_S": D_S}:
+            return rest + U1 @ torch.diag(s1 + D_S) @ turned(K, len(s1)) @ V1.T
+        case {"spectral_M_U": M}:
+            return rest + (U1 @ torch.diag(s1) + M) @ V1.T
+        case {"spectral_M_V": M}:
+            return rest + U1 @ (torch.diag(s1) @ V1.T + M.T)
+
+
+def on_more_columns(key: str, r: int, parts: list[tuple[torch.Tensor, list[int]]]) -> torch.Tensor:
+    """What is trained of one name on r columns where its parts were trained at these places, added where they meet."""
+    start, whole = float(key == "spectral_scale"), 0
+    for part, places in parts:
+        at = torch.eye(r, dtype=torch.float64)[:, places]  # (r, columns of the part)
+        if key == "spectral_K":
+            X = torch.zeros(len(places), len(places), dtype=torch.float64)
+            X[*torch.triu_indices(*X.shape, 1)] = part
+            whole += (at @ (X - X.T) @ at.T)[*torch.triu_indices(r, r, 1)]
+        elif "_X_" in key:
+            whole += at @ part @ at.T
+        else:
+            whole += (part - start) @ at.T
+    return whole + start
 
 
 def copies(layer: nn.Module, adapter: str = "default") -> dict[str, torch.Tensor]:

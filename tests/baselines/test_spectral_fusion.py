@@ -7,7 +7,7 @@ from torch import nn
 
 from baselines.spectral import SpectralAdapterConfig
 
-from .spectral_cases import KINDS, adapted, dense, draw, one_linear
+from .spectral_cases import KINDS, adapted, dense, draw, on_more_columns, one_linear
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +50,11 @@ def test_a_fused_adapter_is_the_adapter_that_training_all_the_columns_would_give
     model, layer, names = three_blocks(**kind)
     model.add_weighted_adapter(names, [1, 1, 1], "fused")
     blocks = [layer.trained(name) for name in names]
-    whole = {}
-    for key in blocks[0]:
-        tensors = [block[key].detach() for block in blocks]
-        whole[key] = torch.block_diag(*tensors) if "_X_" in key else torch.cat(tensors, dim=-1)
+    places = [[0, 1, 2], [3, 4], [5, 6]]
+    whole = {
+        key: on_more_columns(key, 7, [(block[key].detach(), at) for block, at in zip(blocks, places, strict=True)])
+        for key in blocks[0]
+    }
     expected = dense(layer, [0, 1, 2, 3, 4, 7, 8], whole, "fused")
     torch.testing.assert_close(layer.base_layer.weight + layer.get_delta_weight("fused"), expected)
 
@@ -95,15 +96,12 @@ def test_factors_on_columns_in_part_shared_are_added_where_they_meet(kind, tmp_p
     model.add_adapter("near", SpectralAdapterConfig(r=3, block=2, target_modules=["lin"], **kind))
     draw(layer, "near", seed=2)
     model.add_weighted_adapter(["default", "near"], [0.5, 0.5], "both", combination_type="linear")
+    first, second = layer.trained("default"), layer.trained("near")
     whole = {}
-    for key, first in layer.trained("default").items():
-        start = torch.ones_like(first) if "scale" in key else torch.zeros_like(first)
-        parts = [(tensor.detach() - start) / 2 for tensor in (first, layer.trained("near")[key])]
-        at = [(slice(0, 3),), (slice(2, 5),)]
-        shape = (5, 5) if "_X_" in key else (*first.shape[:-1], 5)
-        whole[key] = torch.full(shape, start.flatten()[0].item(), dtype=torch.float64)
-        for place, part in zip(at, parts, strict=True):
-            whole[key][place * 2 if "_X_" in key else (..., *place)] += part
+    for key in first:
+        parts = [(first[key].detach(), [0, 1, 2]), (second[key].detach(), [2, 3, 4])]
+        start = float("scale" in key)
+        whole[key] = on_more_columns(key, 5, [((part - start) / 2 + start, at) for part, at in parts])
     expected = dense(layer, [0, 1, 2, 3, 4], whole, "both")
     torch.testing.assert_close(layer.base_layer.weight + layer.get_delta_weight("both"), expected)
     model.save_pretrained(tmp_path, selected_adapters=["both"])

@@ -26,6 +26,11 @@ CONFIGS = {
     "scaled": {"mode": "rotation", "scale": True},
     "columns": {"mode": "rotation", "r": None, "columns": [5, 0, -1, 3], "weights": [1, 0.5, -1, 2]},
     "basis": {"mode": "additive", "save_basis": True},
+    "factored": {"mode": "factored", "block": "bottom"},
+    "one_sided": {"mode": "one_sided"},
+    "one column": {"mode": "one_sided", "r": 1},
+    "right": {"mode": "right"},
+    "left": {"mode": "left", "block": 2},
 }
 OTHER_PROCESS = """
 import sys
@@ -79,8 +84,8 @@ def test_exported_as_lora_it_needs_peft_alone(tmp_path):
     same_in_another_process(tmp_path, save_as_lora, "", {"svft", "baselines"})
 
 
-@pytest.mark.parametrize(("kind", "rank"), zip(KINDS, [6, 3, 3], strict=True), ids=str)
-def test_the_rank_of_the_lora_is_2r_for_sums_and_r_for_rotations(tmp_path, kind, rank):
+@pytest.mark.parametrize(("kind", "rank"), zip(KINDS, [6, 3, 3, 6, 3, 3, 3], strict=True), ids=str)
+def test_the_rank_of_the_lora_is_2r_where_both_sides_are_sums_and_r_elsewhere(tmp_path, kind, rank):
     model, _ = adapted(9, 14, **kind)
     save_as_lora(model, tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())

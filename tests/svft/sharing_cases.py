@@ -21,6 +21,12 @@ CONFIGS = {
     "basis": lambda **more: SvftConfig(pattern="random", d=2, save_basis=True, target_modules=NAMES, **more),
     "vectorfit": lambda **more: VectorFitConfig(target_modules=NAMES, **more),
     "svf": lambda **more: VectorFitConfig(multiplicative=True, train_bias=False, target_modules=NAMES, **more),
+    "warped": lambda **more: VectorFitConfig(cells=5, train_bias=False, target_modules=NAMES, **more),
+    "right": lambda **more: SpectralAdapterConfig(mode="right", r=3, target_modules=NAMES, **more),
+    "one sided": lambda **more: SpectralAdapterConfig(mode="one_sided", r=3, target_modules=NAMES, **more),
+    "factored": lambda **more: SpectralAdapterConfig(
+        mode="factored", r=2, block="bottom", target_modules=NAMES, **more
+    ),
     "additive": lambda **more: SpectralAdapterConfig(r=2, target_modules=NAMES, **more),
     "rotation": lambda **more: SpectralAdapterConfig(
         mode="rotation", r=3, block=1, scale=True, target_modules=NAMES, **more
@@ -34,6 +40,10 @@ COUNTS = {
     "topk": 3 * (8 * 3 - 2),
     "vectorfit": 3 * 8 + (8 + 12 + 8),
     "svf": 3 * 8,
+    "warped": 3 * 4,
+    "right": 3 * (8 + 12 + 8),
+    "one sided": 3 * (3 + 3),
+    "factored": 2 * (16 + 20 + 20),
     "additive": 2 * (16 + 20 + 20),
     "rotation": 3 * (2 * 9 + 3),
 }

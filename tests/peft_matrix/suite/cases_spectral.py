@@ -1,4 +1,4 @@
-"""Spectral Adapter, additive and rotation, in PEFT's tests."""
+"""Spectral Adapter in PEFT's tests: every mode, and all that can be chosen with one of the first two."""
 
 from dataclasses import dataclass
 
@@ -40,6 +40,10 @@ CASES = Cases(
             {**rotation, "block": "bottom", "save_basis": True, "target_modules": ["lin0"]},
         ),
         ("Conv1D", "EmbConv1D", {**additive, "r": 1, "target_modules": ["conv1d"]}),
+        ("factored", "MLP", {**additive, "mode": "factored", "block": "bottom", "target_modules": ["lin0"]}),
+        ("one side turned", "MLP", {**additive, "mode": "one_sided", "r": 3, "target_modules": ["lin0"]}),
+        ("right", "MLP2", {**additive, "mode": "right", "target_modules": ["lin0"]}),
+        ("left", "MLP", {**additive, "mode": "left", "target_modules": ["lin0"]}),
     ],
     pairs=[
         (

@@ -1,4 +1,4 @@
-"""VectorFit, and SVF, in PEFT's tests."""
+"""VectorFit, SVF and DiTASK in PEFT's tests."""
 
 from cases import Cases
 from tiny_models import TARGETS
@@ -19,6 +19,7 @@ CASES = Cases(
         ("bias and head", "MLP", {"target_modules": ["lin0"], "modules_to_save": ["lin1"]}),
         ("basis", "MLP", {"save_basis": True, "target_modules": ["lin0"]}),
         ("Conv1D", "EmbConv1D", {"target_modules": ["conv1d"]}),
+        ("cells", "MLP", {"train_bias": False, "cells": 6, "target_modules": ["lin0"]}),
     ],
     pairs=[
         ("same layer", {**draw, "target_modules": ["lin0"]}, {**draw, **svf, "target_modules": ["lin0"]}),
