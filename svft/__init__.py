@@ -17,9 +17,18 @@ from .basis import register
 from .config import PRESETS, SvftConfig
 from .layer import SvftLinear
 from .model import SvftModel
+from .selection import GradientSupport, select_by_gradient
 
 __version__ = "0.1.0"  # the only place: pyproject.toml reads it here
 
-__all__ = ["PRESETS", "SvftConfig", "SvftLinear", "SvftModel", "check_adapters"]
+__all__ = [
+    "PRESETS",
+    "GradientSupport",
+    "SvftConfig",
+    "SvftLinear",
+    "SvftModel",
+    "check_adapters",
+    "select_by_gradient",
+]
 
 register("svft", SvftConfig, SvftModel)

@@ -73,7 +73,7 @@ def check_adapters(model: nn.Module, batch: Any) -> None:
         raise ValueError(f"this {type(model).__name__} has no active adapter of PEFT")
     if any(getattr(module, "merged", False) for module in modules.values()):
         raise ValueError("adapters that are merged cannot be looked at; unmerge them first")
-    with _as_it_was(model):
+    with as_it_was(model):
         called, taught = _training_pass(model, batch, modules)
         inert = inert_in_training(model, modules, called, taught)
         inert = inert or inert_in_evaluation(model, modules, lambda: _run(model, batch))
@@ -170,13 +170,13 @@ def inert_in_evaluation(model: nn.Module, modules: Modules, forward: Callable[[]
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in evaluation mode and takes no gradients; afterwards it is in the mode that it was in."""
-    with _as_it_was(model), torch.no_grad():
+    with as_it_was(model), torch.no_grad():
         model.eval()
         yield
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def as_it_was(model: nn.Module) -> Iterator[None]:
     """Each module's mode and the random state."""
     modes = [(module, module.training) for module in model.modules()]
     devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from peft.utils.peft_types import PeftType
 
+from . import patterns
 from .arithmetic.cost import FORMS
 from .basis.config import BasisConfig, is_integer
 from .basis.documented import described, documented
-from .patterns import PATTERNS
 
+LORA_XS_DEVIATION = 1e-5  # of R at the start (Balazy et al. 2024; arXiv:2405.17604)
 # The only defaults of these fields. `clean` follows the paper's words; `authors_code` the released layer.
 PRESETS = {
     "clean": {
@@ -30,9 +32,9 @@ PRESETS = {
     },
 }
 CHOICES = {
-    "pattern": PATTERNS,
+    "pattern": patterns.PATTERNS,
     "preset": tuple(PRESETS),
-    "init": ("zeros", "kaiming"),
+    "init": ("zeros", "kaiming", "lora_xs"),
     "topk_score": ("alignment", "released"),
     "bias": ("none", "all", "svft_only"),
     "form": ("auto", *FORMS),
@@ -62,25 +64,30 @@ class SvftConfig(BasisConfig):
         "replacement",
         "topk_score",
         "truncate_base",
+        "scaled",
     )
 
     pattern: str = field(
         default="plain",
         metadata=described(
             "where M may be non-zero. plain: its diagonal, N = K; banded: |i - j| <= d; random: N positions drawn with "
-            "`seed`; topk: the N of the largest `topk_score`, or a band where the score is not defined"
+            "`seed`; topk: the N of the largest `topk_score`, or a band where the score is not defined; block: all of "
+            "its leading b x b, N = b^2; gradient: the N that `select_by_gradient` puts there, a band until then"
         ),
     )
     d: int | None = field(
         default=None,
         metadata=described(
             "off-diagonals on each side, an integer >= 0 that is clipped to K - 1: N = K (2d + 1) - d (d + 1), for "
-            "random and topk too; not for plain, which is d = 0"
+            "random, topk and gradient too; block: the largest b with b^2 <= that N; not for plain, which is d = 0"
         ),
     )
     rank: int | None = field(
         default=None,
-        metadata=described("restricts M to so many leading singular directions, an integer >= 1; None: min(out, in)"),
+        metadata=described(
+            "restricts M to so many leading singular directions, an integer >= 1; None: min(out, in); block: b, in "
+            "the place of d"
+        ),
     )
     preset: str = field(
         default="clean",
@@ -90,7 +97,10 @@ class SvftConfig(BasisConfig):
     )
     init: str | None = field(
         default=None,
-        metadata=of_preset("init", "the coefficients at the start: zeros, or kaiming, N(0, 2/N) drawn with `seed`"),
+        metadata=of_preset(
+            "init",
+            "the coefficients at the start: zeros; or drawn with `seed`: kaiming, N(0, 2/N), or lora_xs, N(0, 1e-10)",
+        ),
     )
     gate: bool | None = field(
         default=None, metadata=of_preset("gate", "train sigmoid(gate) M, one gate for each layer, from gate = 0")
@@ -112,6 +122,13 @@ class SvftConfig(BasisConfig):
     truncate_base: bool | None = field(
         default=None,
         metadata=of_preset("truncate_base", "with rank: drop the other singular directions of W0 as well"),
+    )
+    scaled: bool = field(
+        default=False,
+        metadata=described(
+            "True: coefficients are relative to the singular values, M_ij = m_ij s_j. Then block is LoRA-XS (R = m) "
+            "and plain is SVF (z = 1 + m)"
+        ),
     )
     keep_weight: bool = field(
         default=True,
@@ -142,6 +159,14 @@ class SvftConfig(BasisConfig):
         metadata=described("False draws M as init='kaiming' does: an adapter that is no identity, for tests"),
     )
 
+    @property
+    def can_be_sharded(self) -> bool:
+        """Whether the layers of a sharded model hold nothing that another process could not work out from the base.
+
+        And nothing that blocks share: FSDP frees a block's parameters once it has passed, and later ones need them.
+        """
+        return self.pattern != "gradient" and self.share is None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.SVFT
@@ -158,23 +183,23 @@ class SvftConfig(BasisConfig):
                 "use topk_score='alignment' or rank=None"
             )
 
-    @property
-    def can_be_sharded(self) -> bool:
-        """FSDP frees the parameters of a block after its forward pass, and later blocks need those that they share."""
-        return self.share is None
-
     def _require_choice(self, name: str) -> None:
         value = getattr(self, name)
         if value not in CHOICES[name]:
             raise ValueError(f"{name}={value!r} is not one of {', '.join(CHOICES[name])}")
 
     def _require_sizes(self) -> None:
+        if self.pattern == "block" and (self.d is None) == (self.rank is None):
+            raise ValueError(
+                f"pattern='block' takes either d (the largest block within its N) or rank (of rank x rank), not "
+                f"d={self.d!r} with rank={self.rank!r}"
+            )
         if self.pattern == "plain":
             if self.d not in (None, 0):
                 raise ValueError(
-                    f"pattern='plain' is the diagonal and takes no d={self.d!r}; d goes with banded, random, topk"
+                    f"pattern='plain' is the diagonal and takes no d={self.d!r}; d goes with the other patterns"
                 )
-        elif not is_integer(self.d) or self.d < 0:
+        elif not (self.pattern == "block" and self.d is None) and (not is_integer(self.d) or self.d < 0):
             raise ValueError(
                 f"pattern={self.pattern!r} needs d, an integer >= 0 (off-diagonals on each side), not {self.d!r}"
             )
@@ -182,3 +207,19 @@ class SvftConfig(BasisConfig):
             raise ValueError(f"rank={self.rank!r} is neither None nor an integer >= 1")
         if not is_integer(self.seed):
             raise ValueError(f"seed={self.seed!r} is not an integer")
+
+    def directions(self, available: int) -> int:
+        """How many leading directions M couples, of so many: K, and b of a block."""
+        if self.pattern == "block" and self.d is not None:
+            return patterns.block_width(available, min(self.d, available - 1))
+        return min(available, self.rank or available)
+
+    def half_width(self, K: int) -> int:
+        """d of the band that has as many coefficients in K directions. A block is a band of all their diagonals."""
+        return K - 1 if self.pattern == "block" else min(self.d or 0, K - 1)
+
+    def deviation(self, N: int) -> float:
+        """The standard deviation of the coefficients at the start."""
+        if self.init == "kaiming" or not self.init_weights:
+            return math.sqrt(2 / N)  # kaiming_normal_ of a 1 x N matrix
+        return LORA_XS_DEVIATION if self.init == "lora_xs" else 0.0

@@ -6,7 +6,6 @@ With a gate, M is sigmoid(gate) M.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from .decomposition import Basis
 from .decomposition.streams import generator, stream_of
 from .storage import Storage, WithBoth, WithoutU, WithoutVh, WithoutWeight, delta
 
+BANDS = ("banded", "block")  # patterns whose Ω is a band
 # The least singular value, relative to their root mean square, that a layer may divide by. Its inverse enlarges the
 # rounding errors of the factor that is kept.
 LEAST = {2: 1 / 8, 4: 1 / 32, 8: 1e-3}  # by bytes of an entry of the base weight
@@ -34,11 +34,12 @@ class SvftLinear(BasisLayer):
     adapter_layer_names = ("svft_m", "svft_gate")
     other_param_names = (
         *BasisLayer.other_param_names,
-        "svft_index",  # Ω of banded and random, which the config gives again
+        "svft_index",  # Ω of banded, random and block, which the config gives again
         "svft_topk",  # Ω of topk, stored: near ties could be decided differently next time
+        "svft_selected",  # Ω of gradient, stored: it follows from data
         "svft_omega",  # of random: the stream and the checksum of Ω
     )
-    of_the_group = ("svft_index", "svft_topk", "svft_omega")
+    of_the_group = ("svft_index", "svft_topk", "svft_selected", "svft_omega")
     configs: dict[str, SvftConfig]
     storage: Storage = WithBoth()  # while the first adapter is added
     _forms: dict[tuple[str, int, torch.dtype, bool], str]  # chosen so far; emptied where an adapter comes
@@ -75,6 +76,7 @@ class SvftLinear(BasisLayer):
         self.svft_gate = nn.ParameterDict()
         self.svft_index = BufferDict(persistent=False)
         self.svft_topk = BufferDict(persistent=True)
+        self.svft_selected = BufferDict(persistent=True)
         self.svft_omega = BufferDict(persistent=True)
         self._forms = {}
 
@@ -86,13 +88,13 @@ class SvftLinear(BasisLayer):
             self.fill()
             self.storage = WithBoth()
         K = self.directions(adapter_name)
-        N = patterns.num_coefficients(K, min(config.d or 0, K - 1))
+        N = patterns.num_coefficients(K, config.half_width(K))
         stream = stream_of(config.seed, self.trained_name(config.share))
 
         m = torch.zeros(N, dtype=self.basis_s.dtype, device=self.basis_s.device)
-        if not m.is_meta and (config.init == "kaiming" or not config.init_weights):
-            normal = generator(stream, "coefficients").standard_normal(N)
-            m.copy_(torch.from_numpy(normal) * math.sqrt(2 / N))  # kaiming_normal_ of a 1 x N matrix
+        deviation = config.deviation(N)
+        if not m.is_meta and deviation:
+            m.copy_(torch.from_numpy(generator(stream, "coefficients").standard_normal(N)) * deviation)
         self.svft_m[adapter_name] = nn.Parameter(m)
         if config.gate:
             self.svft_gate[adapter_name] = nn.Parameter(m.new_zeros(1))
@@ -117,8 +119,8 @@ class SvftLinear(BasisLayer):
             return
         if self.basis_s.is_meta or (pattern == "topk" and config.share):  # see `lead`
             index = torch.empty(N, dtype=patterns.index_dtype(K), device=device)
-        elif pattern == "banded":
-            index = patterns.banded(K, min(config.d, K - 1))
+        elif pattern in (*BANDS, "gradient"):  # a band until gradients select
+            index = patterns.banded(K, config.half_width(K))
         elif pattern == "random":
             index = patterns.random(K, N, stream, config.replacement)
         else:
@@ -126,7 +128,8 @@ class SvftLinear(BasisLayer):
         if pattern == "random":
             check = 0 if index.is_meta else patterns.checksum(index)
             self.svft_omega[adapter_name] = torch.tensor([stream, check], device=device)
-        (self.svft_topk if pattern == "topk" else self.svft_index)[adapter_name] = index.to(device)
+        stores = {"topk": self.svft_topk, "gradient": self.svft_selected}
+        stores.get(pattern, self.svft_index)[adapter_name] = index.to(device)
 
     def _score(self, adapter_name: str) -> torch.Tensor:
         """Of each entry of M, for top-k; (K, K)."""
@@ -142,30 +145,38 @@ class SvftLinear(BasisLayer):
             self.svft_topk[adapter_name] = patterns.topk(total, len(index))
 
     def directions(self, adapter_name: str) -> int:
-        """K."""
-        available = len(self.basis_s)
-        return min(available, self.configs[adapter_name].rank or available)
+        """K, and b of a block."""
+        return self.configs[adapter_name].directions(len(self.basis_s))
 
     def index(self, adapter_name: str) -> torch.Tensor | None:
         """Ω as flat positions (N,); None is the diagonal."""
-        return next(iter(self.from_group(adapter_name, ("svft_topk", "svft_index")).values()), None)
+        return next(iter(self.from_group(adapter_name, ("svft_topk", "svft_selected", "svft_index")).values()), None)
 
     def band(self, adapter_name: str) -> int | None:
         """The off-diagonals on each side where Ω is a band; None elsewhere."""
         config = self.configs[adapter_name]
-        return min(config.d, self.directions(adapter_name) - 1) if self.pattern_of(config) == "banded" else None
+        return config.half_width(self.directions(adapter_name)) if self.pattern_of(config) in BANDS else None
 
     def coefficients(self, adapter_name: str) -> torch.Tensor:
-        """m, times its gate, in the dtype of the singular values; (N,)."""
+        """M on Ω, in the dtype of the singular values; (N,)."""
         trained = self.trained(adapter_name)
         m = trained["svft_m"].to(self.basis_s.dtype)
+        if self.configs[adapter_name].scaled:
+            m = m * self._scales(adapter_name)
         if "svft_gate" not in trained:
             return m
         return m * torch.sigmoid(trained["svft_gate"].to(m.dtype))
 
+    def _scales(self, adapter_name: str) -> torch.Tensor:
+        """s_j of each position (i, j) of Ω, (N,)."""
+        own, C = self.basis_own, self.directions(adapter_name)
+        s, index = (own[adapter_name].s if adapter_name in own else self.basis_s)[:C], self.index(adapter_name)
+        return s if index is None else s[index % C]
+
     def truncates(self, adapter_name: str) -> bool:
         """Whether the adapter drops directions of W0."""
-        return self.configs[adapter_name].truncate_base and self.directions(adapter_name) < len(self.basis_s)
+        config = self.configs[adapter_name]
+        return config.truncate_base and config.rank is not None and config.rank < len(self.basis_s)
 
     @property
     def plain(self) -> bool:
@@ -265,7 +276,8 @@ class SvftLinear(BasisLayer):
 
     def turn(self, adapter_name: str, tensors: dict[str, torch.Tensor], signs: torch.Tensor) -> dict[str, torch.Tensor]:
         """e_i e_j m_ij; on the diagonal that is m_ii, which needs no signs."""
-        m, index = tensors["svft_m"], tensors.get("svft_topk", self.index(adapter_name))
+        m, stored = tensors["svft_m"], [tensors[name] for name in ("svft_topk", "svft_selected") if name in tensors]
+        index = stored[0] if stored else self.index(adapter_name)
         if index is None:
             return {}
         index, signs = index.to(m.device, torch.int64), signs.to(m.device, m.dtype)

@@ -6,18 +6,24 @@ Shapes: U is O x K, Vh is K x I, M is K x K, N = |Ω|. Ω is a vector of N flat 
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import torch
 
 from .decomposition.streams import generator
 
-PATTERNS = ("plain", "banded", "random", "topk")
+PATTERNS = ("plain", "banded", "random", "topk", "block", "gradient")
 
 
 def num_coefficients(K: int, d: int) -> int:
-    """N of all patterns but plain (d = 0): as many as a band with d diagonals on each side."""
+    """N of all patterns but block (of plain d = 0): as many as a band with d diagonals on each side."""
     return K * (2 * d + 1) - d * (d + 1)
+
+
+def block_width(K: int, d: int) -> int:
+    """b of the largest b x b block with no more coefficients than a band with d diagonals on each side."""
+    return math.isqrt(num_coefficients(K, d))
 
 
 def index_dtype(K: int) -> torch.dtype:

@@ -186,11 +186,15 @@ KINDS: Mapping[str, Kind] = {
     "method.adapter.d_initial": number(-FLOAT32),
     "method.adapter.*dropout": share(),
     "method.adapter.bias": BIAS,
-    **{f"method.adapter.{name}": YES_OR_NO for name in ("keep_weight", "save_basis", "use_rslora", "block_share")},
+    **{
+        f"method.adapter.{name}": YES_OR_NO
+        for name in ("keep_weight", "save_basis", "scaled", "use_rslora", "block_share")
+    },
     **{f"method.adapter.{name}": or_null(YES_OR_NO) for name in ("gate", "replacement", "truncate_base")},
     **{f"method.adapter.{name}": ELSEWHERE for name in ("init", "topk_score", "form", "init_lora_weights")},
     "method.adapter.*_block_size": whole(0),
     "method.adapter.boft_n_butterfly_factor": whole(1),
+    "method.callbacks.*.batches": whole(1),
     "method.name": FOLDER,
     "method.variant": FOLDER,
     "method.label": TEXT,

@@ -69,7 +69,7 @@ _LORA = {"lora_dropout": 0.0, "bias": "none"}
 NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
     "svft.SvftConfig": {
         **dict.fromkeys(("rank", "init", "gate", "replacement", "topk_score", "truncate_base")),
-        "keep_weight": True, "form": "auto", "save_basis": False, "share": None, "bias": "none",
+        "scaled": False, "keep_weight": True, "form": "auto", "share": None, "save_basis": False, "bias": "none",
     },
     "baselines.SpectralAdapterConfig": {"save_basis": False, "share": None},
     "baselines.VectorFitConfig": {"save_basis": False, "share": None},

@@ -48,7 +48,7 @@ def has_unused(model: nn.Module, batch: dict[str, Any], arguments: TrainingArgum
     """Whether a trained parameter takes no part in the loss. DistributedDataParallel has to be told."""
     with random_numbers_kept(arguments.device):
         keep_statistics(model.train())
-        loss = _loss(model, batch, arguments)
+        loss = loss_of(model, batch, arguments)
         require_gradient(loss)
         loss.backward()
     unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
@@ -72,7 +72,7 @@ def require_mean(model: nn.Module, modality, row: Any, arguments: TrainingArgume
     Micro-batches are weighed as means over their targets (harness/train/shared_training.py).
     """
     with random_numbers_kept(arguments.device):
-        once, twice = (_loss(model.eval(), modality.collate([row] * n), arguments).item() for n in (1, 2))
+        once, twice = (loss_of(model.eval(), modality.collate([row] * n), arguments).item() for n in (1, 2))
     if abs(twice - once) > SAME * abs(once):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         raise ModelError(
@@ -82,6 +82,7 @@ def require_mean(model: nn.Module, modality, row: Any, arguments: TrainingArgume
         )
 
 
-def _loss(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> torch.Tensor:
+def loss_of(model: nn.Module, batch: dict[str, Any], arguments: TrainingArguments) -> torch.Tensor:
+    """In the precision of the training, of a batch on any device."""
     with torch.autocast(arguments.device.type, torch.bfloat16, arguments.bf16):
         return model(**{name: tensor.to(arguments.device) for name, tensor in batch.items()}).loss

@@ -1,5 +1,6 @@
 """What HF's Trainer has to do differently so that a training on several ranks has the losses of one process."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,30 @@ class SharedTraining(Trainer):
         # This is where all micro-batches of an optimiser step are at hand before the first of them is trained on. The
         # Trainer's own number is for models that divide by it themselves.
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self.step_targets = distributed.total([sum(map(self._targets, batches))], device)[0]
+        self._count_targets(batches)
         return batches, None
+
+    def first_steps(self) -> Iterator[Iterator[torch.Tensor]]:
+        """The first epoch before it is trained: of each optimiser step the losses of this rank's micro-batches.
+
+        Their gradients add up to the step's, averaged over the ranks. The model is taken as it is, in its mode.
+        """
+        rows, order, size = self.train_dataset, list(self._order()), self._train_batch_size
+        step = size * self.args.gradient_accumulation_steps * distributed.size()
+        for start in range(0, len(order), step):
+            of_step = order[start : start + step]
+            cut = [of_step[first : first + size] for first in range(0, len(of_step), size)]
+            batches = [self.data_collator([rows[i] for i in indices]) for indices in distributed.shares(cut)]
+            self._count_targets(batches)
+            yield map(self._loss_ahead, batches)
+
+    def _loss_ahead(self, batch: dict[str, Any]) -> torch.Tensor:
+        inputs = self.weighed(batch)
+        return probes.loss_of(self.model, inputs, self.args) * self.weight
+
+    def _count_targets(self, batches: Sequence[dict[str, Any]]) -> None:
+        """Of an optimiser step, by this rank's micro-batches of it."""
+        self.step_targets = distributed.total([sum(map(self._targets, batches))], self.args.device)[0]
 
     def _targets(self, batch: dict[str, Any]) -> int:
         return 0 if shares.FILLER in batch else int(self.modality.targets(batch).sum())

@@ -157,7 +157,8 @@ def fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and return the record's `train` section. Resumes from the last complete checkpoint.
 
-    `callbacks` with a `report()` add what it returns to the section's `method`. Raises Diverged where a loss, a score
+    `callbacks` with a `report()` add what it returns to the section's `method`; those with a `calibrate(model, steps)`
+    are called before the first step (see SharedTraining.first_steps). Raises Diverged where a loss, a score
     or a weight is not finite, and before the training SettingError or ModelError where it could not come right.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -191,12 +192,22 @@ def fit(
     meter.reset_peak(arguments.device)
     if distributed.rank():
         torch.manual_seed(cfg.seed + distributed.rank())  # dropout's masks would be the same on all ranks otherwise
+    if last is None:
+        _calibrate(trainer, callbacks)
     try:  # a bar that is left open would write into the line of the error
         trainer.train(resume_from_checkpoint=last)
     finally:
         bar.close()
     _require_finite_weights(model, trainer.state.global_step, arguments.device)
     return _section(trainer, selects)
+
+
+def _calibrate(trainer: BenchTrainer, callbacks: Sequence[TrainerCallback]) -> None:
+    """Let methods that ask for it look at the data of the first steps. The random numbers of the training stay."""
+    for callback in callbacks:
+        if hasattr(callback, "calibrate"):
+            with probes.random_numbers_kept(trainer.args.device):
+                callback.calibrate(trainer.model, trainer.first_steps())
 
 
 def _section(trainer: BenchTrainer, selects: bool) -> dict[str, Any]:

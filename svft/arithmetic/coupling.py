@@ -87,19 +87,34 @@ class Scattered(Coupling):
     index: torch.Tensor | None = None
 
     def times(self, h, m, s=None, transposed=False):
-        M = m.new_zeros(self.C**2).index_add_(0, self.index, m).view(self.C, self.C)
-        M, lead = self._scale(M, self.columns), h[:, : self.C]
+        M, lead = self._scale(self._matrix(m), self.columns), h[:, : self.C]
         if self._takes_in(s, h):
             M.diagonal().add_(s)
         M = M.to(h.dtype)
         return self._plus_diagonal(lead @ M if transposed else F.linear(lead, M), h, s)
 
     def gradient(self, g, h, m):
-        dM = self._scale(g[:, : self.C].T @ h[:, : self.C], self.columns)
-        return dM.flatten().index_select(0, self.index).to(m.dtype)
+        return self._entries(self._scale(g[:, : self.C].T @ h[:, : self.C], self.columns)).to(m.dtype)
 
     def products(self, T):
         return [(T, self.C, self.C)]
+
+    def _matrix(self, m):
+        return m.new_zeros(self.C**2).index_add_(0, self.index, m).view(self.C, self.C)
+
+    def _entries(self, M):
+        return M.flatten().index_select(0, self.index)
+
+
+@dataclass(frozen=True)
+class Dense(Scattered):
+    """Ω is all of M, row by row, so that m is M."""
+
+    def _matrix(self, m):
+        return m.clone().view(self.C, self.C)
+
+    def _entries(self, M):
+        return M.flatten()
 
 
 @dataclass(frozen=True)
@@ -184,10 +199,12 @@ def coupling(
 ) -> Coupling:
     """Of the positions `index` (None: the diagonal), known to be a band of d off-diagonals or not.
 
-    A band is cut into blocks where that halves what a dense M computes.
+    A band is cut into blocks where that halves what a dense M computes. One of C - 1 off-diagonals is all of M.
     """
     if index is None:
         return Diagonal(C, rows, columns)
+    if d == C - 1:
+        return Dense(C, rows, columns)
     if d is not None and 2 * (BLOCK + 2 * d) <= C:
         return Banded(C, rows, columns, d)
     return Scattered(C, rows, columns, index)

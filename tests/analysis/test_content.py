@@ -3,6 +3,7 @@
 import re
 import shlex
 from dataclasses import replace
+from math import isqrt
 from statistics import fmean
 
 import numpy as np
@@ -19,6 +20,8 @@ from analysis.pages import comparison, results
 from analysis.statistics import stats
 from analysis.statistics.experiments import experiments
 from harness.store import identity
+from svft import SvftConfig
+from svft.patterns import num_coefficients
 from tests.conftest import ROOT
 
 
@@ -233,6 +236,23 @@ SHAPES = {"q_proj": (128, 128), "k_proj": (32, 128), "v_proj": (32, 128), "o_pro
 PARTS = {"oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f"}  # options by their letters
 
 
+def of_card(formula: str, m: int, n: int, options: dict) -> int:
+    """A card's count for a layer of m outputs and n inputs."""
+    product = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", formula).replace("²", "**2")
+    return eval(product, {"isqrt": isqrt}, {**options, "m": m, "n": n, "p": min(m, n)})
+
+
+@pytest.mark.parametrize("method", ["svft_block", "svft_gradient", "lora_xs"])
+def test_counts_on_cards_are_those_of_layers(method):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        options = OmegaConf.to_container(compose(overrides=[f"+method={method}"]).method.adapter, resolve=False)
+    options = {name: value for name, value in options.items() if not str(value).startswith("${")}
+    config = SvftConfig(**{name: value for name, value in options.items() if name != "_target_"})
+    for m, n in SHAPES.values():
+        K = config.directions(min(m, n))
+        assert num_coefficients(K, config.half_width(K)) == of_card(cards.read()[method]["count"], m, n, options)
+
+
 def test_counts_on_cards_are_those_of_the_runs(loaded):
     counted = {}
     for record in loaded.records:
@@ -242,13 +262,8 @@ def test_counts_on_cards_are_those_of_the_runs(loaded):
         options = {PARTS.get(name, name): value for name, value in record.config["method"]["adapter"].items()}
         if options.get("rank") or options.get("preset") == "authors_code":  # which leave directions out, or have a gate
             continue
-        formula = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", cards.read()[method]["count"])
-        if method == "vectorfit" and not options["train_bias"]:
-            formula = "p"
-        expected = 0
-        for layer in layers:
-            m, n = SHAPES[layer.split(".")[-1]]
-            expected += eval(formula, {}, {**options, "m": m, "n": n, "p": min(m, n)})
+        formula = "p" if method == "vectorfit" and not options["train_bias"] else cards.read()[method]["count"]
+        expected = sum(of_card(formula, *SHAPES[layer.split(".")[-1]], options) for layer in layers)
         counted[method] = record.parameters["adapter"] == expected and counted.get(method, True)
     assert {"lora", "dora", "adalora", "vera", "pissa", "oft", "boft", "svf", "svft_plain", "svft_banded", "svft_topk",
             "svft_random", "vectorfit", "spectral_additive", "spectral_rotation"} <= set(counted)  # fmt: skip

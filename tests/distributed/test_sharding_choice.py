@@ -25,6 +25,7 @@ def test_full_fine_tuning_svft_and_lora_may_be_sharded(adapter):
 
 @pytest.mark.parametrize("adapter", [
     VeraConfig(), LoraConfig(use_dora=True), LoraConfig(init_lora_weights="pissa"), SpectralAdapterConfig(r=2),
+    SvftConfig(pattern="gradient", d=1),  # whose support would stay with the sharded model
 ])  # fmt: skip
 def test_other_methods_are_refused_by_name(adapter):
     with pytest.raises(SettingError, match="for full fine-tuning, SVFT and LoRA, and not tried with m"):

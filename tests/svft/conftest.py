@@ -33,7 +33,7 @@ def base():
 
 @pytest.fixture
 def adapt():
-    """One out x inp layer with an adapter whose coefficients are drawn anew: (model, its layer)."""
+    """One out x inp layer with an adapter whose coefficients, and Ω of gradient, are drawn: (model, its layer)."""
 
     def build(out: int, inp: int, dtype: torch.dtype = torch.float64, draw: bool = True, **config):
         model = peft.get_peft_model(one_linear(out, inp, dtype), SvftConfig(target_modules=["lin"], **config))
@@ -42,6 +42,9 @@ def adapt():
         for parameter in model.parameters():
             if draw and parameter.requires_grad:
                 parameter.data.normal_(generator=generator)
+        for index in layer.svft_selected.values() if draw else ():
+            drawn = torch.randperm(layer.directions("default") ** 2, generator=generator)[: len(index)]
+            index.copy_(drawn.sort().values)
         return model, layer
 
     return build

@@ -17,6 +17,8 @@ CONFIGS = {
     "random": lambda **more: SvftConfig(pattern="random", d=2, gate=True, seed=3, target_modules=NAMES, **more),
     "topk": lambda **more: SvftConfig(pattern="topk", d=1, target_modules=NAMES, **more),
     "released": lambda **more: SvftConfig(pattern="topk", d=1, preset="authors_code", target_modules=NAMES, **more),
+    "block": lambda **more: SvftConfig(pattern="block", rank=3, scaled=True, target_modules=NAMES, **more),
+    "gradient": lambda **more: SvftConfig(pattern="gradient", d=1, scaled=True, target_modules=NAMES, **more),
     "dropped": lambda **more: SvftConfig(pattern="random", d=2, keep_weight=False, target_modules=NAMES, **more),
     "basis": lambda **more: SvftConfig(pattern="random", d=2, save_basis=True, target_modules=NAMES, **more),
     "vectorfit": lambda **more: VectorFitConfig(target_modules=NAMES, **more),
@@ -38,6 +40,8 @@ COUNTS = {
     "banded": 3 * (5 * 5 - 2 * 3),
     "random": 3 * (8 * 5 - 2 * 3 + 1),
     "topk": 3 * (8 * 3 - 2),
+    "block": 3 * 9,
+    "gradient": 3 * (8 * 3 - 2),
     "vectorfit": 3 * 8 + (8 + 12 + 8),
     "svf": 3 * 8,
     "warped": 3 * 4,
@@ -102,7 +106,7 @@ def unshared(config, model: peft.PeftModel) -> peft.PeftModel:
             data = mine.held("default")[name].data
             starts_here = name in ("vectorfit_sigma", "vectorfit_bias")
             data.copy_(tensor + data if starts_here else tensor)
-        for store in ("svft_index", "svft_topk"):
+        for store in ("svft_index", "svft_topk", "svft_selected"):
             if "default" in getattr(mine, store, ()):
                 getattr(mine, store)["default"] = theirs.index("default")
     return own

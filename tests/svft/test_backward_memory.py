@@ -21,6 +21,8 @@ PATTERNS = {
     "banded": {"pattern": "banded", "d": 2},
     "random": {"pattern": "random", "d": 2},
     "topk": {"pattern": "topk", "d": 2},
+    "block": {"pattern": "block", "d": 2, "scaled": True},
+    "gradient": {"pattern": "gradient", "d": 2},
     "truncated": {"pattern": "banded", "d": 2, "rank": 20, "truncate_base": True},
 }
 SHAPES = [(48, 48), (48, 64), (64, 48)]
@@ -95,17 +97,20 @@ def test_no_positions_are_held_as_64_bit_integers(adapt, name, shape, keep_weigh
 
 @kept_or_dropped
 @each_shape
-@pytest.mark.parametrize("name", ["plain", "banded", "random", "topk"])
+@pytest.mark.parametrize("name", ["plain", "banded", "random", "topk", "block", "gradient"])
 def test_a_file_holds_the_coefficients_and_what_finds_the_basis_again(adapt, tmp_path, name, shape, keep_weight):
-    """4 N bytes of coefficients, 28 of a print, K / 2 of signs; 4 N for top-k's Ω, 16 for a random one's stream."""
+    """4 N bytes of coefficients, 28 of a print, K / 2 of signs; 4 N for Ω of topk and gradient, 16 for random."""
     model, _ = adapt(*shape, torch.float32, keep_weight=keep_weight, **PATTERNS[name])
     model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     held = {key.removeprefix("base_model.model.lin."): tensor.dtype for key, tensor in load_file(file).items()}
     expected = {"svft_m": torch.float32, "basis_print": torch.uint8}
-    N, omega, of_print = num_coefficients(48, PATTERNS[name].get("d", 0)), 0, 28 if name == "plain" else 28 + 48 // 2
+    N = 15**2 if name == "block" else num_coefficients(48, PATTERNS[name].get("d", 0))
+    omega, of_print = 0, {"plain": 28, "block": 28 + 16 // 2}.get(name, 28 + 48 // 2)  # signs in whole bytes
     if name == "random":
         expected["svft_omega"], omega = torch.int64, 16
+    elif name == "gradient":
+        expected["svft_selected"], omega = torch.int32, 4 * N
     elif name == "topk" and shape == (48, 48):  # a band stands in for it elsewhere
         expected["svft_topk"], omega = torch.int32, 4 * N
     assert held == expected

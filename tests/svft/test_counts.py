@@ -34,7 +34,8 @@ MODELS = {
 
 @pytest.mark.parametrize("shape", [(12, 12), (12, 20), (20, 12)])
 @pytest.mark.parametrize(
-    ("pattern", "d"), [("plain", None), ("banded", 0), ("banded", 2), ("random", 3), ("topk", 3), ("banded", 99)]
+    ("pattern", "d"),
+    [("plain", None), ("banded", 0), ("banded", 2), ("random", 3), ("topk", 3), ("gradient", 3), ("banded", 99)],
 )
 @pytest.mark.parametrize("rank", [None, 5])
 @pytest.mark.filterwarnings("ignore:pattern='topk'")
@@ -94,6 +95,10 @@ def test_counts_on_the_meta_device_are_the_papers_and_take_no_svd(monkeypatch, n
         ({"pattern": "plain", "d": 2}, "takes no d=2"),
         ({"pattern": "random"}, "pattern='random' needs d"),
         ({"pattern": "banded", "d": -1}, "not -1"),
+        ({"pattern": "block"}, "takes either d .* not d=None with rank=None"),
+        ({"pattern": "block", "d": 2, "rank": 4}, "takes either d .* not d=2 with rank=4"),
+        ({"pattern": "block", "d": -1}, "not -1"),
+        ({"scaled": "no"}, "scaled='no'"),
         ({"pattern": "banded", "d": 1.5}, "not 1.5"),
         ({"rank": 0}, "rank=0"),
         ({"seed": "a"}, "seed='a'"),

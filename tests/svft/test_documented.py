@@ -8,7 +8,7 @@ import pytest
 
 import baselines
 from baselines import AdaLoraBudget, SpectralAdapterConfig, VectorFitConfig, VectorFreezing
-from svft import PRESETS, SvftConfig
+from svft import PRESETS, GradientSupport, SvftConfig
 
 each_config = pytest.mark.parametrize("config", [SvftConfig, SpectralAdapterConfig, VectorFitConfig])
 
@@ -44,7 +44,7 @@ def test_what_a_preset_fills_in_is_told_from_the_presets():
         assert f"None: {values[0]!r} with preset='clean', {values[1]!r} with preset='authors_code'" in text
 
 
-@pytest.mark.parametrize("callback", [AdaLoraBudget, VectorFreezing])
+@pytest.mark.parametrize("callback", [AdaLoraBudget, GradientSupport, VectorFreezing])
 def test_the_arguments_of_callbacks_are_in_their_docstrings(callback):
     names = set(inspect.signature(callback.__init__).parameters) - {"self"}
     described = inspect.getdoc(callback)

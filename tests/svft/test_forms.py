@@ -24,9 +24,11 @@ PATTERNS = {
     "banded": {"pattern": "banded", "d": 2},
     "random": {"pattern": "random", "d": 2},
     "topk": {"pattern": "topk", "d": 2},
+    "gradient": {"pattern": "gradient", "d": 2},
+    "block": {"pattern": "block", "d": 2},  # 6 x 6 of 9 x 9
     "duplicates": {"pattern": "random", "d": 3, "replacement": True},  # 51 draws of 81 positions
 }
-OPTIONS = [{}, {"rank": 4}, {"rank": 4, "truncate_base": True}, {"gate": True}]
+OPTIONS = [{}, {"rank": 4}, {"rank": 4, "truncate_base": True}, {"gate": True}, {"scaled": True}]
 SHAPES = [(9, 9), (9, 14), (14, 9)]
 BF16 = 2**-8  # between neighbouring bf16 numbers, relative
 
@@ -60,6 +62,11 @@ def adapted(linear: nn.Module, weight: torch.Tensor, **config) -> tuple[nn.Modul
     return model, layer
 
 
+def with_rank(config: dict) -> dict:
+    """A block has its rank in the place of d."""
+    return {**config, "d": None} if config["pattern"] == "block" and "rank" in config else config
+
+
 def parameters(layer: nn.Module) -> list[torch.Tensor]:
     return [p for p in layer.parameters() if p.requires_grad]
 
@@ -76,6 +83,8 @@ def dense(weight: torch.Tensor, layer: nn.Module, leaves: list[torch.Tensor], ad
     C, K, index = layer.directions(adapter), len(basis.s), layer.index(adapter)
     values = leaves[0] if len(leaves) == 1 else leaves[0] / (1 + torch.exp(-leaves[1]))
     omega = torch.arange(C) * (C + 1) if index is None else index.long()
+    if layer.configs[adapter].scaled:
+        values = values * basis.s[omega % C]
     if layer.configs[adapter].truncate_base:
         basis = reference.truncated(basis, C)
     return reference.weight(basis, reference.matrix(values, omega, C, K))
@@ -109,8 +118,7 @@ def test_output_and_all_gradients_are_those_of_the_dense_formula(adapt, pattern,
             weight,
             form=form,
             keep_weight=keep_weight,
-            **pattern,
-            **option,
+            **with_rank({**pattern, **option}),
         )
         assert max(errors(layer, model, weight, drawn(2, 3, shape[1]), drawn(2, 3, shape[0]))) < 1e-9, option
 
@@ -363,7 +371,7 @@ def counted(model: nn.Module, x: torch.Tensor) -> tuple[int, int]:
 def test_the_products_it_lists_are_those_it_computes(adapt, pattern, shape, keep_weight):
     for option in OPTIONS[:3]:
         for form in ("auto", *FORMS):
-            model, layer = adapt(*shape, form=form, keep_weight=keep_weight, **pattern, **option)
+            model, layer = adapt(*shape, form=form, keep_weight=keep_weight, **with_rank({**pattern, **option}))
             x = drawn(7, shape[1]).requires_grad_()
             assert sum(2 * a * b * c for a, b, c in layer.gemms(7)) == counted(model, x)[1], (option, form)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from baselines import VectorFitConfig
 from svft import SvftConfig, patterns
 from svft.decomposition.streams import stream_of
 
@@ -52,6 +53,69 @@ def test_random_is_the_same_for_ever():
     assert stream_of(0, "model.layers.0.self_attn.q_proj") == STREAM
     assert patterns.random(8, 6, STREAM, replacement=False).tolist() == DRAWN
     assert patterns.random(8, 6, STREAM, replacement=True).tolist() == DRAWN_WITH_REPLACEMENT
+
+
+@pytest.mark.parametrize(("K", "d"), [(1, 0), (5, 0), (9, 2), (9, 8), (50, 3)])
+def test_a_block_by_d_is_the_largest_square_that_the_band_pays_for(adapt, K, d):
+    model, layer = adapt(K, K + 1, pattern="block", d=d)
+    b, band = layer.directions("default"), sum(abs(i - j) <= d for i in range(K) for j in range(K))
+    assert b**2 <= band < (b + 1) ** 2
+    assert model.get_nb_trainable_parameters()[0] == len(layer.index("default")) == b**2
+
+
+def test_a_block_by_rank_is_no_larger_than_the_layer():
+    assert [SvftConfig(pattern="block", rank=r).directions(9) for r in (1, 4, 99)] == [1, 4, 9]
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (9, 14), (14, 9)], ids=str)
+def test_a_block_by_rank_is_the_band_of_all_its_diagonals(adapt, shape):
+    x = torch.randn(5, shape[1], dtype=torch.float64)
+    for more in ({}, {"truncate_base": True}, {"gate": True, "scaled": True}):
+        block, layer = adapt(*shape, pattern="block", rank=4, **more)
+        band, _ = adapt(*shape, pattern="banded", rank=4, d=3, **more)
+        outputs = [model(x) for model in (block, band)]
+        assert torch.equal(*outputs)
+        assert layer.svft_m["default"].numel() == 16
+
+
+def test_with_the_released_presets_a_block_by_d_drops_nothing_and_one_by_rank_does(adapt):
+    by_d, _ = adapt(9, 9, draw=False, pattern="block", d=2, preset="authors_code", init="zeros")
+    by_rank, layer = adapt(9, 9, draw=False, pattern="block", rank=4, preset="authors_code", init="zeros")
+    x, W = torch.randn(5, 9, dtype=torch.float64), layer.base_layer.weight
+    torch.testing.assert_close(by_d(x), x @ W.T)
+    U, s, Vh = torch.linalg.svd(W.detach())
+    torch.testing.assert_close(by_rank(x), x @ ((U[:, :4] * s[:4]) @ Vh[:4]).T)
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (9, 14), (14, 9)], ids=str)
+def test_a_scaled_block_is_lora_xs(adapt, shape):
+    """As its released code has it: the SVD of W^T, A = U_r S_r, B = V_r^T, and x W^T + x A R B."""
+    model, layer = adapt(*shape, pattern="block", rank=4, scaled=True)
+    W, R = layer.base_layer.weight.detach(), layer.svft_m["default"].detach().view(4, 4).T
+    U, s, Vh = torch.linalg.svd(W.T, full_matrices=False)
+    signs = (Vh[:4] @ layer.basis("default").U[:, :4]).diagonal().sign()  # of its pairs, in those of the layer
+    A, B = (U * s)[:, :4] * signs, signs[:, None] * Vh[:4]
+    x = torch.randn(5, shape[1], dtype=torch.float64)
+    torch.testing.assert_close(model(x), x @ W.T + x @ A @ R @ B)
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (9, 14), (14, 9)], ids=str)
+def test_scaled_plain_is_svf(adapt, base, shape):
+    model, layer = adapt(*shape, pattern="plain", scaled=True)
+    config = VectorFitConfig(multiplicative=True, train_bias=False, target_modules=["lin"])
+    svf = peft.get_peft_model(base(*shape), config)
+    (z,) = (parameter for parameter in svf.parameters() if parameter.requires_grad)
+    z.data.add_(layer.svft_m["default"].detach())
+    x = torch.randn(5, shape[1], dtype=torch.float64)
+    torch.testing.assert_close(model(x), svf(x))
+
+
+def test_lora_xs_starts_where_its_code_does_when_asked(adapt):
+    _, layer = adapt(90, 90, draw=False, pattern="block", rank=80, scaled=True, init="lora_xs")
+    assert layer.svft_m["default"].std().item() == pytest.approx(1e-5, rel=0.05)
+    assert layer.svft_m["default"].mean().abs() < 5e-7
+    _, zeros = adapt(9, 9, draw=False, pattern="block", rank=4, scaled=True)
+    assert not zeros.svft_m["default"].any()
 
 
 def two_layers() -> nn.Module:

@@ -19,10 +19,13 @@ CONFIGS = {
     "banded": {"pattern": "banded", "d": 2, "rank": 6},
     "random": {"pattern": "random", "d": 2, "seed": 5},
     "topk": {"pattern": "topk", "d": 2},
+    "block": {"pattern": "block", "rank": 4, "scaled": True},
+    "gradient": {"pattern": "gradient", "d": 2, "rank": 6},
     "authors_random": {"pattern": "random", "d": 3, "preset": "authors_code"},
     "authors_topk": {"pattern": "topk", "d": 1, "preset": "authors_code"},
     "authors_rank": {"pattern": "banded", "d": 1, "rank": 4, "preset": "authors_code"},
     "basis": {"pattern": "random", "d": 2, "save_basis": True},
+    "scaled_basis": {"pattern": "random", "d": 2, "scaled": True, "save_basis": True},
 }
 pytestmark = pytest.mark.filterwarnings("ignore:pattern='topk'")
 SECOND_PROCESS = """

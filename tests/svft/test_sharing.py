@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from svft import SvftConfig, patterns
+from svft import SvftConfig, patterns, select_by_gradient
 from svft.basis.sharing import role
 from tests.svft.sharing_cases import (
     CONFIGS,
@@ -109,6 +109,23 @@ def test_random_draws_one_pattern_for_a_role_whichever_block_comes_first():
     for layer in layers_of(model):
         assert torch.equal(layer.index("default"), of_roles[role(layer.name)])
     assert not torch.equal(of_roles["layers.*.q"], of_roles["layers.*.up"])
+
+
+def test_gradients_select_what_pulls_on_the_coefficients_that_layers_share():
+    model = peft.get_peft_model(Model(), CONFIGS["gradient"](share="role"))
+    every = peft.get_peft_model(Model(), SvftConfig(pattern="block", rank=D, share="role", target_modules=NAMES))
+    scored = dict.fromkeys(("q", "up", "down"), 0)
+    for batch in (X, X.flip(0) ** 2):
+        every.zero_grad()
+        every(batch).square().sum().backward()
+        for layer in layers_of(every)[:3]:
+            scored[layer.name.rpartition(".")[2]] += layer.svft_m["default"].grad.square()
+    held = select_by_gradient(model, [X, X.flip(0) ** 2], lambda model, batch: model(batch).square().sum())
+    assert set(held) == {f"layers.*.{name}" for name in NAMES}
+    for layer in layers_of(model):
+        scores = scored[layer.name.rpartition(".")[2]]
+        expected = scores.argsort(descending=True)[: patterns.num_coefficients(D, 1)].sort().values
+        assert torch.equal(layer.index("default").long(), expected)
 
 
 def test_topk_of_a_role_is_that_of_the_sum_of_its_layers_scores():

@@ -27,6 +27,8 @@ CASES = Cases(
             "MLP",
             {**random, "rank": 5, "gate": True, "save_basis": True, "target_modules": ["lin0"]},
         ),
+        ("block, scaled", "MLP", {"pattern": "block", "rank": 5, "scaled": True, "target_modules": ["lin0"]}),
+        ("gradient", "MLP", {"pattern": "gradient", "d": 1, "target_modules": ["lin0"]}),
         ("Conv1D", "EmbConv1D", {**random, "target_modules": ["conv1d"]}),
     ],
     pairs=[
