@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import svft.basis.layer
-from baselines import SpectralAdapterConfig
+from baselines import SpectralAdapterConfig, VectorFitConfig
 from svft.decomposition import Basis
 from tests.lapack import other_lapack
 from tests.processes import Forked, ended
@@ -122,6 +122,23 @@ def test_a_basis_that_is_stored_is_the_one_that_the_shared_tensors_go_with(tmp_p
     assert len(here) == 27
     for key, tensor in here.items():
         torch.testing.assert_close(there[key], tensor, msg=key)
+
+
+def test_a_file_that_is_loaded_over_another_brings_its_own_signs(tmp_path, monkeypatch):
+    adapted(CONFIGS["random"]).save_pretrained(tmp_path / "here")
+    monkeypatch.setattr(svft.basis.layer, "decompose", other_signs)
+    native = draw(adapted(CONFIGS["random"]), seed=7)
+    native.save_pretrained(tmp_path / "there")
+    model = peft.PeftModel.from_pretrained(Model(), tmp_path / "here")
+    assert any("default" in layer.basis_signs for layer in layers_of(model))
+    model.load_adapter(tmp_path / "there", "default")
+    torch.testing.assert_close(model(X), native(X))
+
+
+def test_what_one_layer_alone_shares_is_not_loaded_as_its_own(tmp_path):
+    adapted(lambda **more: VectorFitConfig(target_modules=["layers.0.q"], **more)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="the adapter is of another configuration"):
+        peft.PeftModel.from_pretrained(Model(), tmp_path, config=VectorFitConfig(target_modules=["layers.0.q"]))
 
 
 def test_an_adapter_that_shares_nothing_is_not_loaded_as_one_that_does(tmp_path):
