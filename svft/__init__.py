@@ -13,7 +13,7 @@ singular basis share), and here what is SVFT's own. `reference` has the formula 
 """
 
 from .acting import check_adapters
-from .basis.registration import register
+from .basis import register
 from .config import PRESETS, SvftConfig
 from .layer import SvftLinear
 from .model import SvftModel

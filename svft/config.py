@@ -56,6 +56,7 @@ class SvftConfig(BasisConfig):
     """
 
     OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
+        *BasisConfig.OF_THE_FUNCTION,
         "pattern",
         "d",
         "rank",
@@ -160,8 +161,11 @@ class SvftConfig(BasisConfig):
 
     @property
     def can_be_sharded(self) -> bool:
-        """Whether the layers of a sharded model hold nothing that another process could not work out from the base."""
-        return self.pattern != "gradient"
+        """Whether the layers of a sharded model hold nothing that another process could not work out from the base.
+
+        And nothing that blocks share: FSDP frees a block's parameters once it has passed, and later ones need them.
+        """
+        return self.pattern != "gradient" and self.share is None
 
     def __post_init__(self) -> None:
         super().__post_init__()

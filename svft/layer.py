@@ -6,6 +6,7 @@ With a gate, M is sigmoid(gate) M.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ class SvftLinear(BasisLayer):
         "svft_selected",  # Ω of gradient, stored: it follows from data
         "svft_omega",  # of random: the stream and the checksum of Ω
     )
+    of_the_group = ("svft_index", "svft_topk", "svft_selected", "svft_omega")
     configs: dict[str, SvftConfig]
     storage: Storage = WithBoth()  # while the first adapter is added
     _forms: dict[tuple[str, int, torch.dtype, bool], str]  # chosen so far; emptied where an adapter comes
@@ -87,7 +89,7 @@ class SvftLinear(BasisLayer):
             self.storage = WithBoth()
         K = self.directions(adapter_name)
         N = patterns.num_coefficients(K, config.half_width(K))
-        stream = stream_of(config.seed, self.name)
+        stream = stream_of(config.seed, self.trained_name(config.share))
 
         m = torch.zeros(N, dtype=self.basis_s.dtype, device=self.basis_s.device)
         deviation = config.deviation(N)
@@ -115,21 +117,32 @@ class SvftLinear(BasisLayer):
         pattern = self.pattern_of(config)
         if pattern == "plain":
             return
-        if self.basis_s.is_meta:
+        if self.basis_s.is_meta or (pattern == "topk" and config.share):  # see `lead`
             index = torch.empty(N, dtype=patterns.index_dtype(K), device=device)
         elif pattern in (*BANDS, "gradient"):  # a band until gradients select
             index = patterns.banded(K, config.half_width(K))
         elif pattern == "random":
             index = patterns.random(K, N, stream, config.replacement)
         else:
-            score = patterns.alignment if config.topk_score == "alignment" else patterns.released_score
-            U, _, Vh = self.basis(adapter_name)
-            index = patterns.topk(score(U[:, :K], Vh[:K]), N)
+            index = patterns.topk(self._score(adapter_name), N)
         if pattern == "random":
             check = 0 if index.is_meta else patterns.checksum(index)
             self.svft_omega[adapter_name] = torch.tensor([stream, check], device=device)
         stores = {"topk": self.svft_topk, "gradient": self.svft_selected}
         stores.get(pattern, self.svft_index)[adapter_name] = index.to(device)
+
+    def _score(self, adapter_name: str) -> torch.Tensor:
+        """Of each entry of M, for top-k; (K, K)."""
+        score = patterns.alignment if self.configs[adapter_name].topk_score == "alignment" else patterns.released_score
+        (U, _, Vh), K = self.basis(adapter_name), self.directions(adapter_name)
+        return score(U[:, :K], Vh[:K])
+
+    def lead(self, adapter_name: str, group: Sequence[SvftLinear]) -> None:
+        """Top-k of layers that share M is that of the sum of their scores."""
+        if adapter_name in self.svft_topk and not self.basis_s.is_meta:
+            index = self.svft_topk[adapter_name]
+            total = sum(layer._score(adapter_name).to(index.device) for layer in group)
+            self.svft_topk[adapter_name] = patterns.topk(total, len(index))
 
     def directions(self, adapter_name: str) -> int:
         """K, and b of a block."""
@@ -137,10 +150,7 @@ class SvftLinear(BasisLayer):
 
     def index(self, adapter_name: str) -> torch.Tensor | None:
         """Ω as flat positions (N,); None is the diagonal."""
-        for store in (self.svft_topk, self.svft_selected, self.svft_index):
-            if adapter_name in store:
-                return store[adapter_name]
-        return None
+        return next(iter(self.from_group(adapter_name, ("svft_topk", "svft_selected", "svft_index")).values()), None)
 
     def band(self, adapter_name: str) -> int | None:
         """The off-diagonals on each side where Ω is a band; None elsewhere."""
@@ -149,12 +159,13 @@ class SvftLinear(BasisLayer):
 
     def coefficients(self, adapter_name: str) -> torch.Tensor:
         """M on Ω, in the dtype of the singular values; (N,)."""
-        m = self.svft_m[adapter_name].to(self.basis_s.dtype)
+        trained = self.trained(adapter_name)
+        m = trained["svft_m"].to(self.basis_s.dtype)
         if self.configs[adapter_name].scaled:
             m = m * self._scales(adapter_name)
-        if adapter_name not in self.svft_gate:
+        if "svft_gate" not in trained:
             return m
-        return m * torch.sigmoid(self.svft_gate[adapter_name].to(m.dtype))
+        return m * torch.sigmoid(trained["svft_gate"].to(m.dtype))
 
     def _scales(self, adapter_name: str) -> torch.Tensor:
         """s_j of each position (i, j) of Ω, (N,)."""

@@ -4,6 +4,7 @@
     U^T G V                             the same by M: how hard the batch pulls on each of the K x K entries
     Ω = the N largest of mean (U^T G V)^2, the mean over batches
 
+Of layers that share M, U^T G V is their sum: it is the gradient of the M that they share.
 No paper of SVFT has this pattern. It is what the paper's fixed ones can be compared with, at equal N.
 
 Shapes: T tokens, O out_features, I in_features, K directions that M may couple. A layer's x is (T, I), its output
@@ -44,27 +45,38 @@ def select_by_gradient(
 
     loss: of a batch, a mean; or several, one after another, whose gradients add up to the batch's. They have to be
     computed when they are asked for, since the layers are watched meanwhile.
-    Returned is, by layer, the share of the mean square that the support holds. A layer that no loss depends on is left
-    out, and keeps its band. The model is in evaluation mode meanwhile; no gradient is left in it, and nothing is drawn
-    from its random numbers. Where there are several processes, all have to call it: gradients are averaged over them.
+    Returned is, by layer or by the role of those that share M, the share of the mean square that the support holds. A
+    layer that no loss depends on is left out, and keeps its band.
+    The model is in evaluation mode meanwhile; no gradient is left in it, and nothing is drawn from its random numbers.
+    Where there are several processes, all have to call it: gradients are averaged over them.
 
     Raises ValueError where the adapter has no such pattern or cannot be trained any more, and for a gradient that is
     not finite. Checkpointing has to be that of use_reentrant=False.
     """
     layers = _layers(model, adapter_name)
-    squares, of_batch = ({layer: _zeros(layer, adapter_name) for layer in layers} for _ in range(2))
-    trained = [layer.svft_m[adapter_name] for layer in layers]
+    holders = {layer: layer.holders.get(adapter_name, layer) for layer in layers}
+    squares, of_batch = ({each: _zeros(each, adapter_name) for each in of} for of in (holders.values(), layers))
+    trained = [holder.svft_m[adapter_name] for holder in squares]
     with as_it_was(model), torch.enable_grad(), _watched(of_batch, adapter_name):
         model.eval()
         for batch in batches:
             _backward(loss(model, batch), trained)
             for layer, gradient in of_batch.items():
-                _average(layer, gradient)
-                squares[layer].addcmul_(gradient, gradient)
+                if (holder := holders[layer]) is not layer:
+                    of_batch[holder] += gradient.to(of_batch[holder].device)
+                    gradient.zero_()
+            for holder, square in squares.items():
+                gradient = of_batch[holder]
+                _average(holder, gradient)
+                square.addcmul_(gradient, gradient)
                 gradient.zero_()
     if not any(square.any() for square in squares.values()):
         raise ValueError("no loss of the batches depends on a layer with pattern='gradient'")
-    return {layer.name: _select(layer, adapter_name, square) for layer, square in squares.items() if square.any()}
+    return {
+        layer.trained_name(layer.configs[adapter_name].share): _select(layer, adapter_name, square)
+        for layer, square in squares.items()
+        if square.any()
+    }
 
 
 def _layers(model: nn.Module, adapter_name: str) -> list[SvftLinear]:
@@ -73,7 +85,7 @@ def _layers(model: nn.Module, adapter_name: str) -> list[SvftLinear]:
     if not layers:
         raise ValueError(f"no layer has an adapter '{adapter_name}' with pattern='gradient'")
     for layer in layers:
-        config, m = layer.configs[adapter_name], layer.svft_m[adapter_name]
+        config, m = layer.configs[adapter_name], layer.held(adapter_name)["svft_m"]
         if layer.merged or not m.requires_grad or adapter_name not in layer.active_adapters:
             raise ValueError(f"layer '{layer.name}': adapter '{adapter_name}' is merged, frozen or not active")
         if config.deviation(len(m)) == 0 and m.any():
@@ -120,10 +132,10 @@ def _watch(found: dict, adapter_name: str, layer: SvftLinear, args: tuple, outpu
     if not output.requires_grad:
         return
     C = layer.directions(adapter_name)
-    h = _rows(args[0], layer.basis(adapter_name).Vh[:C].T)  # (T, K)
+    h = _rows(args[0], layer.trained_basis(adapter_name).Vh[:C].T)  # (T, K)
 
     def add(dy: torch.Tensor) -> None:
-        g = _rows(dy, layer.basis(adapter_name).U[:, :C])  # (T, K)
+        g = _rows(dy, layer.trained_basis(adapter_name).U[:, :C])  # (T, K)
         found[layer].addmm_(g.T, h)
 
     output.register_hook(add)

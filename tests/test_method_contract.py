@@ -25,6 +25,11 @@ from tests.processes import Forked, ended
 
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 TRAINS_NOTHING = ("none", "fusion")
+CAN_SHARE = [
+    name
+    for name in METHODS
+    if "share" in (OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml").get("adapter") or {})
+]
 DRAWS_NOTHING = (  # what they start with and what they train follows from the weights alone, whatever the seed
     "boft", "ditask", "full", "head", "ia3", "loldu", "lora_xs", "milora", "miss", "oft", "osf", "pica", "pissa",
     "psoft", "road", "soda", "spectral_additive", "spectral_rotation", "ssb", "ssl", "ssvd", "svf", "svft_banded",
@@ -265,6 +270,24 @@ def test_every_layer_of_the_model_is_adapted(case, composed):
     adapted = attach(composed, kind, method)
     if isinstance(adapted.model, PeftModel):
         assert len(adapted.layers) == len(cfg.model.linear) * cfg.model.blocks
+
+
+@pytest.mark.parametrize("method", CAN_SHARE)
+def test_what_layers_of_one_role_share_is_counted_once_loaded_and_merged(method, composed, tmp_path):
+    kind = "language"
+    plain, cfg = (configuration(composed, kind, method, f"method.adapter.share={share}") for share in ("null", "role"))
+    assert plain.method.label != cfg.method.label and plain.method.variant != cfg.method.variant
+    adapted, own = attached(cfg, kind), attached(plain, kind)
+    assert adapted.parameters["adapter"] * cfg.model.blocks == own.parameters["adapter"]
+    assert adapted.layers == own.layers
+    step(adapted.model, kind)
+    expected = logits(adapted.model, kind)
+    trained.save(adapted.model, tmp_path)
+    again = attached(cfg, kind)
+    trained.load(again.model, tmp_path)
+    torch.testing.assert_close(logits(again.model, kind), expected, rtol=1e-6, atol=1e-6)
+    merged = adapted.model.merge_and_unload()
+    torch.testing.assert_close(logits(merged, kind), expected, rtol=1e-4, atol=1e-4)
 
 
 def reload(folder: Path) -> None:

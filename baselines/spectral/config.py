@@ -25,7 +25,12 @@ class SpectralAdapterConfig(BasisConfig):
     factor alpha / r. Raises ValueError for values that do not go together.
     """
 
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("mode", "scale", "weights")  # the columns are seen in the basis
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (  # the columns are seen in the basis
+        *BasisConfig.OF_THE_FUNCTION,
+        "mode",
+        "scale",
+        "weights",
+    )
 
     mode: str = field(
         default="additive",

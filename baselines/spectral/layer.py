@@ -60,7 +60,7 @@ class SpectralAdapterLinear(BasisLayer):
             sizes["spectral_scale"] = (len(s),)
         start = {name: s.new_full(size, TENSORS[name].start) for name, size in sizes.items()}
         if not config.init_weights and not s.is_meta:
-            rng = generator(stream_of(0, f"{self.name}|{adapter_name}"), "start")
+            rng = generator(stream_of(0, f"{self.trained_name(config.share)}|{adapter_name}"), "start")
             for tensor in start.values():
                 tensor += torch.from_numpy(rng.standard_normal(tensor.shape) / math.sqrt(len(tensor))).to(tensor)
         return start
@@ -104,22 +104,18 @@ class SpectralAdapterLinear(BasisLayer):
         """Add an adapter whose trained tensors are weighted sums of the parts'; a part absent here is at its start."""
         columns, pairs, everywhere = self.columns_of(config), {}, True
         for part, part_config in parts.items():
-            basis = self.basis(part) if part in self.configs else self.base_columns(part_config)
+            basis = self.trained_basis(part) if part in self.configs else self.base_columns(part_config)
             everywhere &= part not in self.configs or part in self.columns_here
             for position, column in enumerate(self.columns_of(part_config)):
                 pairs.setdefault(column, (basis, position))
         self._add(adapter_name, config, joined([pairs[column] for column in columns]))
         if everywhere:
             self.columns_here[adapter_name] = columns
-        whole = self.trained(adapter_name)
+        whole = self.held(adapter_name)
         for part in (part for part in parts if part in self.configs):
             positions = torch.tensor([columns.index(c) for c in self.columns_of(parts[part])], device=basis.s.device)
-            for name, tensor in self.trained(part).items():
+            for name, tensor in self.held(part).items():
                 TENSORS[name].place(whole[name].data, tensor.data, positions, weights[part])
-
-    def trained(self, adapter_name: str) -> Tensors:
-        stores = {name: getattr(self, name) for name in self.adapter_layer_names}
-        return {name: store[adapter_name] for name, store in stores.items() if adapter_name in store}
 
     def factors(self, adapter_name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """L and R, in fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
@@ -140,7 +136,7 @@ class SpectralAdapterLinear(BasisLayer):
             return L @ R
 
     def turn(self, adapter_name: str, tensors: Tensors, signs: torch.Tensor) -> Tensors:
-        return {name: TENSORS[name].turn(tensors[name], signs.to(tensors[name])) for name in self.trained(adapter_name)}
+        return {name: TENSORS[name].turn(tensors[name], signs.to(tensors[name])) for name in self.held(adapter_name)}
 
 
 def joined(pairs: list[tuple[Basis, int]]) -> Basis:

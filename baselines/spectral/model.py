@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from svft.basis import BasisModel
+from svft.basis.sharing import share
 
 from .config import SpectralAdapterConfig
 from .layer import SpectralAdapterLinear
@@ -25,6 +26,8 @@ class SpectralAdapterModel(BasisModel):
         spectral_fusion.py does.
         linear: its trained tensors are sum_i weights[i] tensor_i, also on columns that adapters share, where the update
         has products of two adapters' factors besides. With weights of 1 on disjoint columns it is the same as cat.
+        Adapters that share tensors by role fuse into one that does, if all of them do and adapt the same layers; else
+        each layer gets its own.
         Modules to save (a head) are no part of it. Raises ValueError for adapters that are not there or of two modes,
         and for cat with a column in common.
         """
@@ -40,14 +43,18 @@ class SpectralAdapterModel(BasisModel):
             if combination_type == "cat":
                 refuse_common_columns(layer, parts)
             layer.columns_of(config)
+        shared = all(each.share and part in layer.configs for part, each in parts.items() for layer in layers.values())
         self.peft_config[adapter_name] = config = replace(
             config,
+            share="role" if shared else None,
             target_modules=set(layers),
             **dict.fromkeys(("exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern")),
         )
         of_tensors = dict(zip(parts, weights if combination_type == "linear" else [1.0] * len(parts), strict=True))
         for layer in layers.values():
             layer.fuse(adapter_name, config, parts, of_tensors)
+        if shared:
+            share(layers.values(), adapter_name)
 
     def _parts(
         self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str

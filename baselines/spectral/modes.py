@@ -14,9 +14,9 @@ weight decay draws to the start, where it would draw their B and A to 0.
 one_sided: SSVD (Wang et al. 2025, arXiv:2509.02830). Their code (espnet/espnet, espnet2/layers/lora/layers.py) has a
 learned gate on D_S besides, takes I - 2 K for the rotation, which is Cayley's map to first order alone, and turns the
 left vectors where O < I; the paper turns those of the input.
-right: PiCa (Hwang et al. 2026, arXiv:2505.20211) without its sharing of M. The paper writes Y = X (W0 + U_r M) with W0
-I x O, so that its left singular vectors are the right ones here, as in its code (hjunseoh/PiCa@8fa738b, W + M P with P
-from Vh), and its printed counts are r O. left: the same on the other side.
+right: PiCa (Hwang et al. 2026, arXiv:2505.20211), which shares M among the layers of a role (`share`). The paper
+writes Y = X (W0 + U_r M) with W0 I x O, so that its left singular vectors are the right ones here, as in its code
+(hjunseoh/PiCa@8fa738b, W + M P with P from Vh), and its printed counts are r O. left: the same on the other side.
 
 Shapes: O out_features, I in_features, r columns; U is O x r, s is r, Vh is r x I, w (a weight per column) is r.
 An update comes as its factors L (O x q) and R (q x I): W = W0 + L R. It is exactly zero at the start.

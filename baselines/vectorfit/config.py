@@ -20,10 +20,16 @@ class VectorFitConfig(BasisConfig):
     `multiplicative` and without `train_bias` it is SVF (Sun et al. 2025, arXiv:2501.06252), with `cells` and without
     `train_bias` DiTASK for one task (Mantri et al. 2025, arXiv:2502.06029), cells - 1 numbers for each layer. Trained
     vectors are fp32 unless PEFT is told autocast_adapter_dtype=False: on a base of 16 bits sigma is then rounded at the
-    start, z is not. Raises ValueError for values that do not go together.
+    start, z is not. With `share` layers of one role train one sigma - s, one change of the bias, one z or one theta.
+    Raises ValueError for values that do not go together.
     """
 
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("train_bias", "multiplicative", "cells")
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = (
+        *BasisConfig.OF_THE_FUNCTION,
+        "train_bias",
+        "multiplicative",
+        "cells",
+    )
 
     train_bias: bool = field(
         default=True, metadata=described("train the bias too, from its own value, where the layer has one")

@@ -7,6 +7,8 @@ arXiv:2501.06252). With cells: sigma follows from theta, as in DiTASK (see `warp
 Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I); sigma and z are K, b is O, theta is
 cells - 1. The trained vectors are sigma, z and b themselves, not their differences to the start: weight decay draws
 them to 0; theta it draws to the start.
+But layers that share them (`share`) start at different sigma0 and b0: what they train is sigma - sigma0 and b - b0,
+from 0; z and theta are what they always are.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from .warp import warped
 class TrainedVector(NamedTuple):
     """What adaptive freezing works on."""
 
-    name: str  # "<path of the layer> <sigma, z, theta or bias>"
+    name: str  # "<path of the layer, or its role> <sigma, z, theta or bias>"
     parameter: nn.Parameter
     start: torch.Tensor  # its value before training, of its shape
 
@@ -53,7 +55,7 @@ class VectorFitLinear(BasisLayer):
         for store, start in self._starts(adapter_name).items():
             value = start.clone()
             if not (config.init_weights or value.is_meta):
-                stream = stream_of(0, f"{self.name}|{adapter_name}")
+                stream = stream_of(0, f"{self.trained_name(config.share)}|{adapter_name}")
                 noise = generator(stream, store).standard_normal(len(value)) * math.sqrt(2 / len(value))
                 value += torch.from_numpy(noise).to(value)
             getattr(self, store)[adapter_name] = nn.Parameter(value)
@@ -69,21 +71,27 @@ class VectorFitLinear(BasisLayer):
             values = {"vectorfit_z": torch.ones_like(s)} if config.multiplicative else {"vectorfit_sigma": s}
         if config.train_bias and self.basis_bias is not None:
             values["vectorfit_bias"] = self.basis_bias
+        if config.share:
+            values = {name: value if name == "vectorfit_z" else value * 0 for name, value in values.items()}
         return values
 
     def trained_vectors(self, adapter_name: str) -> Iterator[TrainedVector]:
+        """None in a layer that shares those of another."""
+        if adapter_name in self.holders:
+            return
+        layer, trained = self.trained_name(self.configs[adapter_name].share), self.held(adapter_name)
         for store, start in self._starts(adapter_name).items():
-            name = f"{self.name} {store.removeprefix('vectorfit_')}"
-            yield TrainedVector(name, getattr(self, store)[adapter_name], start)
+            yield TrainedVector(f"{layer} {store.removeprefix('vectorfit_')}", trained[store], start)
 
     def _delta_sigma(self, adapter_name: str) -> torch.Tensor:
         """sigma - sigma0, (K,)."""
-        s = self.basis(adapter_name).s
-        if adapter_name in self.vectorfit_z:
-            return s * (self.vectorfit_z[adapter_name] - 1)
-        if adapter_name in self.vectorfit_theta:
-            return warped(s, self.vectorfit_theta[adapter_name]) - s
-        return self.vectorfit_sigma[adapter_name] - s
+        s, trained = self.basis(adapter_name).s, self.trained(adapter_name)
+        if "vectorfit_z" in trained:
+            return s * (trained["vectorfit_z"] - 1)
+        if "vectorfit_theta" in trained:
+            return warped(s, trained["vectorfit_theta"]) - s
+        sigma = trained["vectorfit_sigma"]
+        return sigma.to(s.dtype) if self.configs[adapter_name].share else sigma - s
 
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         U, _, Vh = self.basis(adapter_name)
@@ -99,9 +107,10 @@ class VectorFitLinear(BasisLayer):
 
     def delta_bias(self, adapter_name: str) -> torch.Tensor | None:
         """b - b0, (O,)."""
-        if adapter_name not in self.vectorfit_bias:
+        bias = self.trained(adapter_name).get("vectorfit_bias")
+        if bias is None:
             return None
-        return self.vectorfit_bias[adapter_name] - self.basis_bias
+        return bias.to(self.basis_bias.dtype) if self.configs[adapter_name].share else bias - self.basis_bias
 
     def has_signs(self, adapter_name: str) -> bool:
         return False

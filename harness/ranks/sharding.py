@@ -41,9 +41,8 @@ def check(cfg: DictConfig, adapter: Any) -> None:
         raise SettingError(f"train.sharding={cfg.train.sharding} is unknown; it is {FSDP2}, or left out")
     plain_lora = type(adapter) is LoraConfig and not adapter.use_dora and adapter.init_lora_weights is True
     if not (plain_lora or getattr(adapter, "can_be_sharded", False)):
-        raise SettingError(
-            f"train.sharding={FSDP2} is for full fine-tuning, SVFT and LoRA, and not tried with {cfg.method.name}"
-        )
+        tried = cfg.method.name + (" where layers share what they train" if getattr(adapter, "share", None) else "")
+        raise SettingError(f"train.sharding={FSDP2} is for full fine-tuning, SVFT and LoRA, and not tried with {tried}")
 
 
 def check_devices(cfg: DictConfig) -> None:

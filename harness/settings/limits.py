@@ -194,6 +194,7 @@ KINDS: Mapping[str, Kind] = {
     "method.adapter.sparse_rate": number(0),
     "method.adapter.init_logits_std": number(0),
     "method.adapter.decompose_factor": whole(-1),
+    "method.adapter.share": or_null(one_of("role")),
     "method.adapter.d_initial": number(-FLOAT32),
     "method.adapter.*dropout": share(),
     "method.adapter.bias": BIAS,

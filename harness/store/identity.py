@@ -71,11 +71,11 @@ _LORA = {"lora_dropout": 0.0, "bias": "none"}
 NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
     "svft.SvftConfig": {
         **dict.fromkeys(("rank", "init", "gate", "replacement", "topk_score", "truncate_base")),
-        "scaled": False, "keep_weight": True, "form": "auto", "save_basis": False, "bias": "none",
+        "scaled": False, "keep_weight": True, "form": "auto", "share": None, "save_basis": False, "bias": "none",
     },
-    "baselines.SpectralAdapterConfig": {"save_basis": False},
+    "baselines.SpectralAdapterConfig": {"save_basis": False, "share": None},
     "baselines.UpdateConfig": {"save_basis": False},
-    "baselines.VectorFitConfig": {"save_basis": False},
+    "baselines.VectorFitConfig": {"save_basis": False, "share": None},
     "peft.LoraConfig": {**_LORA, "init_lora_weights": True, "use_rslora": False},
     "peft.AdaLoraConfig": _LORA,
     "peft.BOFTConfig": {"boft_dropout": 0.0, "bias": "none"},

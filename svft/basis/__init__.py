@@ -2,7 +2,6 @@
 
 from .config import BasisConfig
 from .layer import BasisLayer
-from .model import BasisModel
-from .registration import register
+from .model import BasisModel, register
 
 __all__ = ["BasisConfig", "BasisLayer", "BasisModel", "register"]

@@ -25,6 +25,14 @@ class BasisConfig(PeftConfig):
             "singular vectors are not unique, and for a base that is rounded to another dtype later"
         ),
     )
+    share: str | None = field(
+        default=None,
+        metadata=described(
+            "role: layers of one role and shape, such as all q_proj of a model, train one set of parameters, each in "
+            "the singular basis of its own weight; the role is the layer's name with * for each number before its end. "
+            "None: each layer has its own"
+        ),
+    )
     target_modules: list[str] | str | None = field(
         default=None,
         metadata=described(
@@ -59,7 +67,7 @@ class BasisConfig(PeftConfig):
     )
 
     # Fields without which the trained tensors would mean something else, though they fit.
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ()
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("share",)
 
     def settings(self) -> dict[str, Any]:
         """Of OF_THE_FUNCTION, what is not at its default: so is a field that comes later in all files of before."""
@@ -83,6 +91,8 @@ class BasisConfig(PeftConfig):
                 setattr(self, name, container(value))
         if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
             raise ValueError("layers_to_transform goes with a list of target_modules, not with a regex")
+        if self.share not in (None, "role"):
+            raise ValueError(f"share={self.share!r} is neither None nor 'role'")
         if self.layers_pattern and self.layers_to_transform is None:
             raise ValueError("layers_pattern goes with layers_to_transform, which is None")
 

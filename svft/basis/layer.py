@@ -22,15 +22,16 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from ..decomposition.cache import cached
-from ..decomposition.fingerprint import fingerprint, probe
+from ..decomposition.fingerprint import fingerprint, probe, turned
 from ..decomposition.prints import pack
 from ..decomposition.svd import Basis, decompose, placeholder
 from .base_weights import compute
 from .mergeable import Mergeable
 from .mixed_batch import row_by_row
+from .sharing import Sharing
 
 
-class BasisLayer(nn.Module, Mergeable):
+class BasisLayer(nn.Module, Sharing, Mergeable):
     """On a torch.nn.Linear, a transformers Conv1D, or a quantised linear layer; what is trained, a subclass says.
 
     A subclass has Linear in its name, by which PEFT finds it when a further adapter targets "all-linear".
@@ -39,7 +40,7 @@ class BasisLayer(nn.Module, Mergeable):
     """
 
     adapter_layer_names: tuple[str, ...] = ()
-    other_param_names: tuple[str, ...] = ("configs", "basis_print", "basis_own")
+    other_param_names: tuple[str, ...] = ("configs", "basis_print", "basis_own", "basis_signs", "holders")
     shares_basis: ClassVar[bool] = True
     large_buffers: ClassVar[tuple[str, ...]] = ("basis_U", "basis_Vh")  # as large as weights, so worth sharding
 
@@ -58,6 +59,8 @@ class BasisLayer(nn.Module, Mergeable):
         self.configs: dict[str, PeftConfig] = {}
         self.basis_print = BufferDict(persistent=True)
         self.basis_own = nn.ModuleDict()
+        self.basis_signs = BufferDict(persistent=False)
+        self.holders: dict[str, BasisLayer] = {}
         self.make_stores()
         self.svd_seconds = 0.0
         compute(base, self.in_features)
@@ -139,6 +142,8 @@ class BasisLayer(nn.Module, Mergeable):
 
     def forget_own_basis(self, adapter_name: str) -> None:
         """Back to the basis that the base weight gives here, whatever was loaded under this name before."""
+        if adapter_name in self.basis_signs:
+            del self.basis_signs[adapter_name]
         if self.shares_basis and adapter_name in self.basis_own:
             del self.basis_own[adapter_name]
 
@@ -156,8 +161,10 @@ class BasisLayer(nn.Module, Mergeable):
         self.basis_print[adapter_name] = self.print_of(adapter_name)
 
     def print_of(self, adapter_name: str) -> torch.Tensor:
-        settings = self.settings_of(adapter_name)
-        return pack(self.basis_weight_print, self.probe_of(adapter_name), settings, self.has_signs(adapter_name))
+        settings, pairs = self.settings_of(adapter_name), self.probe_of(adapter_name)
+        if adapter_name in self.basis_signs:
+            pairs = turned(pairs, self.basis_signs[adapter_name])
+        return pack(self.basis_weight_print, pairs, settings, self.has_signs(adapter_name))
 
     def words_of(self, adapter_name: str) -> tuple[str, str]:
         """For a sentence: what the vectors of its basis are, and where W0 does not fix them."""

@@ -1,4 +1,7 @@
-"""A whole model with adapters in the singular bases of its weights: PEFT's BaseTuner with one SVD per adapted layer."""
+"""A whole model with adapters in the singular bases of its weights: PEFT's BaseTuner with one SVD per adapted layer.
+
+And how PEFT comes to know such a tuner from outside its package.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any, ClassVar
 
 import torch
 from peft.config import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_target_module_exists
-from peft.utils import resolve_quantization_backend
+from peft.utils import register_peft_method, resolve_quantization_backend
+from peft.utils.peft_types import PeftType
 from torch import nn
 from tqdm import tqdm
 from transformers.pytorch_utils import Conv1D
@@ -19,6 +24,7 @@ from .base_weights import refuse_absent, refuse_merging_into_computed, refuse_me
 from .layer import BasisLayer
 from .mixed_batch import handed_to_layers
 from .restore import BASIS_KEY, WITHIN_PEFT_MODEL, bare, require_layers, restore
+from .sharing import share
 
 
 class BasisModel(BaseTuner):
@@ -45,6 +51,8 @@ class BasisModel(BaseTuner):
                 super().inject_adapter(model, adapter_name, *args, **kwargs)
             finally:
                 del self._decomposed  # a bar is neither copied nor pickled with the model
+        if config.share:
+            share(_adapted(model, adapter_name).values(), adapter_name)
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
@@ -131,7 +139,7 @@ class BasisModel(BaseTuner):
         refuse_names_of_layers(adapted, adapter_name, unwanted_adapter_names)
         state = super()._get_adapter_state_dict(model, config, adapter_name, state_dict, unwanted_adapter_names)
         for name, layer in adapted.items() if config.save_basis else ():
-            U, s, Vh = layer.basis(adapter_name)
+            U, s, Vh = layer.trained_basis(adapter_name)
             if layer.shares_basis:
                 U, Vh = U.to(layer.basis_dtype), Vh.to(layer.basis_dtype)
             for field, tensor in zip(Basis._fields, (U, s, Vh), strict=True):
@@ -172,3 +180,27 @@ def refuse_names_of_layers(adapted: dict[str, BasisLayer], adapter_name: str, ot
                 f"layer '{bare(lost[0])}' ({len(lost)} in all), which has that name in its path; give the other "
                 "adapter a name of its own"
             )
+
+
+def register(name: str, config_cls: type[PeftConfig], model_cls: type[BaseTuner]) -> None:
+    """PEFT's own `register_peft_method`, after its enum of methods has got the member `name.upper()`.
+
+    Raises ImportError where PEFT has another method of this name.
+    """
+    member = name.upper()
+    if member not in PeftType.__members__:
+        _add_peft_type(member)
+    if PeftType[member] not in PEFT_TYPE_TO_TUNER_MAPPING:
+        register_peft_method(name=name, config_cls=config_cls, model_cls=model_cls, prefix=model_cls.prefix)
+    elif (there := PEFT_TYPE_TO_TUNER_MAPPING[PeftType[member]].__module__) != model_cls.__module__:
+        raise ImportError(f"PEFT already has a method named {member}, in {there}")
+
+
+def _add_peft_type(name: str) -> None:
+    """An Enum with members cannot be subclassed, and PEFT has no hook for types from outside: by hand, then."""
+    member = str.__new__(PeftType, name)
+    member._name_ = member._value_ = name
+    type.__setattr__(PeftType, name, member)
+    PeftType._member_names_.append(name)
+    PeftType._member_map_[name] = member
+    PeftType._value2member_map_[name] = member

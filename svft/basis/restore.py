@@ -1,7 +1,8 @@
 """A saved adapter meets the singular vectors computed here.
 
 W0 fixes each pair (u_i, v_i) only up to a common sign e_i, and another LAPACK may choose the other one. An adapter
-that was trained with the pairs e_i (u_i, v_i) keeps its function here if its coefficients change sign with them.
+that was trained with the pairs e_i (u_i, v_i) keeps its function here if its coefficients change sign with them; those
+that layers share stay as they are, and each layer keeps its e_i.
 Where two singular values are equal, the vectors themselves differ and no change of signs helps: it is refused.
 """
 
@@ -67,7 +68,9 @@ def restore(layer: BasisLayer, adapter_name: str, saved: Tensors, prefix: str) -
     layer.forget_own_basis(adapter_name)
     signs, aligned = found.align(layer.probe_of(adapter_name))
     if aligned.all():
-        if (signs < 0).any():
+        if (signs < 0).any() and layer.configs[adapter_name].share:
+            layer.basis_signs[adapter_name] = signs.to(layer.basis_weight_print.device, torch.int8)
+        elif (signs < 0).any():
             saved.update({key(name): turned for name, turned in layer.turn(adapter_name, tensors, signs).items()})
         saved[key(PRINT)] = layer.print_of(adapter_name)
     elif all(tensor is not None for tensor in stored):

@@ -34,6 +34,11 @@ def probe(U: torch.Tensor, Vh: torch.Tensor) -> torch.Tensor:
     return torch.cat([U.float().T @ L, Vh.float() @ R], dim=1).half().view(torch.int16)  # (K, 2P)
 
 
+def turned(probe: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+    """The probe of the pairs e_i (u_i, v_i), from that of the pairs (u_i, v_i) and the signs e_i (K,)."""
+    return (probe.view(torch.float16) * signs[:, None]).view(torch.int16)
+
+
 def fingerprint(weight: torch.Tensor) -> torch.Tensor:
     """||W||_F, and L^T W R / ||W||_F with fixed Gaussian L and R; of a weight on the meta device the shape alone."""
     if weight.is_meta:  # a fifth of the time that attaching to a model without weights takes

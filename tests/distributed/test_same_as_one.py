@@ -58,6 +58,16 @@ def test_a_record_of_two_ranks_is_that_of_one_process(tmp_path):
 
 
 @pytest.mark.slow
+def test_ranks_train_what_layers_share(tmp_path):
+    one, two = assert_same(tmp_path, *BANDED, "method.adapter.share=role", tolerance=1e-6)
+    assert comparable(two) == comparable(one)
+    expected = trained(tmp_path / "one")
+    assert expected
+    for name, tensor in trained(tmp_path / "two").items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_ranks_freeze_the_same_vectors(tmp_path):
     one, two = assert_same(tmp_path, *FREEZING, tolerance=1e-5)
     strengths, expected = (r.train["method"]["training_strength"] for r in (two, one))

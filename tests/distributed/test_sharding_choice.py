@@ -32,5 +32,10 @@ def test_other_methods_are_refused_by_name(adapter):
         sharding.check(ASKED, adapter)
 
 
+def test_layers_that_share_what_they_train_are_not_sharded():
+    with pytest.raises(SettingError, match="not tried with m where layers share what they train"):
+        sharding.check(ASKED, SvftConfig(share="role"))
+
+
 def test_without_being_asked_for_nothing_is_refused():
     sharding.check(OmegaConf.create({"train": {}, "method": {"name": "m"}}), VeraConfig())

@@ -99,7 +99,7 @@ def test_no_positions_are_held_as_64_bit_integers(adapt, name, shape, keep_weigh
 @each_shape
 @pytest.mark.parametrize("name", ["plain", "banded", "random", "topk", "block", "gradient"])
 def test_a_file_holds_the_coefficients_and_what_finds_the_basis_again(adapt, tmp_path, name, shape, keep_weight):
-    """4 N bytes of coefficients, 28 of a print, K / 2 of signs; 4 N for a stored Ω, 16 for a random one's stream."""
+    """4 N bytes of coefficients, 28 of a print, K / 2 of signs; 4 N for Ω of topk and gradient, 16 for random."""
     model, _ = adapt(*shape, torch.float32, keep_weight=keep_weight, **PATTERNS[name])
     model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"

@@ -57,7 +57,12 @@ CASES = Cases(
             {**additive, **draw, "target_modules": ["lin1"]},
         ),
     ],
-    transformers=[{**additive, "target_modules": TARGETS}, {**rotation, "scale": True, "target_modules": TARGETS}],
+    transformers=[
+        {**additive, "target_modules": TARGETS},
+        {**rotation, "scale": True, "share": "role", "target_modules": TARGETS},
+    ],
     reseed={},
-    left_out={},
+    left_out={
+        "layer_indexing[SpectralAdapterConfig-config_kwargs1": "one block trains as many numbers as all blocks",
+    },
 )

@@ -37,11 +37,12 @@ CASES = Cases(
     ],
     transformers=[
         {**random, "target_modules": TARGETS},
-        {"pattern": "topk", "d": 1, "preset": "authors_code", "target_modules": TARGETS},
+        {"pattern": "topk", "d": 1, "preset": "authors_code", "share": "role", "target_modules": TARGETS},
     ],
     reseed={"seed": 1},
     left_out={
         "test_disable_adapters[authors": "asks for an identity at the start, which authors_code is not",
         "test_disable_adapters_with_merging[authors": "the same, merged",
+        "layer_indexing[SvftConfig-config_kwargs1": "one block trains as many numbers as all blocks",
     },
 )

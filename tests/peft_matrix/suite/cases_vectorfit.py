@@ -25,7 +25,9 @@ CASES = Cases(
         ("same layer", {**draw, "target_modules": ["lin0"]}, {**draw, **svf, "target_modules": ["lin0"]}),
         ("two layers", {**draw, "target_modules": ["lin0"]}, {**draw, "target_modules": ["lin1"]}),
     ],
-    transformers=[{"target_modules": TARGETS}, {**svf, "target_modules": TARGETS}],
+    transformers=[{"target_modules": TARGETS}, {**svf, "share": "role", "target_modules": TARGETS}],
     reseed={},
-    left_out={},
+    left_out={
+        "layer_indexing[VectorFitConfig-config_kwargs1": "one block trains as many numbers as all blocks",
+    },
 )
