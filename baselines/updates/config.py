@@ -89,6 +89,8 @@ class UpdateConfig(BasisConfig):
         self.peft_type = PeftType.WEIGHT_UPDATE
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not one of {', '.join(KINDS)}")
+        if self.share is not None:
+            raise ValueError(f"share={self.share!r} goes with SVFT, VectorFit and the Spectral Adapter, not with kinds")
         self._require_options()
 
     def _require_options(self) -> None:

@@ -234,6 +234,7 @@ def test_a_kind_that_there_is_not_is_refused():
         ({"kind": "flora", "r": 2, "alpha": 0}, "alpha=0 is not a finite number above 0, or None"),
         ({"kind": "loldu", "r": 0}, "r=0 is not an integer >= 1, or None"),
         ({"kind": "flora", "r": 2, "seed": "1"}, "seed='1' is not an integer"),
+        ({"kind": "ssl", "share": "role"}, "share='role' goes with SVFT"),
     ],
 )
 def test_options_that_do_not_go_with_a_kind_are_refused(options, sentence):
