@@ -35,7 +35,7 @@ QUICK = "train.max_steps=1 task.source.train_size=4 task.source.validation_size=
 # What is typed, with {data} for the folder of wrong files, and the sentence that answers it, a regular expression.
 CASES = {
     # names
-    "method=svft_randm": "error: there is no method 'svft_randm'; .*vera; did you mean 'svft_random'",
+    "method=svft_randm": "error: there is no method 'svft_randm'; .*waveft; did you mean 'svft_random'",
     "task=gsm9k": "error: there is no task 'gsm9k'; .*; did you mean 'gsm8k'",
     "model=gema2b": "error: there is no model 'gema2b'; .*; did you mean 'gemma2b'",
     "recipe=cleen": "error: there is no recipe 'cleen'; .*; did you mean 'clean'",

@@ -26,9 +26,11 @@ def _is_positive(value: object) -> bool:
 
 OPTIONS = {  # that some kinds take, and what they are there
     "r": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
+    "pivots": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
     "directions": Needed("an integer >= 1", lambda value: is_integer(value) and value >= 1),
     "rotations": Needed("1, 2 or 3", lambda value: is_integer(value) and 1 <= value <= 3),
     "alpha": Needed("a finite number above 0", _is_positive),
+    "lu_alpha": Needed("a finite number above 0", _is_positive),
 }
 
 
@@ -42,15 +44,15 @@ class UpdateConfig(BasisConfig):
     for values that do not go together.
     """
 
-    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("kind", "alpha")  # r is seen in the tensors
+    OF_THE_FUNCTION: ClassVar[tuple[str, ...]] = ("kind", "alpha", "lu_alpha")  # r is seen in the tensors
 
     kind: str | None = field(
         default=None,
         metadata=described(
             "ssl: W0 diag(d), in parameters; ssb: diag(d_out) W0 diag(d_in), out + in, both from 1 "
-            "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739); loldu: the "
-            "first r of D in W0 = P L D U, and a factor on them, r + 1 (arXiv:2410.13618); lora_dash: (alpha / r) B A "
-            "+ U_k diag(d_sigma) V_k^T, r (out + in) + k, of which the k coefficients of singular directions do "
+            "(arXiv:2407.05417); flora: (alpha / r) B G A, r (out + in) + r^2, G from 0 (arXiv:2405.14739); loldu: r "
+            "pivots D of W0 = P L D U and a factor on them, r + 1 (arXiv:2410.13618); lora_dash: (alpha / r) B A + U_k"
+            " diag(d_sigma) V_k^T, r (out + in) + k, of which the k coefficients of singular directions do "
             "nothing until baselines.DashDirections has these chosen (arXiv:2409.01035); soda: U diag(s "
             "+ d_sigma) V^T R, min(out, in) and the squares of the sizes of R's factors, a reading (arXiv:2405.21050). "
             "Has to be given"
@@ -58,16 +60,20 @@ class UpdateConfig(BasisConfig):
     )
     r: int | None = field(
         default=None,
-        metadata=described(
-            "flora, lora_dash: the rank, an integer >= 1, which has to be given; loldu: how many pivots, min(out, in) "
-            "at most, which is what None means"
-        ),
+        metadata=described("flora, lora_dash: the rank, an integer >= 1, which has to be given"),
+    )
+    pivots: int | None = field(
+        default=None,
+        metadata=described("loldu: the first so many are trained, min(out, in) at most, which is what None means"),
     )
     alpha: float | None = field(
         default=None,
+        metadata=described("flora, lora_dash: alpha / r is a factor on B G A and B A; None is r, a factor of 1"),
+    )
+    lu_alpha: float | None = field(
+        default=None,
         metadata=described(
-            "flora, lora_dash: alpha / r is a factor on B G A and B A; loldu: it is where the factor starts, which "
-            "changes the steps and not the start. None is r, a factor of 1"
+            "loldu: the factor on r pivots starts at lu_alpha / r, or at 1; it changes the steps, not the start"
         ),
     )
     directions: int | None = field(
@@ -110,3 +116,7 @@ class UpdateConfig(BasisConfig):
     def factor(self, r: int) -> float:
         """alpha / r."""
         return 1.0 if self.alpha is None else self.alpha / r
+
+    def start_factor(self, r: int) -> float:
+        """lu_alpha / r."""
+        return 1.0 if self.lu_alpha is None else self.lu_alpha / r

@@ -3,8 +3,8 @@
     ssl    W0 diag(d)                       d trained from 1                                    2407.05417
     ssb    diag(d_out) W0 diag(d_in)        both trained from 1                                 2407.05417
     flora  W0 + (alpha / r) B G A           G trained from 0, A and B from random               2405.14739
-    loldu  P L D U with z for the first r   z trained from them, sigma from alpha / r          2410.13618
-           of D, and sigma z for alpha / r z
+    loldu  P L D U with z for the first r   z trained from them, sigma from lu_alpha / r       2410.13618
+           of D, and sigma z for lu_alpha / r z
     lora_dash  W0 + (alpha / r) B A         B from 0, A from random; d_sigma from 0            2409.01035
                + U_k diag(d_sigma) V_k^T    for k singular directions, chosen in training
     soda   U diag(s + d_sigma) V^T R        d_sigma from 0, R = R_1 x ... x R_f from I         2405.21050
@@ -13,8 +13,8 @@ SSL and SSB: Si et al. 2024, "See Further for Parameter Efficient Fine-tuning by
 Decomposition", arXiv:2407.05417, as in Chongjie-Si/Subspace-Tuning.
 FLoRA: Si et al. 2024, "FLoRA: Low-Rank Core Space for N-dimension", arXiv:2405.14739, on matrices. The released code
 starts A and B in one place at N(0, 0.02^2) whatever the width, in another as LoRA starts A: so it is here.
-LoLDU: Shi et al. 2024, arXiv:2410.13618, as in SKDDJ/LoLDU@9790d90: W0 - (alpha / r) P L_r D_r U_r is frozen, and
-sigma P L_r diag(z) U_r is added to it. The code's other starts of z are no pre-trained function, and are left out.
+LoLDU: Shi et al. 2024, arXiv:2410.13618, as in SKDDJ/LoLDU@9790d90: W0 - (lu_alpha / r) P L_r D_r U_r is frozen,
+and sigma P L_r diag(z) U_r is added to it. The code's other starts of z are no pre-trained function, and are left out.
 LoRA-Dash: Si et al. 2024, arXiv:2409.01035, as in Chongjie-Si/Subspace-Tuning@0351d17: the k = 8 directions with the
 largest |u_i^T Delta v_i| / s_i, where Delta is what LoRA has learnt in its first steps (`directions`).
 SODA: Zhang et al. 2024, arXiv:2405.21050 (WACV 2025). There is no public code and its equations were not to be had:
@@ -126,18 +126,20 @@ def with_core(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
 
 
 def pivots(place: Place) -> Basis:
-    return ldu(place.weight(), place.config.r)
+    return ldu(place.weight(), place.config.pivots)
 
 
 def loldu_starts(place: Place, basis: Basis) -> Tensors:
     r = len(basis.s)
-    return {"z": basis.s.clone(), "sigma": place.like.new_full((1,), place.config.factor(r))}
+    return {"z": basis.s.clone(), "sigma": place.like.new_full((1,), place.config.start_factor(r))}
 
 
 def by_pivots(config: UpdateConfig, basis: Basis, trained: Tensors) -> Product:
-    """P L_r (sigma diag(z) - (alpha / r) D_r) U_r."""
+    """P L_r (sigma diag(z) - (lu_alpha / r) D_r) U_r."""
     PL, D, U = basis
-    factor = D.new_full((1,), config.factor(len(D)))  # as sigma starts, so that the difference starts at 0 exactly
+    factor = D.new_full(
+        (1,), config.start_factor(len(D))
+    )  # as sigma starts, so that the difference starts at 0 exactly
     change = trained["sigma"] * trained["z"] - factor * D  # (r,)
     return LowRank(PL, change[:, None] * U)
 
@@ -190,7 +192,9 @@ KINDS = {
     "ssl": Kind(("d_in",), ssl_starts, scaled, reads_weight=True),
     "ssb": Kind(("d_in", "d_out"), ssb_starts, scaled, reads_weight=True),
     "flora": Kind(("A", "B", "G"), flora_starts, with_core, ("r", "alpha"), ("alpha",)),
-    "loldu": Kind(("z", "sigma"), loldu_starts, by_pivots, ("r", "alpha"), ("r", "alpha"), pivots, words=OF_LU),
+    "loldu": Kind(
+        ("z", "sigma"), loldu_starts, by_pivots, ("pivots", "lu_alpha"), ("pivots", "lu_alpha"), pivots, words=OF_LU
+    ),
     "lora_dash": Kind(
         ("A", "B", "d_sigma"),
         dash_starts,

@@ -20,7 +20,7 @@ def ldu(weight: torch.Tensor, r: int | None) -> Basis:
     K, dtype = min(weight.shape), wide_dtype(weight)
     r = K if r is None else r
     if r > K:
-        raise ValueError(f"r={r} is more than the {K} pivots that it has")
+        raise ValueError(f"pivots={r} is more than the {K} pivots that it has")
     if weight.is_meta:
         O, I = weight.shape  # noqa: E741
         return Basis(*(torch.empty(size, dtype=dtype, device="meta") for size in ((O, r), (r,), (r, I))))

@@ -114,9 +114,18 @@ def _freeze_state(model: nn.Module) -> None:
 def _check_that_each_layer_trains(model: PeftModel) -> None:
     """Raise SettingError for an adapted layer without a trained number, as OSF's with effective_rank at its width."""
     for name, layer in model.named_modules():
-        if isinstance(layer, BaseTunerLayer) and not any(p.requires_grad and p.numel() for p in layer.parameters()):
+        if isinstance(layer, BaseTunerLayer) and not any(map(_has_trained, [layer, *_shared_with(layer)])):
             name = name.removeprefix("base_model.model.")
             raise SettingError(f"with these settings nothing is trained in {name}; a smaller rank may leave some of it")
+
+
+def _has_trained(layer: nn.Module) -> bool:
+    return any(parameter.requires_grad and parameter.numel() for parameter in layer.parameters())
+
+
+def _shared_with(layer: BaseTunerLayer) -> Sequence[nn.Module]:
+    """The layers that hold what it trains, where layers of one role share that."""
+    return list(getattr(layer, "holders", {}).values())
 
 
 def _sentence(warning: warnings.WarningMessage) -> str:

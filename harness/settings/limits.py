@@ -182,6 +182,8 @@ KINDS: Mapping[str, Kind] = {
     "method.lr": number(0),
     "method.starts": one_of("base", "elsewhere"),
     "method.adapter.r": whole(1),
+    "method.adapter.pivots": or_null(whole(1)),
+    "method.adapter.lu_alpha": or_null(number(0, itself=False)),
     "method.adapter.hybrid_r": whole(0),
     "method.adapter.*_r": whole(1),
     "method.adapter.rank": or_null(whole(1)),

@@ -16,7 +16,7 @@ OPTIONS = {
     "ssl": {},
     "ssb": {},
     "flora": {"r": 3, "alpha": 6},
-    "loldu": {"r": 4, "alpha": 2},
+    "loldu": {"pivots": 4, "lu_alpha": 2},
     "lora_dash": {"r": 3, "alpha": 6, "directions": 2},
     "soda": {"rotations": 2},
 }
@@ -232,7 +232,7 @@ def test_a_kind_that_there_is_not_is_refused():
         ({"kind": "flora"}, "r=None is not an integer >= 1, as kind='flora' needs it"),
         ({"kind": "flora", "r": True}, "r=True is not an integer >= 1"),
         ({"kind": "flora", "r": 2, "alpha": 0}, "alpha=0 is not a finite number above 0, or None"),
-        ({"kind": "loldu", "r": 0}, "r=0 is not an integer >= 1, or None"),
+        ({"kind": "loldu", "pivots": 0}, "pivots=0 is not an integer >= 1, or None"),
         ({"kind": "flora", "r": 2, "seed": "1"}, "seed='1' is not an integer"),
         ({"kind": "ssl", "share": "role"}, "share='role' goes with SVFT"),
     ],
@@ -274,11 +274,11 @@ def test_the_first_steps_of_the_elimination_are_those_of_the_whole_decomposition
 
 
 def test_a_weight_without_enough_pivots_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"layer 'lin' \(9 x 14\): r=10 is more than the 9 pivots that it has"):
-        adapted("loldu", (9, 14), r=10)
+    with pytest.raises(ValueError, match=r"layer 'lin' \(9 x 14\): pivots=10 is more than the 9 pivots that it has"):
+        adapted("loldu", (9, 14), pivots=10)
     base = one_linear(9, 14)
     base.lin.weight.data[:, 1] = 2 * base.lin.weight.data[:, 0]
-    config = UpdateConfig(kind="loldu", r=3, target_modules=["lin"])
+    config = UpdateConfig(kind="loldu", pivots=3, target_modules=["lin"])
     with pytest.raises(ValueError, match=r"layer 'lin' \(9 x 14\): it has no 3 pivots that are not 0"):
         peft.get_peft_model(base, config)
 
@@ -292,7 +292,7 @@ def nearly_tied(difference: float) -> torch.nn.Module:
 
 @pytest.mark.parametrize("save_basis", [False, True])
 def test_other_pivots_than_those_of_training_are_refused_or_come_from_the_file(tmp_path, save_basis):
-    config = UpdateConfig(kind="loldu", r=2, save_basis=save_basis, target_modules=["lin"])
+    config = UpdateConfig(kind="loldu", pivots=2, save_basis=save_basis, target_modules=["lin"])
     model = peft.get_peft_model(nearly_tied(1e-5), config)
     train(model.base_model.model.lin)
     model.save_pretrained(tmp_path)

@@ -9,7 +9,7 @@ from baselines.updates import UpdateConfig
 
 ssl, ssb = {"kind": "ssl"}, {"kind": "ssb"}
 flora = {"kind": "flora", "r": 2, "alpha": 4}
-loldu = {"kind": "loldu", "r": 4, "alpha": 2}
+loldu = {"kind": "loldu", "pivots": 4, "lu_alpha": 2}
 dash = {"kind": "lora_dash", "r": 2, "alpha": 4, "directions": 3}  # which are not chosen in these tests
 soda = {"kind": "soda", "rotations": 2}
 draw = {"init_weights": False}
