@@ -19,6 +19,9 @@ from harness.models import bases
 from tasks.base import Benchmark, ImageExample, Task
 from tasks.reading import pictures
 
+FLOAT32 = 4  # bytes
+KEPT = 256 * 2**20  # bytes of pixels that the rows of a data set may keep
+
 
 class ImageClassification(Modality):
     """Cross-entropy over the task's classes. Preprocessing as released: squared bilinearly, scaled, no augmentation."""
@@ -27,6 +30,9 @@ class ImageClassification(Modality):
         self.cfg, self.task = cfg, task
         self.num_labels = task.num_classes
         self.class_names = task.class_names
+        image = cfg.model.image
+        self.channels, self.side = image.channels, image.size
+        self.mean, self.std = _per_channel(image.mean), _per_channel(image.std)
 
     def load_model(self) -> PreTrainedModel:
         model = bases.load(self.cfg.model, self.task.kind, self.num_labels)
@@ -35,30 +41,38 @@ class ImageClassification(Modality):
         return model
 
     def rows(self, examples: Sequence[ImageExample]) -> list[dict[str, Any]]:
-        """Nothing is opened here: a data set need not fit into memory."""
-        return [{"example": example, "labels": example.label} for example in examples]
+        """Nothing is opened here: a data set need not fit into memory. A small one keeps the pixels it has made."""
+        keeps = len(examples) * self.channels * self.side**2 * FLOAT32 <= KEPT
+        return [{"example": example, "labels": example.label, "keeps": keeps} for example in examples]
 
     def collate(self, rows: Sequence[dict[str, Any]]) -> Batch:
         return {
-            "pixel_values": torch.stack([self.pixels(row["example"]) for row in rows]),  # (B, C, S, S)
+            "pixel_values": torch.stack([self._pixels_of(row) for row in rows]),  # (B, C, S, S)
             "labels": torch.tensor([row["labels"] for row in rows]),  # (B,)
         }
 
+    def _pixels_of(self, row: dict[str, Any]) -> torch.Tensor:
+        if "pixels" in row:
+            return row["pixels"]
+        pixels = self.pixels(row["example"])
+        if row["keeps"]:
+            row["pixels"] = pixels
+        return pixels
+
     def pixels(self, example: ImageExample) -> torch.Tensor:
         """(C, S, S), normalised. Raises DataError where the image cannot be read."""
-        settings = self.cfg.model.image
         try:
             picture = opened(example)
             if picture.mode != "F":
-                picture = picture.convert("RGB" if settings.channels == 3 else "L")
+                picture = picture.convert("RGB" if self.channels == 3 else "L")
         except pictures.UNREADABLE as error:
             raise pictures.unreadable(example.id, error) from error
         white = 1 if picture.mode == "F" else 255
-        picture = picture.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
+        picture = picture.resize((self.side, self.side), Image.Resampling.BILINEAR)
         values = torch.from_numpy(np.array(picture, dtype=np.float32)) / white
-        values = values.reshape(settings.size, settings.size, -1).permute(2, 0, 1)  # (1 or C, S, S)
-        values = values.expand(settings.channels, -1, -1)
-        return (values - _per_channel(settings.mean)) / _per_channel(settings.std)
+        values = values.reshape(self.side, self.side, -1).permute(2, 0, 1)  # (1 or C, S, S)
+        values = values.expand(self.channels, -1, -1)
+        return (values - self.mean) / self.std
 
     def probes(self, wanted: Wanted) -> list[Probe]:
         """One image: all have its shape."""

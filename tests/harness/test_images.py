@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from errors import DataError
+from harness.modality import images
 from harness.modality.images import ImageClassification
 from tasks.base import ImageExample
 from tests.bare import Bare
@@ -56,6 +57,21 @@ def test_an_image_is_opened_when_its_batch_is_made_and_not_before():
     assert opened == [1, 2]
     assert batch["pixel_values"].shape == (2, 3, 8, 8)
     assert batch["labels"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("kept", "times"), [(3 * 3 * 8 * 8 * 4, 1), (3 * 3 * 8 * 8 * 4 - 1, 2)])
+def test_a_small_data_set_is_read_once_and_a_larger_one_for_each_batch(monkeypatch, kept, times):
+    monkeypatch.setattr(images, "KEPT", kept)
+    opened = []
+
+    def image(number):
+        opened.append(number)
+        return picture()
+
+    made = modality(size=8)
+    rows = made.rows([ImageExample(str(number), partial(image, number), number) for number in range(3)])
+    first, again = (made.collate(rows)["pixel_values"] for _ in range(2))
+    assert torch.equal(first, again) and opened == [0, 1, 2] * times
 
 
 def test_an_unreadable_image_is_named_by_its_example(tmp_path):
