@@ -121,7 +121,8 @@ class SpectralAdapterLinear(BasisLayer):
         """L and R, in fp32 (fp64 on an fp64 base), also under autocast or in a model cast to less."""
         basis = Basis(*map(wide, self.basis(adapter_name)))
         w = wide(self.spectral_weights[adapter_name]) if adapter_name in self.spectral_weights else None
-        trained = {name: wide(tensor) for name, tensor in self.trained(adapter_name).items()}
+        # What another layer holds is in that layer's dtype.
+        trained = {name: tensor.to(basis.s.dtype) for name, tensor in self.trained(adapter_name).items()}
         with without_autocast(basis.s.device):
             return self.mode_of(adapter_name).factors(basis, w, trained)
 

@@ -30,9 +30,9 @@ class DashDirections(TrainerCallback):
     def on_train_begin(self, args, state, control, model: nn.Module, **kwargs) -> None:
         if not list(_choosing(model)):
             raise ValueError("DashDirections goes with UpdateConfig(kind='lora_dash'); the model has no such adapter")
-        if state.max_steps <= self.after >= 1:
-            raise ValueError(f"after={self.after} is not before the last of {state.max_steps} steps")
         self.step = max(1, round(self.after * state.max_steps)) if self.after < 1 else self.after
+        if self.step >= state.max_steps:  # what is chosen after the last step is never trained
+            raise ValueError(f"after={self.after} is not before the last of {state.max_steps} steps")
         self.waiting = list(undecided(model))
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:

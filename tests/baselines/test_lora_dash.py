@@ -185,9 +185,13 @@ def test_a_step_that_there_is_not_is_refused(after):
         DashDirections(after=after)
 
 
-def test_too_few_steps_and_another_kind_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="after=10 is not before the last of 10 steps"):
-        train(tmp_path, DashDirections(after=10))
+@pytest.mark.parametrize("after", [10, 0.96])
+def test_a_choice_after_the_last_step_is_refused(tmp_path, after):
+    with pytest.raises(ValueError, match=f"after={after} is not before the last of 10 steps"):
+        train(tmp_path, DashDirections(after=after))
+
+
+def test_another_kind_is_refused(tmp_path):
     other = UpdateConfig(kind="ssl", target_modules=["q_proj"])
     with pytest.raises(ValueError, match="the model has no such adapter"):
         train(tmp_path, DashDirections(after=2), model=gemma(other))

@@ -13,6 +13,7 @@ from torch import nn
 
 import run
 from baselines import SpectralAdapterConfig
+from baselines.spectral.modes import MODES
 from errors import DataError
 from harness import kept
 from harness.plan import config
@@ -67,6 +68,21 @@ def test_the_weight_of_an_adapted_layer_is_the_one_that_merging_gives(name):
     found = {change.name: change.after for change in layers.changes(two(), model, LETTERS, "two")}
     merged = model.double().merge_and_unload()
     assert found.keys() == {"up", "down"}
+    for layer, weight in found.items():
+        torch.testing.assert_close(weight, merged.get_submodule(layer).weight.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_weight_of_a_layer_that_shares_is_the_one_that_merging_gives(mode):
+    def base() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.ModuleList(nn.ModuleDict({"up": nn.Linear(I, O)}) for _ in range(2))
+
+    config = SpectralAdapterConfig(mode=mode, r=2, share="role", init_weights=False, target_modules=["up"])
+    model = get_peft_model(base(), config)
+    found = {change.name: change.after for change in layers.changes(base(), model, {"U": "*.up"}, "two")}
+    merged = model.double().merge_and_unload()
+    assert found.keys() == {"0.up", "1.up"}
     for layer, weight in found.items():
         torch.testing.assert_close(weight, merged.get_submodule(layer).weight.detach(), rtol=1e-5, atol=1e-6)
 
