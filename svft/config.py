@@ -167,6 +167,11 @@ class SvftConfig(BasisConfig):
         """
         return self.pattern != "gradient" and self.share is None
 
+    @property
+    def needs_callback(self) -> str | None:
+        """The class of a trainer callback without which the adapter is another one than its name says."""
+        return "GradientSupport" if self.pattern == "gradient" else None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.SVFT

@@ -29,6 +29,7 @@ MICRO = ROOT / "assets" / "micro_gemma"
 OWN = "task=generation task.source.train={data}"
 CLASSES = "task=classification model=micro_deberta task.source.train={data}"
 IMAGES = "task=image_folder model=micro_vit task.source.root={data}"
+VIT = "task=digits model=micro_vit"
 PAPERS = "task=gsm8k task.source.train_source={data}"
 QUICK = "train.max_steps=1 task.source.train_size=4 task.source.validation_size=2 task.source.test_size=2"
 
@@ -36,6 +37,9 @@ QUICK = "train.max_steps=1 task.source.train_size=4 task.source.validation_size=
 CASES = {
     # names
     "method=svft_randm": "error: there is no method 'svft_randm'; .*waveft; did you mean 'svft_random'",
+    f"method=svft_gradient method.callbacks.support=null {VIT}": "error: this method needs its trainer callback Grad",
+    f"method=lora_dash ~method.callbacks {VIT}": "error: this method needs its trainer callback DashDirections",
+    f"method=ditask method.adapter.cells=null {VIT}": "error: method.adapter.cells=null is not a whole number, 2",
     "task=gsm9k": "error: there is no task 'gsm9k'; .*; did you mean 'gsm8k'",
     "model=gema2b": "error: there is no model 'gema2b'; .*; did you mean 'gemma2b'",
     "recipe=cleen": "error: there is no recipe 'cleen'; .*; did you mean 'clean'",

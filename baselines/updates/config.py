@@ -90,6 +90,11 @@ class UpdateConfig(BasisConfig):
         default=0, metadata=described("an integer: of what is drawn at the start, flora's A and B and lora_dash's A")
     )
 
+    @property
+    def needs_callback(self) -> str | None:
+        """The class of a trainer callback without which the adapter is another one than its name says."""
+        return "DashDirections" if KINDS[self.kind].choose else None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.WEIGHT_UPDATE

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 from transformers import TrainerCallback, set_seed
 
+from errors import SettingError
 from harness.adapters import adapt, starting_point
 from harness.adapters.adapt import Adapted
 from harness.console import terminal
@@ -75,6 +76,7 @@ def _identified(cfg: DictConfig) -> Identified:
         inputs.held_out(cfg.model)  # a file that is not there is told before hours of training
     task = config.instantiate(cfg.task.source)
     adapter, callbacks = config.instantiate(cfg.method.adapter), config.callbacks(cfg.method)
+    _require_callback(adapter, callbacks)
     sharding.check(cfg, adapter)
     asked = list(splits.wanted(cfg, task))
     base = pretrained.fingerprint(cfg.model)
@@ -83,6 +85,16 @@ def _identified(cfg: DictConfig) -> Identified:
     # Of files that are in no key: a record says what they were.
     of_files = pretrained.tokenizer_fingerprint(cfg.model) | pretrained.preprocessor_fingerprint(cfg.model)
     return Identified(task, adapter, callbacks, asked, fingerprints | of_files, key)
+
+
+def _require_callback(adapter: Any, callbacks: Sequence[TrainerCallback]) -> None:
+    """Raises SettingError where an adapter is to be trained without the callback that makes it what its name says."""
+    needed = getattr(adapter, "needs_callback", None)
+    if needed and needed not in {type(callback).__name__ for callback in callbacks}:
+        raise SettingError(
+            f"this method needs its trainer callback {needed}, which method.callbacks has not; without it something "
+            "else would be trained under its name"
+        )
 
 
 def load(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.device, *, to_train: bool) -> Loaded:

@@ -183,6 +183,7 @@ KINDS: Mapping[str, Kind] = {
     "method.starts": one_of("base", "elsewhere"),
     "method.adapter.r": whole(1),
     "method.adapter.pivots": or_null(whole(1)),
+    "method.adapter.cells": whole(2),
     "method.adapter.lu_alpha": or_null(number(0, itself=False)),
     "method.adapter.hybrid_r": whole(0),
     "method.adapter.*_r": whole(1),

@@ -143,5 +143,6 @@ def _check_print(model: nn.Module, folder: Path) -> None:
         raise ModelError(
             f"{folder}: loaded here, this {model.active_peft_config.peft_type.value} adapter is off by "
             f"{off / there.norm():.0%} of what it does where it was trained, as a part that its file lacks is another "
-            "here; load it with the libraries, the device, the seed and the data type of the training"
+            "here; load it with the libraries, the device, the number of threads, the seed and the "
+            "data type of the training"
         )
