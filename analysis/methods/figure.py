@@ -114,7 +114,7 @@ def _errors(ax: Axes, rows: pd.DataFrame, base: float) -> None:
         ax.scatter(values, range(len(rows)), s=22, marker=marker, label=title, linewidths=1.1, zorder=3, **face)
     for place, (why, start) in enumerate(zip(rows["why"], rows["load_bf16"], strict=True)):
         if "half" in why and pd.isna(start):
-            ax.annotate("refused", (0.98, place), xycoords=("axes fraction", "data"), ha="right", va="center",
+            ax.annotate("refused", (0.02, place), xycoords=("axes fraction", "data"), ha="left", va="center",
                         fontsize=6.5, color=ERRORS["load_bf16"][2])  # fmt: skip
     ax.axvline(base, color=GREY, linewidth=0.9, zorder=1)
     ax.set_xscale("log")

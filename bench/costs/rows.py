@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,5 +89,5 @@ def measured(
 
 def _sentence(error: Exception) -> str:
     """One line, without the paths of this machine."""
-    said = " ".join(str(error).split()).replace(str(Path.home()), "~")
+    said = re.sub(r"\S*/svft-bench-\w+(: )?", "", " ".join(str(error).split())).replace(str(Path.home()), "~")
     return f"{type(error).__name__}: {said}"[:LONGEST] if said else type(error).__name__

@@ -1,7 +1,9 @@
 """What each method costs and keeps, on the first block of micro-ViT; effective weights and bytes against known ones."""
 
 import json
+import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -146,3 +148,9 @@ def test_a_step_that_did_not_have_the_processor_is_marked_and_its_own_time_count
     found = clock.beside(waits, waits, turns=3, warm_up=0, device=CPU)
     assert found["loaded"] and found["share"] < 0.5
     assert found["seconds"] < 0.025  # not the 0.05 of the wall
+
+
+def test_a_reason_names_no_folder_of_the_machine():
+    folder = Path(tempfile.gettempdir()) / "svft-bench-ab_12"
+    assert rows._sentence(ValueError(f"{folder}: this adapter\n is another")) == "ValueError: this adapter is another"
+    assert rows._sentence(ValueError()) == "ValueError"
