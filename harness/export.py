@@ -19,7 +19,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, ViTImageProcessor
 
 from errors import ModelError, SettingError
-from harness.adapters import low_rank
+from harness.adapters import low_rank, merging
 from harness.finished import finished_run, model_card
 from harness.finished.finished_run import Finished
 from harness.models import bases, pretrained
@@ -80,7 +80,7 @@ def _merge(model: torch.nn.Module) -> torch.nn.Module:
     if not isinstance(model, PeftModel):
         return model
     try:
-        return model.merge_and_unload()
+        return merging.merged_for_good(model)
     except refusals.REFUSALS as error:
         if not refusals.is_refusal(error, refusals.packages_of(type(model.base_model))):
             raise

@@ -1,11 +1,14 @@
 """PEFT's own tuners as conf/method has them: what they train, and what is said of them in words and refused."""
 
+import copy
 from collections.abc import Iterable
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from peft import LoraConfig, MissConfig, OFTConfig, VeraConfig, get_peft_model
 from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from errors import ModelError, SettingError
 from harness.adapters import merging, starting_point
@@ -211,3 +214,24 @@ def test_a_stored_projection_does_not_help_frod(composed, tmp_path, other_signs)
 def test_an_adapter_whose_file_is_whole_has_no_print(composed, tmp_path):
     saved(composed, "lora", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "adapter_config.json", trained.PEFT_WEIGHTS}
+
+
+@pytest.mark.parametrize("adapter", [MissConfig(r=4), VeraConfig(r=4), LoraConfig(r=2), OFTConfig(oft_block_size=4)])
+def test_a_classifier_with_a_pooler_of_its_own_merges_for_good_with_the_head_that_was_trained(adapter):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_labels": 3}
+    base = AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model("deberta-v2", num_attention_heads=2, **sizes)
+    ).eval()
+    adapter = copy.deepcopy(adapter)
+    adapter.target_modules, adapter.modules_to_save = ["query_proj"], ["pooler", "classifier"]
+    model = get_peft_model(base, adapter).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    ids = torch.arange(1, 9).view(1, 8)
+    trained_logits = model(input_ids=ids).logits
+    merged = merging.merged_for_good(model)
+    assert not any("modules_to_save" in name or "original_module" in name for name, _ in merged.named_modules())
+    assert torch.allclose(merged(input_ids=ids).logits, trained_logits, atol=1e-5)

@@ -18,7 +18,7 @@ from torch import nn
 from bench import memory, methods
 from bench.costs import clock, elsewhere, subject, weights
 from bench.costs.subject import distance
-from harness.adapters import adapt
+from harness.adapters import adapt, merging
 from harness.store import trained
 
 TENTH, FEW = 0.1, 3
@@ -194,7 +194,7 @@ def _merged(one: Subject, net: nn.Module, name: str) -> dict[str, Any]:
         return {}
     expected = subject.logits(net, one.model.held_out)
     try:
-        merged = net.merge_and_unload()
+        merged = merging.merged_for_good(net)
     except (NotImplementedError, ValueError, AttributeError, TypeError) as error:
         return {f"merge_{name}": None, "cannot_merge": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {f"merge_{name}": distance(subject.logits(merged, one.model.held_out), expected)}

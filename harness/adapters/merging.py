@@ -1,11 +1,13 @@
-"""Adapters merged into the weights for a while, and taken out again without a trace."""
+"""Adapters merged into the weights: for a while, and taken out again without a trace; or for good."""
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 
 from harness.settings import refusals
@@ -31,6 +33,20 @@ def merged(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         _restore(layers, weights)
+
+
+def merged_for_good(model: PeftModel) -> nn.Module:
+    """The base with the active adapter in its weights, and with the head that was trained. Raises what PEFT raises.
+
+    The head takes the place of its wrapper first: most tuners of PEFT 0.21.2 would give it the weight of the module
+    that it replaces, and stop at a pooler, which has none.
+    """
+    base = model.base_model.model
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.modules_to_save[module.active_adapters[0]])
+    return model.merge_and_unload()
 
 
 def _weights(layers: Sequence[BaseTunerLayer]) -> Weights:
