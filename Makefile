@@ -54,7 +54,7 @@ search-real: $(READY) ## learning rates of make real: one procedure for every me
 	HF_HUB_OFFLINE=1 $(BIN)/python -m harness.search experiment=real wandb.mode=disabled threads=1
 	@$(PICK) --family real --model minilm_l6 --task vader_movies
 
-test: $(READY) ## the whole test suite, four and a half minutes on 2 cores
+test: $(READY) ## the whole test suite, seven minutes on 2 cores
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test-cluster: $(READY) ## sweeps on a real SLURM of one node, which is installed (Debian, root) and started for it

@@ -25,7 +25,7 @@ FILLED = {
     "micro_figure5": 42, "micro_spectral_table1": 40, "micro_spectral_table2": 6, "micro_table1": 54,
     "micro_table10": 8, "micro_table2": 32, "micro_table3": 64, "micro_table4": 31,
     "micro_table5": 42, "micro_table6": 6, "micro_table8": 36, "micro_table9": 46,
-    "vectorfit_strength": 9,
+    "study_patterns": 4, "vectorfit_strength": 9,
 }  # fmt: skip
 
 
