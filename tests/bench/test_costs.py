@@ -154,3 +154,16 @@ def test_a_reason_names_no_folder_of_the_machine():
     folder = Path(tempfile.gettempdir()) / "svft-bench-ab_12"
     assert rows._sentence(ValueError(f"{folder}: this adapter\n is another")) == "ValueError: this adapter is another"
     assert rows._sentence(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize("error", [AttributeError("no weight"), ValueError("a bug of a library")])
+def test_a_merge_that_a_bug_stops_is_no_refusal(monkeypatch, error):
+    def stop(net):
+        raise error
+
+    net = get_peft_model(nn.Sequential(nn.Linear(4, 4)), LoraConfig(r=1, target_modules=["0"]))
+    one = SimpleNamespace(net=net, model=SimpleNamespace(held_out=None))
+    monkeypatch.setattr(measures.subject, "logits", lambda *_: None)
+    monkeypatch.setattr(measures.merging, "merged_for_good", stop)
+    with pytest.raises(type(error)):
+        measures.merge(one)
