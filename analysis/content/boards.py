@@ -16,7 +16,7 @@ from analysis.content import rows
 from analysis.content.interned import NONE, Interned, packed
 from analysis.load.paper import label
 from analysis.load.records import Loaded
-from analysis.pages import comparison, results
+from analysis.pages import comparison, footnotes, results
 from analysis.statistics.experiments import Experiment, experiments, identified
 from harness.store import identity
 from harness.store.record import Record
@@ -51,17 +51,18 @@ class Outcomes:
 
 
 def boards(loaded: Loaded, outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Comparisons, those that are evidence first, whether they were begun or not; then tables of results."""
-    compared = [
-        _comparison(loaded, each, outcomes)
-        for each in sorted(experiments(loaded).values(), key=_evidence)
-        if each.compares
-    ]
-    return [*compared, *[_results(loaded, each, outcomes) for each in results.results(loaded) if len(each.rows)]]
+    """Comparisons, whether they were begun or not: those that are evidence first, the fullest of them first.
+
+    Then tables of results.
+    """
+    compared = [_comparison(loaded, each, outcomes) for each in experiments(loaded).values() if each.compares]
+    tables = [_results(loaded, each, outcomes) for each in results.results(loaded) if len(each.rows)]
+    return [*sorted(compared, key=_standing), *tables]
 
 
-def _evidence(experiment: Experiment) -> tuple[bool, str]:
-    return not experiment.manifest.get("evidence"), experiment.name
+def _standing(board: Mapping[str, Any]) -> tuple[bool, int, str]:
+    scored = sum(bool(cell) for line in board["outcomes"] for cell in line)
+    return not board["evidence"], -scored, board["name"]
 
 
 # --- comparisons -----------------------------------------------------------------------------------------------------
@@ -90,6 +91,8 @@ def _comparison(loaded: Loaded, experiment: Experiment, outcomes: Outcomes) -> d
                 line["params"] = runs[line["outcomes"][number][0][0]].parameters.get("adapter")
     told = list(lines.values())
     frame = comparison.numbers(loaded, experiment.name)
+    for row in frame.itertuples():
+        lines[row.model, row.label, row.targets]["rate_mark"] = comparison.mark(row)
     return {
         "name": experiment.name, "kind": "comparison", "title": manifest["title"], "correction": "board",
         "evidence": bool(manifest.get("evidence")), "notes": list(comparison.notes(experiment, frame)),
@@ -147,7 +150,8 @@ def _results(loaded: Loaded, result: results.Results, outcomes: Outcomes) -> dic
     averages = _averages(result, loaded)
     return {
         "name": result.name, "kind": "results", "title": result.title, "correction": "column", "evidence": False,
-        "notes": result.notes, "table": f"tables/{result.name}.md", "columns": columns, "lines": lines,
+        "notes": [note for note in result.notes if note != footnotes.MARKS], "table": f"tables/{result.name}.md",
+        "columns": columns, "lines": lines,
         "outcomes": [
             [_scored(by_key[row["key"]], column, outcomes, averages) for column in columns] for row in own
         ],

@@ -31,7 +31,8 @@ def content(loaded: Loaded) -> Content:
         "schema": SCHEMA, "title": TITLE, "about": _about(loaded), "methods": cards.looks(),
         "boards": shown, **outcomes.stored(), "rows": rows.rows(loaded), "bootstrap": _bootstraps(shown),
         "paper": papers.papers(loaded), "others": papers.others(loaded), "claims": papers.claims(loaded),
-        "errata": papers.misprints(loaded), "bench": costs.costs(loaded), "cards": cards.cards(loaded),
+        "errata": papers.misprints(loaded), "bench": costs.costs(loaded), "method_costs": costs.methods(loaded),
+        "cards": cards.cards(loaded),
     }  # fmt: skip
     return Content(
         TITLE, {"core": found, "details": details.details(loaded), "answers": answers.answers(loaded, shown)}

@@ -22,10 +22,12 @@ POINTS = 60  # of a loss curve; of more, every second (third, ...) is left out
 SECTIONS = ("config", "fingerprints", "provenance", "parameters", "data")  # of a record, whole
 LISTED = 12  # a longer list is told by its length
 WHERE = ("task", "model", "method", "recipe", "seed")  # what a command always says
-SAID = ("config.train.", "config.task.", "config.method.")  # where it says what is not as usual
+SAID = ("config.train.", "config.model.", "config.task.", "config.method.")  # where it says what is not as usual
+READ = ("config.model.architecture", "config.model.roles")  # filled in from the base that is read
 # What interpolated options of training follow from: among others, the rate that a search picked for the variant.
 DEPENDS = ("config.method.variant", "config.method.lr", "config.train.lr", "config.train.batch_size")
 OF_OURS = r"\$\{(?!oc\.)\w+:"  # a resolver that run.py registers: none of them is here, whoever else has registered it
+OPTION = r"\$\{(?:times:([\d.]+),\$\{([\w.]+)\}|([\w.]+))\}"  # another option, or a multiple of it
 PLAIN = r"[\w./:+-]*|[\[{].*"  # a value that Hydra reads as it is
 
 
@@ -106,11 +108,14 @@ def _command(record: Record, own: Mapping[str, Any], planned: str | None, varyin
     if planned is not None:
         return f"python run.py {planned} seed={record.run['seed']}"
     chosen = {name: record.run[name] for name in WHERE if record.run.get(name) is not None}
-    there, usual = varying[_choices(record)], _usual(_choices(record))
+    choices = _choices(record)
+    there, usual = varying[choices], _usual(choices)
     said = {
         name.removeprefix("config."): value
         for name, value in own.items()
-        if name.startswith(SAID) and _said(name, value, own, there, usual, _choices(record))
+        if name.startswith(SAID)
+        and not name.startswith(READ)
+        and _said(name, value, own, there, usual, _choices(record))
     }
     return " ".join(["python run.py", *map(_override, chosen.items()), *sorted(map(_override, said.items()))])
 
@@ -124,7 +129,17 @@ def _said(
         return len(there.get(name, ())) > 1 or (name in usual and default != value)
     if name.startswith("config.train."):
         return value != _followed(choices, name, *(own.get(other) for other in DEPENDS))
-    return name == "config.method.targets"
+    return name == "config.method.targets" or _by_hand(default, value, own)
+
+
+def _by_hand(default: str, value: Any, own: Mapping[str, Any]) -> bool:
+    """Is a value another than that of the option, or the multiple of an option, which it follows?"""
+    found = re.fullmatch(OPTION, default)
+    if not found:
+        return False
+    factor, multiple, same = found.groups()
+    other = own.get(f"config.{multiple or same}")
+    return other is not None and value != (float(factor) * other if factor else other)
 
 
 @cache

@@ -1,5 +1,6 @@
-"""How tables and figures show a method, as the `plot:` of its conf/method/<name>.yaml says.
+"""How tables and figures show a method, as `label:` and `plot:` of its conf/method/<name>.yaml say.
 
+name     its label without what a variant adds to it
 order    of rows; a method that has no `plot:`, or no yaml there, comes last
 family   its name in a legend, where several methods share one
 drawn    in plots against trained parameters: `point`, `line` (its parameters are off the axis) or `nowhere`
@@ -8,6 +9,7 @@ colour   of points and lines
 marker   matplotlib's, as text or as the list [corners, style, angle]; nothing where only lines are drawn
 """
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +23,14 @@ OTHER = {"family": "other", "drawn": "point", "line": "dashed", "colour": "#6b6b
 
 @cache
 def methods() -> pd.DataFrame:
-    """One row a method that says how it is shown, by its name and in the order of tables; columns order and LOOK."""
+    """One row a method that says how it is shown, by id and in the order of tables; columns name, order and LOOK."""
     read = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(METHODS.glob("*.yaml"))}
-    rows = {name: {**OTHER, **values["plot"]} for name, values in read.items() if values.get("plot")}
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["order", *LOOK])
+    rows = {
+        name: {**OTHER, **values["plot"], "name": re.split(r" \(|\$\{", values["label"])[0]}
+        for name, values in read.items()
+        if values.get("plot")
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["name", "order", *LOOK])
     frame["marker"] = [tuple(marker) if isinstance(marker, list) else marker for marker in frame["marker"]]
     return frame.sort_values("order")
 

@@ -140,11 +140,11 @@ def text(frame: pd.DataFrame, losses: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _line(row, *, in_nats: bool) -> dict[str, str]:
-    tried = [] if pd.isna(row.rates) else row.rates.split()
+    tried = _tried(row)
     difference = row.difference, row.difference_low, row.difference_high
     return {
         "Method": row.label, "Trained": count(row.params), "Targets": row.targets,
-        "Rate": "" if pd.isna(row.rate) else f"{row.rate:g}{_marks(row, tried)}",
+        "Rate": "" if pd.isna(row.rate) else f"{row.rate:g}{mark(row)}",
         "Tried": "" if not tried else f"{len(tried)} × {int(row.search_seeds)}",
         "Seeds": str(row.seeds) if row.seeds else "",
         "Score (%)": estimate(row, nats if in_nats else percent) if row.seeds else "",
@@ -163,8 +163,17 @@ def _distances(row) -> dict[str, str]:
     return found
 
 
-def _marks(row, tried: Sequence[str]) -> str:
-    """‡: the best on validation data is another; †: an end of the grid, so a better one may lie outside."""
+def _tried(row) -> list[str]:
+    """The rates of its search."""
+    return [] if pd.isna(row.rates) else row.rates.split()
+
+
+def mark(row) -> str:
+    """Of the rate of a row of `numbers`.
+
+    ‡: the best on validation data is another; †: an end of the grid, so a better one may lie outside.
+    """
+    tried = _tried(row)
     if not tried:
         return ""
     if row.picked != row.rate:
@@ -190,10 +199,10 @@ def _search_notes(frame: pd.DataFrame) -> Iterator[str]:
     if len(grids):
         each = "; ".join(f"{', '.join(grid.split())}{_whose(ran, grid) if len(grids) > 1 else ''}" for grid in grids)
         yield f"Tried: learning rates × seeds of the search on validation data, whose best mean was picked: {each}."
-    marks = ran.apply(lambda row: "" if pd.isna(row["rates"]) else _marks(row, row["rates"].split()), axis=1)
-    if (marks == "†").any():
+    marks = {mark(row) for row in ran.itertuples()}
+    if "†" in marks:
         yield "†: the picked rate is an end of the grid; a better one may lie outside."
-    if (marks == "‡").any():
+    if "‡" in marks:
         yield "‡: not the best rate on validation data."
     without = ran[ran["rates"].isna()]
     if len(without):

@@ -10,6 +10,8 @@ from harness.store.record import Record
 
 AVERAGE = "average"  # of the benchmarks, beside them
 LONGEST_REASON = 500  # characters of an exception's message
+TESTS = "exact paired sign-flip test over items, summed over shared seeds; Holm; 5 %"
+MARKS = f"Bold: the best of its column. †: not distinguishable from it ({TESTS})."
 HEAD_RATE = "head learning rate"  # in a run's settings, of a run that trains a head
 
 
@@ -84,8 +86,7 @@ def _statistics_notes(rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
     if (cells["benchmark"] == AVERAGE).any():
         yield f"{AVERAGE.capitalize()}: unweighted over the benchmarks; not tested."
     if cells["verdict"].notna().any():
-        tests = "exact paired sign-flip test over items, summed over shared seeds; Holm; 5 %"
-        yield f"Bold: the best of its column. †: not distinguishable from it ({tests})."
+        yield MARKS
 
 
 def bracket_notes(

@@ -201,6 +201,13 @@ def test_a_command_says_what_all_runs_of_a_folder_have_in_common(mine):
     assert set(other) - set(usual) == {"train.lr=0.5", "train.max_steps=20", "task.source.train_per_class=5"}
 
 
+def test_a_command_says_an_option_that_does_not_follow_the_one_it_usually_follows(mine):
+    usual = mine(train__lr=0.01, train__head_lr=0.03)
+    assert mine(train__lr=0.01, train__head_lr=0.03, method__adapter__lora_alpha=16) == usual
+    other = mine(train__lr=0.01, train__head_lr=0.03, method__adapter__lora_alpha=32, model__checkpoint="kept/here")
+    assert set(other) - set(usual) == {"method.adapter.lora_alpha=32", "model.checkpoint=kept/here"}
+
+
 @pytest.mark.parametrize("value", ["$(touch x); `y`", "a b", "it's \\'", "[a, b]"])
 def test_a_command_passes_a_shell_and_hydra_unchanged(mine, value):
     from hydra.core.override_parser.overrides_parser import OverridesParser

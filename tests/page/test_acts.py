@@ -87,6 +87,25 @@ def test_two_rows_are_read_side_by_side_where_one_of_them_is_right(page):
         assert right.endswith(gold) and not wrong.endswith(gold)
 
 
+def test_items_are_told_over_all_seeds_and_come_first_where_the_seeds_differ_most(page):
+    tab = page.go("/explorer?board=real&open=real.3.0&tab=items&with=0")
+    tab.evaluate("async () => report.drilled")
+    gaps = []
+    for row in tab.locator("#items tbody tr").all_inner_texts():
+        (own, n), (other, same) = re.findall(r"right on (\d+) of (\d+) seeds", row)
+        assert n == same == "5"
+        gaps.append(abs(int(own) - int(other)))
+    outcomes = """(line) => report.core.boardOf.get("real").cells[line][0].outcomes.map(({ items }) => [...items])"""
+    own, other = (tab.evaluate(outcomes, line) for line in (3, 0))
+    trusted = sorted(
+        (
+            abs(sum(seed[i] for seed in own) - sum(seed[i] for seed in other))
+            for i in range(len(own[0])) if own[0][i] != other[0][i]
+        ), reverse=True,
+    )  # fmt: skip
+    assert gaps == trusted[: len(gaps)] and len(gaps) > 5
+
+
 def test_a_table_is_exported_as_it_is_shown(page):
     tab = page.go("/explorer?board=real&family=SVFT")
     shown = labels(tab)

@@ -45,7 +45,7 @@ function lineColumns(core, several) {
       "Kinds of layers that are adapted: query, key, value, output, up, down, gate",
     ),
     text("recipe", "Recipe", ({ row }) => row?.recipe),
-    number("rate", "Rate", ({ row }) => row?.rate, three, "", "Learning rate"),
+    rateColumn(),
     number("trained", "Trained", ({ own }) => own.params, count, "numbers", "Trained numbers without the head"),
     number("head", "Head", ({ row }) => row?.head, count, "numbers"),
     number(
@@ -72,6 +72,12 @@ function lineColumns(core, several) {
       "Peak memory of training",
     ),
   ];
+}
+
+/** Learning rate with the mark that the notes explain. @returns {TableColumn} */
+function rateColumn() {
+  const text = ({ row, own }) => (missing(row?.rate) ? "" : `${three(row.rate)}${own.rate_mark ?? ""}`);
+  return { id: "rate", title: "Rate", hint: "Learning rate", numeric: true, value: ({ row }) => row?.rate, cell: text, text };
 }
 
 /** Most seeds of a line's cells; null where nothing was run. */

@@ -11,8 +11,12 @@ const MEASURES = {
 /** One file of measurements: a figure, its table, and what each method keeps in memory. */
 function costSection(root, core, state) {
   root.append(el("h2", {}, "Step time and memory"));
+  const every = [el("h3", { id: "each-method" }, "What each method costs and keeps"), ...methodCosts(core, state)];
   if (!core.bench?.length) {
-    root.append(el("p", {}, "Nothing was measured: ", el("code", {}, "make bench"), " makes the files."));
+    root.append(
+      el("p", {}, "Nothing was measured against tokens: ", el("code", {}, "make bench"), " makes the files."),
+      ...every,
+    );
     return null;
   }
   const place = core.bench[Number(state.get("bench"))] ? Number(state.get("bench")) : 0;
@@ -43,6 +47,7 @@ function costSection(root, core, state) {
     el("p", { class: "small" }, bench.about ?? "", ` Reference: ${bench.reference}.`),
     chart,
     ...costTables(core, bench, { key, title, unit, of, show, steps }),
+    ...every,
   );
   const rows = steps.map((step) => ({
     tokens: step.tokens,

@@ -5,15 +5,20 @@ const unfolded = new Set();
 
 /** Rows of name, interval and mean; the band of those that are not told apart. */
 function forest(core, board, column, judged, lines) {
-  const scale = forestScale(board, column, lines);
   const key = `${board.name}.${column}`;
   const last = lines.findLastIndex((line) => inGroup(judged.at(line, column)?.verdict));
   const few = Math.min(Math.max(FOLDED, last + 1), MOST);
   const show = unfolded.has(key) || lines.length <= few + 2 ? lines : lines.slice(0, few);
+  const scale = forestScale(board, column, show);
   const table = el(
     "table",
     { class: "forest" },
     el("caption", { class: "unseen" }, `${board.columns[column].name}: mean, interval and verdict`),
+    el(
+      "colgroup",
+      {},
+      ["name", "interval", "mean", "verdict"].map((part) => el("col", { class: `${part}-column` })),
+    ),
     el(
       "thead",
       { class: "unseen" },

@@ -16,7 +16,8 @@ async function itemsTab(panel, core, opened) {
   }
   const pair = pairs.find(({ own }) => String(own.seed) === state.get("seed")) ?? pairs[0];
   const names = [line, second].map((each) => lineTitle(board, each, column));
-  const kinds = disagreements(pair);
+  const over = seedsRight(pairs, pair);
+  const kinds = disagreements(pair, over);
   const kind = kinds.some(([id]) => id === state.get("show")) ? state.get("show") : kinds[0][0];
   const chosen = kinds.find(([id]) => id === kind)[2];
   const pages = Math.max(1, Math.ceil(chosen.length / PAGE_SIZE));
@@ -45,7 +46,7 @@ async function itemsTab(panel, core, opened) {
   );
   const answers = await open("answers");
   panel.append(
-    itemTable(answers, pair, names, chosen.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)),
+    itemTable(answers, pair, over, names, chosen.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)),
     pages > 1 ? pager(page, pages, "below") : "",
     notes(answers?.left_out),
   );
@@ -63,16 +64,25 @@ function itemPairs(board, line, second, column) {
   );
 }
 
-/** Kinds of items: [id, title of names, indices]. Of losses those that differ most. */
-function disagreements({ own, other }) {
+/** On how many seeds each item was right, of those whose test items are the pair's. */
+function seedsRight(pairs, { own }) {
+  const alike = pairs.filter((pair) => pair.own.data === own.data && pair.own.items);
+  const sum = (side) => (i) => alike.reduce((total, pair) => total + pair[side].items[i], 0);
+  return { n: alike.length, own: sum("own"), other: sum("other") };
+}
+
+/** Kinds of items: [id, title of names, indices], those first on which the seeds differ most; of losses alike. */
+function disagreements({ own, other }, over) {
   const all = Array.from({ length: (own.items ?? own.values).length }, (_, i) => i);
   if (!own.items) {
     const gap = (i) => Math.abs(own.values[i] - other.values[i]);
     return [["gap", () => "the largest difference first", [...all].sort((a, b) => gap(b) - gap(a))]];
   }
-  const where = (mine, theirs) => all.filter((i) => own.items[i] === mine && other.items[i] === theirs);
+  const gap = all.map((i) => Math.abs(over.own(i) - over.other(i)));
+  const chosen = (fits) => all.filter(fits).sort((a, b) => gap[b] - gap[a]);
+  const where = (mine, theirs) => chosen((i) => own.items[i] === mine && other.items[i] === theirs);
   return [
-    ["differ", () => "one right, one wrong", all.filter((i) => own.items[i] !== other.items[i])],
+    ["differ", () => "one right, one wrong", chosen((i) => own.items[i] !== other.items[i])],
     ["own", ([a]) => `only ${a} right`, where(1, 0)],
     ["other", ([, b]) => `only ${b} right`, where(0, 1)],
     ["wrong", () => "both wrong", where(0, 0)],
@@ -110,16 +120,16 @@ function pager(page, pages, id = "above") {
 }
 
 /** Items (places in their set) with question, gold answer and both answers, as far as the file has them. */
-function itemTable(answers, { own, other }, names, items) {
+function itemTable(answers, { own, other }, over, names, items) {
   const set = answers?.sets?.[own.data];
   const string = (index) => (index === null || index === undefined || index < 0 ? "" : answers.strings[index]);
   const said = (outcome, i) => string(answers?.runs?.[outcome.run]?.[outcome.data]?.[i]);
-  const answer = (outcome) => (i) => {
+  const answer = (outcome, side) => (i) => {
     const verdict = outcome.items ? (outcome.items[i] ? "right" : "wrong") : `${fixed(outcome.values[i], 3)} nats`;
     return {
       class: `answer ${verdict === "wrong" ? "wrong" : ""}`,
       content: [
-        el("span", { class: "verdict" }, verdict),
+        el("span", { class: "verdict" }, verdict, over.n > 1 ? `; right on ${over[side](i)} of ${over.n} seeds` : ""),
         said(outcome, i) ? el("span", { class: "text" }, said(outcome, i)) : null,
       ],
     };
@@ -132,8 +142,8 @@ function itemTable(answers, { own, other }, names, items) {
     ...(set?.gold
       ? [{ id: "gold", title: "Gold", cell: (i) => ({ class: "text", content: string(set.gold[i]) }) }]
       : []),
-    { id: "own", title: names[0], cell: answer(own) },
-    { id: "other", title: names[1], cell: answer(other) },
+    { id: "own", title: names[0], cell: answer(own, "own") },
+    { id: "other", title: names[1], cell: answer(other, "other") },
   ];
   if (!items.length) return el("p", {}, "There is none.");
   const known = [own, other].some((outcome) => answers?.runs?.[outcome.run]?.[outcome.data]);

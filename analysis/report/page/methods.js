@@ -35,7 +35,7 @@ function methodCard(core, method, card) {
   return el(
     "article",
     { class: "card", "aria-labelledby": `card-${method.id}` },
-    el("h3", { id: `card-${method.id}` }, swatch(core, method.id), card.name ?? cardName(method, labels)),
+    el("h3", { id: `card-${method.id}` }, swatch(core, method.id), method.name),
     el("p", { class: "formula" }, card.formula),
     card.pattern ? patternPicture(card.pattern) : null,
     el(
@@ -57,31 +57,19 @@ function methodCard(core, method, card) {
   );
 }
 
-/** What its labels have in common: "SVFT-B (d=2)" and "SVFT-B (d=8)" are "SVFT-B". */
-function cardName(method, labels) {
-  const names = [...new Set(labels.map((label) => label.replace(/ \(.*/s, "")))];
-  return names.length === 1
-    ? names[0]
-    : method.family !== "other" && !method.id.includes("_")
-      ? method.family
-      : method.id.replaceAll("_", "-");
-}
-
-/** Step time over the reference's, of all devices. */
+/** Step time over the reference's, of all devices and models. */
 function costWords(core, id) {
-  return (core.bench ?? [])
-    .flatMap((bench) => {
-      const ratios = bench.steps
-        .filter((step) => lookOf(core, step.method).id === id && !missing(step.ratio))
-        .map((step) => step.ratio);
-      return ratios.length
-        ? [
-            `${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))} times the step of ${bench.reference} (${bench.panel})`,
-          ]
-        : [];
-    })
-    .slice(0, 2)
-    .join("; ");
+  const ranges = (core.bench ?? []).flatMap((bench) => {
+    const ratios = bench.steps
+      .filter((step) => lookOf(core, step.method).id === id && !missing(step.ratio))
+      .map((step) => step.ratio);
+    return ratios.length
+      ? [
+          `${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))} times the step of ${bench.reference} (${bench.panel})`,
+        ]
+      : [];
+  });
+  return [...ranges.slice(0, 2), ...measuredSteps(core, id)].join("; ");
 }
 
 /** M's entries as squares. */

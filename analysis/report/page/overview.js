@@ -207,10 +207,19 @@ function tileNotes(core, board, column, judged, lines) {
     { class: "small tile-notes" },
     `${first.n ? `${counted(first.n, "item")}. ` : ""}${smallest}`,
     absent.length && isTested(board.columns[column])
-      ? ` Without a number: ${listed(absent.map((line) => `${board.lines[line].label} (${absence(core, board, line, column)})`))}.`
+      ? ` Without a number: ${reasoned(core, board, column, absent)}.`
       : "",
     few.length ? ` Not all seeds: ${listed(few.map(([line, text]) => `${board.lines[line].label} (${text})`))}.` : "",
   );
+}
+
+/** "A, B (not run); C (failed)": lines without a number by the reason. */
+function reasoned(core, board, column, lines) {
+  const reasons = {};
+  for (const line of lines) (reasons[absence(core, board, line, column)] ??= []).push(line);
+  return Object.entries(reasons)
+    .map(([why, those]) => `${shortly(those.map((line) => board.lines[line].label))} (${why})`)
+    .join("; ");
 }
 
 /** All that is planned and has no number, and what is not counted. */
