@@ -92,7 +92,7 @@ def test_items_are_told_over_all_seeds_and_come_first_where_the_seeds_differ_mos
     tab.evaluate("async () => report.drilled")
     gaps = []
     for row in tab.locator("#items tbody tr").all_inner_texts():
-        (own, n), (other, same) = re.findall(r"right on (\d+) of (\d+) seeds", row)
+        (own, n), (other, same) = re.findall(r"(\d+) of (\d+) seeds right", row)
         assert n == same == "5"
         gaps.append(abs(int(own) - int(other)))
     outcomes = """(line) => report.core.boardOf.get("real").cells[line][0].outcomes.map(({ items }) => [...items])"""

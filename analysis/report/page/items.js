@@ -129,7 +129,7 @@ function itemTable(answers, { own, other }, over, names, items) {
     return {
       class: `answer ${verdict === "wrong" ? "wrong" : ""}`,
       content: [
-        el("span", { class: "verdict" }, verdict, over.n > 1 ? `; right on ${over[side](i)} of ${over.n} seeds` : ""),
+        el("span", { class: "verdict" }, verdict, over.n > 1 ? `; ${over[side](i)} of ${over.n} seeds right` : ""),
         said(outcome, i) ? el("span", { class: "text" }, said(outcome, i)) : null,
       ],
     };
