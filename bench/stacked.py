@@ -4,9 +4,9 @@
     OMP_NUM_THREADS=1 python -m bench.stacked --threads 1     one thread: by the process's clock if others are at work
 
 Run k differs in its coefficients m_k alone, so one pass over the rows of all K computes U (diag(m_k) (V^T x)) for the
-rows x of run k. Losses, gradients and clipping stay those of each run. The products are the same K times, so a stack
-can save no more than what a step costs without products: `bound` is the ratio if it saved all of that, as told by a
-step of one row of a few tokens. Into runs/bench/stacked-<device>.json.
+rows x of run k, in the form that the layer takes for one run. Losses, gradients and clipping stay those of each run.
+The products are the same K times, so a stack can save no more than what a step costs without products: `bound` is the
+ratio if it saved all of that, as told by a step of one row of a few tokens. Into runs/bench/stacked-<device>.json.
 
 Shapes: K runs of B rows of L tokens, T = B L; C directions of a layer, N coefficients of a run in all layers.
 """
@@ -123,22 +123,35 @@ class Stack:
         self.trained, self.optimizer = trained, torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
 
     def _forward(self, layer: SvftLinear, x: torch.Tensor) -> torch.Tensor:
-        """The same products as in svft/storage.py, with W0 kept."""
+        """As in svft/storage.py with W0 kept, in the form that the layer takes for the tokens of one run."""
         m = self.parts[id(layer)]  # (K, C)
+        dense = layer.form(x.shape[:-1].numel() // self.K) == "materialised"
         if layer.spare == "U":
-            return layer.base_layer(x + self._coupled(x, layer.basis_Vh.T, m / layer.basis_s, layer.basis_Vh))
-        h = layer.base_layer(x)
+            return layer.base_layer(x + self._coupled(x, layer.basis_Vh.T, m / layer.basis_s, layer.basis_Vh, dense))
+        bias = layer.base_layer.bias
         if layer.spare == "Vh":
-            bias = layer.base_layer.bias
+            h = layer.base_layer(x)
             w = h if bias is None else h - bias
-            return h + self._coupled(w, layer.basis_U, m / layer.basis_s, layer.basis_U.T)
-        return h + self._coupled(x, layer.basis_U, m, layer.basis_Vh)
+            return h + self._coupled(w, layer.basis_U, m / layer.basis_s, layer.basis_U.T, dense)
+        if not dense:
+            return layer.base_layer(x) + self._coupled(x, layer.basis_U, m, layer.basis_Vh, dense)
+        h = self._by_run(x, layer.base_matrix() + (layer.basis_U * m[:, None]) @ layer.basis_Vh)
+        return h if bias is None else h + bias
 
-    def _coupled(self, x: torch.Tensor, left: torch.Tensor, m: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """left (diag(m_k) (right x)) for the rows x of each run."""
+    def _coupled(
+        self, x: torch.Tensor, left: torch.Tensor, m: torch.Tensor, right: torch.Tensor, dense: bool
+    ) -> torch.Tensor:
+        """left (diag(m_k) (right x)), or (left diag(m_k) right) x, for the rows x of each run."""
+        if dense:
+            return self._by_run(x, (left * m[:, None]) @ right)
         h = F.linear(x, right)  # (K B, L, C)
         z = h.view(self.K, -1, h.shape[-1]) * m[:, None]
         return F.linear(z.view_as(h), left)
+
+    def _by_run(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """weight (K, O, I), one for the rows x (K B, L, I) of each run."""
+        h = torch.bmm(x.view(self.K, -1, x.shape[-1]), weight.transpose(1, 2))
+        return h.view(*x.shape[:-1], -1)
 
     def _stack_head(self, module: nn.Linear) -> list[nn.Parameter]:
         weight, bias = (nn.Parameter(p.detach().expand(self.K, *p.shape).clone()) for p in (module.weight, module.bias))

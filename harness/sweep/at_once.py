@@ -67,8 +67,6 @@ def load() -> None:
     import harness.plan.overview
     import harness.run.once  # noqa: F401
 
-    gc.freeze()  # what was imported is no garbage, and stays shared
-
 
 @dataclass
 class Process:
@@ -96,7 +94,7 @@ class AtOnce:
     def do(self, compose: Sequence[Callable[[], DictConfig]]) -> None:
         """All runs, whatever becomes of one. Raises Stopped where that was asked, once each run at work has stopped."""
         total, waiting = len(compose), deque(enumerate(compose))
-        with self._told_to_stop(), AtWork(total) as self.shown:
+        with _shared(), self._told_to_stop(), AtWork(total) as self.shown:
             each = f" on {self.threads} {'thread' if self.threads == 1 else 'threads'} each" if self.threads else ""
             self.shown.say(f"{total} runs, {self.workers} at a time{each}; their logs are in {self.folder}/")
             while self.at_work or (waiting and not self.asked):
@@ -204,6 +202,16 @@ class AtOnce:
         if cfg.threads is None:
             cfg.threads = self.threads
         return cfg
+
+
+@contextmanager
+def _shared() -> Iterator[None]:
+    """What was imported is no garbage, and stays shared with the processes; until the end, when libraries clear up."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -24,9 +24,11 @@ def _small_cases(monkeypatch):
     monkeypatch.setattr(stacked, "CASES", {name: (overrides, ROWS, LENGTH) for name, overrides in TINY.items()})
 
 
+@pytest.mark.parametrize("form", ["activations", "materialised"])
 @pytest.mark.parametrize("name", TINY)
-def test_a_stack_has_the_losses_and_gradients_of_each_run(name):
-    apart, stack = stacked.Apart(*stacked.model(TINY[name])), stacked.Stack(*stacked.model(TINY[name]), K)
+def test_a_stack_has_the_losses_and_gradients_of_each_run(name, form):
+    overrides = (*TINY[name], f"method.adapter.form={form}")
+    apart, stack = stacked.Apart(*stacked.model(overrides)), stacked.Stack(*stacked.model(overrides), K)
     apart.net.double().eval(), stack.net.double().eval()  # without dropout, which draws row by row
     generator = torch.Generator().manual_seed(1)
     for tensor in stack.trained:

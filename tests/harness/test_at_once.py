@@ -119,7 +119,7 @@ def sleeping(folder: Path) -> None:
 
     def start(cfg):
         (folder / f"{cfg.seed}.pid").write_text(str(os.getpid()))
-        time.sleep(processes.PATIENCE)
+        time.sleep(10 * processes.PATIENCE)
 
     do(folder, start, 2)
 
@@ -133,6 +133,30 @@ def test_runs_do_not_outlive_the_process_that_started_them(tmp_path):
         while any(is_alive(int(path.read_text())) for path in pids):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def listening(folder: Path) -> None:
+    """Two runs that write how often they are told to stop; their parent leads a group, as it does at a terminal."""
+    os.setsid()
+
+    def start(cfg):
+        heard = []
+        signal.signal(signal.SIGINT, lambda *_: heard.append(cfg.seed))
+        (folder / f"{cfg.seed}.pid").write_text(str(os.getpid()))
+        while not heard:
+            time.sleep(0.01)
+        time.sleep(0.3)  # a second one would come at once
+        (folder / f"{cfg.seed}.heard").write_text(str(len(heard)))
+
+    do(folder, start, 2)
+
+
+def test_ctrl_c_reaches_each_run_once_as_a_second_one_would_end_it_without_a_checkpoint(tmp_path):
+    with processes.Forked(partial(listening, tmp_path)) as parent:
+        parent.wait_until(lambda: all(there_is(tmp_path, f"{seed}.pid") for seed in (0, 1)))
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.wait() == 128 + signal.SIGINT
+    assert [(tmp_path / f"{seed}.heard").read_text() for seed in (0, 1)] == ["1", "1"]
 
 
 def is_alive(pid: int) -> bool:
