@@ -5,8 +5,9 @@
 
 Run k differs in its coefficients m_k alone, so one pass over the rows of all K computes U (diag(m_k) (V^T x)) for the
 rows x of run k, in the form that the layer takes for one run. Losses, gradients and clipping stay those of each run.
-The products are the same K times, so a stack can save no more than what a step costs without products: `bound` is the
-ratio if it saved all of that, as told by a step of one row of a few tokens. Into runs/bench/stacked-<device>.json.
+The products are the same K times, so a stack saves what a step costs without products: `bound` is the ratio if it
+saved all of that, as told by a step of one row of a few tokens. It falls below where products of few tokens are faster
+as one, and stays above where what a pass keeps no longer fits the cache. Into runs/bench/stacked-<device>.json.
 
 Shapes: K runs of B rows of L tokens, T = B L; C directions of a layer, N coefficients of a run in all layers.
 """
