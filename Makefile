@@ -33,18 +33,12 @@ demo: $(READY) ## the main job on the embedded default: table and Pareto plot in
 	@$(BIN)/python -m analysis tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
 
-# Two processes of one thread each. What is finished is skipped, so that a second call goes on where the first was stopped.
+# Two runs at a time, of one thread each. What is finished is skipped, so that a second call goes on where the first was stopped.
 real: $(READY) ## a real encoder (22.7M) on real sentences, nine methods, five seeds: fetched, run, tabled into real/
 	@$(BIN)/python -m assets.fetch_real
 	@mkdir -p real/runs/experiments
 	@cp runs/experiments/real.json real/runs/experiments/
-	@echo "45 runs in two processes: seeds 0, 2, 4 are told here, seeds 1, 3 in real/seeds-1-3.log"
-	@export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1; \
-	$(RUN) $(REAL) seed=1,3 > real/seeds-1-3.log 2>&1 & second=$$!; \
-	trap 'kill $$second 2>/dev/null; exit 130' INT TERM; \
-	$(RUN) $(REAL) seed=0,2,4; first=$$?; \
-	echo "waiting for seeds 1, 3"; wait $$second; second=$$?; tail -n 1 real/seeds-1-3.log; \
-	test $$first = 0 -a $$second = 0
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(RUN) $(REAL) hydra.launcher.workers=2 hydra.launcher.logs=real/logs
 	@$(BIN)/python -m analysis plots pareto_real --runs real/runs --out real/figures
 	@$(BIN)/python -m analysis tables real --runs real/runs --print
 REAL := experiment=real runs_dir=real/runs wandb.mode=disabled threads=1 evaluate.splits=[test]

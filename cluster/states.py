@@ -1,20 +1,18 @@
 """What has become of each run of a sweep, from its record, SLURM and its log."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import slurm
 from cluster.sweep import Run, Sweep
+from harness.console import logs
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 STATES = (DONE, RUNNING, QUEUED, FAILED, CANCELLED)
 REASON = "error: "  # the line in a job's log that says why the run failed
 ATTEMPT = "Starting with JobEnvironment("  # submitit's first line of each attempt
 NOT_OURS = ("srun:", "slurmstepd:", "submitit ")  # lines that say that a job ended, not why
-PROGRESS = re.compile(r"^(?P<what>[^|%]*): +\d+%\|.*\| (?P<done>\d+)/(?P<of>\d+)")
-TAIL = 100_000  # bytes of a log that are looked at
 
 
 @dataclass
@@ -48,10 +46,7 @@ def _state(run: Run, queue: dict[str, tuple[str, str]], log: Path) -> State:
 
 def progress(log: Path) -> str:
     """The last progress bar, as "training 120/400"; "starting" before there is one."""
-    for line in reversed(_attempt(log)):
-        if match := PROGRESS.match(line):
-            return f"{match['what']} {match['done']}/{match['of']}"
-    return "starting"
+    return logs.progress(_attempt(log)) or "starting"
 
 
 def _reason(run: Run, log: Path) -> str:
@@ -67,19 +62,13 @@ def _reason(run: Run, log: Path) -> str:
         return named[-1]
     if how not in ("", "COMPLETED"):
         return f"its job ended as {how}"
-    said = [line for line in lines if not line.startswith(NOT_OURS) and not PROGRESS.match(line)]
+    said = [line for line in lines if not line.startswith(NOT_OURS) and not logs.is_bar(line)]
     return f"its job ended without a record{f'; the last it said: {said[-1]}' if said else ''}"
 
 
 def _attempt(log: Path) -> list[str]:
     """The lines of the last attempt in a job's log, those of progress bars too."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line.strip() for line in re.split(r"[\r\n]+", text.rpartition(ATTEMPT)[2]) if line.strip()]
+    return logs.lines(logs.tail(log).rpartition(ATTEMPT)[2])
 
 
 def count(states: Iterable[State]) -> dict[str, int]:

@@ -1,10 +1,11 @@
-"""`hydra/launcher=local`, the default: the runs of a sweep after each other in this process.
+"""`hydra/launcher=local`, the default: the runs of a sweep on this machine, after each other or some at a time.
 
 Hydra takes launchers from the package `hydra_plugins` alone. Its own ends the sweep where one run cannot be composed.
 """
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -15,7 +16,7 @@ from errors import SettingError
 from harness.console.ending import Ending
 from harness.console.stderr import release_stderr
 from harness.plan.config import composed_with_hydra
-from harness.run.several import Several
+from harness.sweep.several import Several
 
 
 class LocalLauncher(BasicLauncher):
@@ -24,16 +25,31 @@ class LocalLauncher(BasicLauncher):
     If none of the runs can be composed, the command is wrong, and that is told once.
     """
 
+    def __init__(self, workers: int, logs: str):
+        super().__init__()
+        self.workers, self.logs = workers, logs
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from harness.sweep import at_once
+
+        try:
+            at_once.check(self.workers, self.logs)
+        except SettingError as error:
+            sys.exit(f"error: {error}")
         if wrong := self._wrong_everywhere(job_overrides):
             sys.exit(f"error: {wrong}")
         release_stderr()
         setup_globals()
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        numbered = list(enumerate(job_overrides, initial_job_idx))
         with Several(job_overrides) as several:
-            for index, overrides in enumerate(job_overrides):
-                number = initial_job_idx + index
-                several.do(index, lambda overrides=overrides, number=number: self._job(overrides, number), self._run)
+            if self.workers == 1:
+                for index, (number, overrides) in enumerate(numbered):
+                    several.do(index, partial(self._job, overrides, number), self._run)
+            else:
+                at_once.load()
+                runs = at_once.AtOnce(several, self.workers, at_once.log_folder(self.logs), self._run)
+                runs.do([partial(self._job, overrides, number) for number, overrides in numbered])
         return []
 
     def _wrong_everywhere(self, job_overrides: Sequence[Sequence[str]]) -> SettingError | None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # rich is loaded with the first table
     from rich.console import Console
 
 WIDTH = 140  # of a table that goes to a file
+_followed = False
 
 
 def console() -> "Console":
@@ -21,7 +22,13 @@ def console() -> "Console":
 def stage(doing: str) -> None:
     """Say what begins now and may take more than a few seconds.
 
-    At a terminal alone: a log keeps the lines of progress bars, results and errors.
+    At a terminal, or in a log that is followed; any other keeps the lines of progress bars, results and errors.
     """
-    if sys.stderr.isatty() and is_first():
+    if (sys.stderr.isatty() or _followed) and is_first():
         print(f"{doing} ...", file=sys.stderr, flush=True)
+
+
+def follow() -> None:
+    """Say what begins in a log, too: somebody reads its end meanwhile (harness.console.logs)."""
+    global _followed
+    _followed = True

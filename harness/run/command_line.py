@@ -73,13 +73,13 @@ def tells_user_errors(function: Callable[[DictConfig], T]) -> Callable[[DictConf
             fail(error)
             return None
         except SystemExit as stopped:
-            _tell_of_stop(stopped)
+            tell_of_stop(stopped)
             raise
 
     return wrapped
 
 
-def _tell_of_stop(stopped: SystemExit) -> None:
+def tell_of_stop(stopped: SystemExit) -> None:
     """Say that the run was stopped by a signal, where that is what ends the program."""
     from harness.ranks import distributed
     from harness.train.interruption import Stopped

@@ -20,7 +20,8 @@ Train one method on one task with one model, score it, and write a record of it.
 
   python run.py                                         SVFT on a small task: minutes on a laptop
   python run.py method=lora task=gsm8k model=gemma2b    one run
-  python run.py -m method=lora,svft_plain seed=0,1,2    several: each combination after the other
+  python run.py -m method=lora,svft_plain seed=0,1,2    several: each combination after the other;
+                                                        hydra.launcher.workers=2: two at a time
   python run.py experiment=table1 plan=true             the runs of a table of the paper: which are
                                                         done, what the others need; without
                                                         plan=true these are started

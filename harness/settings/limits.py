@@ -215,6 +215,8 @@ KINDS: Mapping[str, Kind] = {
         f"method.{name}": ELSEWHERE
         for name in ("targets", "adapter.target_modules", "adapter.exclude_modules", "adapter.layers_pattern")
     },
+    "hydra.launcher.workers": whole(1, THREADS),
+    "hydra.launcher.logs": NAME,
     **{f"hydra.launcher.{name}": ELSEWHERE for name in LAUNCHER_TEXTS},
 }
 

@@ -8,8 +8,9 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from harness.run import command_line, help, several
+from harness.run import command_line, help
 from harness.store import record
+from harness.sweep import several
 from tests import processes
 from tests.conftest import FEW, ROOT, TINY
 
