@@ -16,10 +16,9 @@ SUM = 0  # of embedding_bag's modes
 
 
 class Order(NamedTuple):
-    """What Ω alone does not say quickly. Columns and rows are in 16 bits where C allows."""
+    """What Ω alone does not say quickly. Rows and places are in 16 bits where they fit."""
 
     begins: torch.Tensor  # of each row of M, and the end; (C + 1,)
-    columns: torch.Tensor  # (N,)
     begins_transposed: torch.Tensor  # of each row of M^T, and the end; (C + 1,)
     rows_transposed: torch.Tensor  # row of M of each entry of M^T, (N,)
     places: torch.Tensor  # in Ω, of each entry of M^T; (N,)
@@ -43,9 +42,11 @@ def order(index: torch.Tensor, C: int) -> Order | None:
     _hear_once()
     rows, columns = index // C, index % C
     places = columns.argsort(stable=True)
-    short = torch.int16 if torch.iinfo(torch.int16).max >= C else torch.int32
-    of_transposed = _begins(columns, C), rows[places].to(short), places.to(torch.int32)
-    return Order(_begins(rows, C), columns.to(short), *of_transposed)
+    return Order(_begins(rows, C), _begins(columns, C), _short(rows[places], C), _short(places, len(index)))
+
+
+def _short(numbers: torch.Tensor, below: int) -> torch.Tensor:
+    return numbers.to(torch.int16 if torch.iinfo(torch.int16).max >= below else torch.int32)
 
 
 @cache
@@ -62,17 +63,19 @@ def _begins(lines: torch.Tensor, C: int) -> torch.Tensor:
 
 
 def multiply(
-    m: torch.Tensor, order: Order, h: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None
-) -> torch.Tensor:
+    m: torch.Tensor, index: torch.Tensor, order: Order, h: torch.Tensor,
+    rows: torch.Tensor | None, columns: torch.Tensor | None,
+) -> torch.Tensor:  # fmt: skip
     """diag(rows) M diag(columns) h; (C, T)."""
-    return _sums(m, order.columns.to(torch.int32), order.begins, h, columns, rows)
+    return _sums(m, index.remainder(len(h)), order.begins, h, columns, rows)
 
 
 def multiply_transposed(
-    m: torch.Tensor, order: Order, g: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None
-) -> torch.Tensor:
+    m: torch.Tensor, index: torch.Tensor, order: Order, g: torch.Tensor,
+    rows: torch.Tensor | None, columns: torch.Tensor | None,
+) -> torch.Tensor:  # fmt: skip
     """diag(columns) M^T diag(rows) g; (C, T)."""
-    m = m.index_select(0, order.places)
+    m = m.index_select(0, order.places.to(torch.int32))
     return _sums(m, order.rows_transposed.to(torch.int32), order.begins_transposed, g, rows, columns)
 
 
@@ -85,10 +88,11 @@ def _sums(m, lines: torch.Tensor, begins: torch.Tensor, h, before, after) -> tor
 
 
 def sampled(
-    g: torch.Tensor, h: torch.Tensor, order: Order, rows: torch.Tensor | None, columns: torch.Tensor | None
-) -> torch.Tensor:
+    g: torch.Tensor, h: torch.Tensor, index: torch.Tensor, order: Order,
+    rows: torch.Tensor | None, columns: torch.Tensor | None,
+) -> torch.Tensor:  # fmt: skip
     """diag(rows) g h^T diag(columns) on Ω, (N,), of g and h (C, T)."""
-    C, lines = len(h), order.columns.to(torch.int32)
+    C, lines = len(h), index.remainder(len(h))
     pattern = torch.sparse_csr_tensor(order.begins, lines, g.new_zeros(len(lines)), (C, C), check_invariants=False)
     dm = torch.sparse.sampled_addmm(pattern, g, h.T, beta=0).values()
     if rows is not None:

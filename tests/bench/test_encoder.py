@@ -1,5 +1,6 @@
 """A tiny encoder through the whole program, and the counts of a step against counts by hand."""
 
+import csv
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from bench import counts, encoder, targets, timing
+from bench import methods as block_methods
 from svft.arithmetic import cost
 from tests.svft.test_forms import adapted, drawn
 
@@ -43,6 +45,16 @@ def test_resident_bytes_are_held_against_the_references(result):
     worst = next(target for what, target in found.items() if "worst" in what)
     assert worst.kept == held["svft_plain"] / held["lora_r8"]
     assert all("MiniLM" in what for what in found)
+
+
+def test_every_target_is_of_a_measure_and_of_methods_that_a_benchmark_has():
+    known = {measure: of.METHODS for bench, of in (("block", block_methods), ("encoder", encoder))
+             for measure in targets.MEASURES[bench]}  # fmt: skip
+    lines = [line for line in csv.DictReader(targets.TARGETS.open(encoding="utf-8")) if line["measure"] != "svd"]
+    assert {line["measure"] for line in lines} == known.keys()
+    for line in lines:
+        assert set(line["of"].split()) <= known[line["measure"]].keys()
+        assert line["bound"] == "at most" and line["weight"] in ("kept", "dropped", "either")
 
 
 def test_a_sparse_m_is_counted_beside_the_products_and_views_are_no_kernels(monkeypatch):
