@@ -126,6 +126,7 @@ neighbours: $(READY) ## VectorFit, Spectral Adapter and the controls on the micr
 
 bench: $(READY) ## speed and memory side by side on this CPU: training steps, SVD, generation, precision; into runs/bench/
 	$(BIN)/python -m bench.block
+	$(BIN)/python -m bench.encoder $(if $(wildcard .cache/real/minilm_l6),--checkpoint .cache/real/minilm_l6)
 	$(BIN)/python -m bench.forms
 	$(BIN)/python -m bench.svd
 	$(BIN)/python -m bench.generation

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench import arguments, linear, methods, report, shapes, tables, targets, timing
+from bench import arguments, counts, linear, methods, report, shapes, tables, targets, timing
 from bench.methods import REFERENCE, RELEASED
 from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
 from harness.console.progress import bar
@@ -22,11 +22,16 @@ DEFAULT_SHAPE = "gemma_small"
 
 
 def rows(
-    entries: dict[str, Contestant], inputs: Inputs, *, repeats: int, warm_up: int, tick: Callable[[], Any]
-) -> Iterable[dict[str, Any]]:
+    entries: dict[str, Contestant], inputs: Inputs, *, repeats: int, warm_up: int, tick: Callable[[], Any],
+    clock: Callable[[], float] = timing.CLOCKS["wall"],
+) -> Iterable[dict[str, Any]]:  # fmt: skip
     """One row a method, in the order of `entries`."""
     steps = {name: step(entry, inputs) for name, entry in entries.items()}
-    taken = timing.interleaved(steps, repeats=repeats, warm_up=warm_up, device=inputs.hidden.device, tick=tick)
+    turns = {"repeats": repeats, "warm_up": warm_up, "tick": tick, "clock": clock}
+    taken = timing.interleaved(steps, device=inputs.hidden.device, **turns)
+    counted = {
+        name: counts.of(steps[name], linear.svft_layers(entry.block), inputs.tokens) for name, entry in entries.items()
+    }
     for name, entry in entries.items():
         kept = saved(entry, inputs)
         yield {
@@ -34,6 +39,7 @@ def rows(
             "saved_bytes": kept.total,
             "largest_saved_bytes": kept.largest,
             "peak_bytes": peak_bytes(entry, inputs),
+            **counts.columns(counted[name], counted.get(REFERENCE)),
         }
 
 
@@ -62,7 +68,7 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     turns = {"repeats": a.repeats, "warm_up": a.warm_up}
     total = sum(turns.values()) * len(a.tokens) * (len(entries) + 2 * len(counted))
     with bar(total, "steps") as progress:
-        turns["tick"] = progress.update
+        turns |= {"tick": progress.update, "clock": timing.CLOCKS[a.clock]}
         for tokens in a.tokens:
             inputs = Inputs.random(tokens, config.hidden_size, a.dtype, device, a.seed)
             found["rows"] += rows(entries, inputs, **turns)
@@ -73,6 +79,7 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         "shape": shapes.sizes(config),
         "layers": 1,
         "length": LENGTH,
+        "clock": a.clock,
         "seed": a.seed,
         "reference": REFERENCE,
         "released": RELEASED,
@@ -84,8 +91,9 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     p = arguments.parser("bench.block", __doc__)
-    arguments.add_common(p, tokens="256,512,1024,2048,4096,8192", repeats=5, warm_up=1, device="cpu", length=LENGTH)
+    arguments.add_common(p, tokens="128,256,512,1024,2048,4096,8192", repeats=5, warm_up=1, device="cpu", length=LENGTH)
     p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    p.add_argument("--clock", choices=tuple(timing.CLOCKS), default="wall", help="wall")
     p.add_argument("--shape", default=DEFAULT_SHAPE, choices=tuple(shapes.SHAPES))
     return p
 

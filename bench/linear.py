@@ -3,7 +3,7 @@
 Shapes: T tokens, O out_features, I in_features.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,16 +68,19 @@ def flops(gemms: Sequence[Gemm]) -> int:
 
 def row(
     method: str, model: nn.Module, tokens: int, dtype: str, device: torch.device, seed: int,
-    *, repeats: int, warm_up: int, tick: Callable[[], Any],
+    **turns: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """One entry of `linear`: medians of the seconds of all adapted layers together, and of the ratio turn by turn."""
+    """One entry of `linear`: medians of the seconds of all adapted layers together, and of the ratio turn by turn.
+
+    turns: as `interleaved` takes them.
+    """
     layers, generator, in_dtype = svft_layers(model), torch.Generator().manual_seed(seed), getattr(torch, dtype)
     gemms = [[tuple(gemm) for gemm in layer.gemms(tokens)] for layer in layers]
     steps = {
         "measured": layers_step(layers, tokens, in_dtype, generator, device),
         "gemm": gemms_step(gemms, in_dtype, generator, device),
     }
-    taken = interleaved(steps, repeats=repeats, warm_up=warm_up, device=device, tick=tick)
+    taken = interleaved(steps, device=device, **turns)
     return {
         "method": method,
         "tokens": tokens,

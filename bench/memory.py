@@ -34,6 +34,11 @@ def resident_bytes(*modules: nn.Module) -> int:
     return distinct_bytes(tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
 
 
+def standing_bytes(model: nn.Module) -> int:
+    """Of parameters, buffers, and what else modules hold between steps."""
+    return distinct_bytes([*model.parameters(), *model.buffers(), *held(model)])
+
+
 def held(model: nn.Module) -> Iterator[torch.Tensor]:
     """Tensors that modules hold neither as parameters nor as buffers: in attributes, and in lists and dicts there."""
     for module in model.modules():

@@ -32,7 +32,8 @@ class Method:
 REFERENCE, RELEASED = "lora_r32", "svft_released"
 LETTERS = "QKVUDOG"  # every linear layer of a block, as the paper adapts Gemma with SVFT
 ALL = f"method.targets={LETTERS}"
-DROPPED = f"{ALL} ++method.adapter.keep_weight=false"
+DROPPED_OF = "++method.adapter.keep_weight=false"
+DROPPED = f"{ALL} {DROPPED_OF}"
 METHODS = {
     "svft_plain": Method(f"method=svft_plain {ALL}"),
     "svft_banded": Method(f"method=svft_banded {ALL}"),

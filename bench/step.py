@@ -42,7 +42,7 @@ class Contestant:
             "targets": self.targets,
             "trained": methods.trained(self.block),
             "base_bytes": self.base_bytes,
-            "resident_bytes": memory.resident_bytes(self.block),
+            "resident_bytes": memory.standing_bytes(self.block),
             "warnings": self.warnings,
         }
 
@@ -112,7 +112,7 @@ def step(entry: Contestant, inputs: Inputs) -> timing.Step:
 
 
 def saved(entry: Contestant, inputs: Inputs) -> memory.SavedForBackward:
-    with memory.SavedForBackward(entry.block) as kept:
+    with memory.SavedForBackward(entry.block, memory.held(entry.block)) as kept:
         forward(entry, inputs)()
     return kept
 

@@ -9,8 +9,20 @@ from rich.table import Table
 from bench.targets import Target
 
 ABSENT = "-"
-WIDTH = 124  # characters of the widest table; a narrower terminal folds its lines
-COLUMNS = ("method", "tokens", "ms", "tokens/s", "ratio", "quartiles", "/released", "saved MB", "peak MB")
+WIDTH = 146  # characters of the widest table; a narrower terminal folds its lines
+COLUMNS = (
+    "method",
+    "tokens",
+    "ms",
+    "tokens/s",
+    "ratio",
+    "quartiles",
+    "/released",
+    "saved MB",
+    "peak MB",
+    "counted",
+    "kernels",
+)
 
 
 def wide_console(width: int = WIDTH) -> Console:
@@ -62,6 +74,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _number(row["ratio_released"], ".2f"),
         _number(row["saved_bytes"], ",.1f", 1e-6),
         _number(row["peak_bytes"], ",.1f", 1e-6),
+        _number(row.get("counted"), ".2f"),
+        _number(row.get("kernels"), "d"),
     ]
 
 

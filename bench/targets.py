@@ -1,6 +1,6 @@
-"""What analysis/bench_targets.csv wants of a block, read off its result file.
+"""What analysis/bench_targets.csv wants of a block or an encoder, read off its result file.
 
-A column of that file each: `measure` (step, released, saved, resident, linear), `of` (methods), `tokens` (or any),
+A column of that file each: `measure` (a key of MEASURES), `of` (methods), `tokens` (or any),
 `bound`, `wanted` and `weight` (kept, dropped, either). Other measures are other benchmarks'.
 """
 
@@ -36,9 +36,10 @@ class Target:
 
 
 def check(result: dict[str, Any]) -> list[Target]:
+    measures = MEASURES[result["bench"]]
     with TARGETS.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["measure"] in MEASURES]
-    return [_target(line, list(MEASURES[line["measure"]](result))) for line in lines]
+        lines = [line for line in csv.DictReader(file) if line["measure"] in measures]
+    return [_target(line, list(measures[line["measure"]](result))) for line in lines]
 
 
 def _target(line: dict[str, str], measured: list[tuple[str, int | None, float | None]]) -> Target:
@@ -72,10 +73,20 @@ def _resident(result: dict[str, Any]) -> Values:
         yield name, None, entry["resident_bytes"] / entry["base_bytes"]
 
 
-MEASURES: dict[str, Callable[[dict[str, Any]], Values]] = {
-    "step": _column("rows", "ratio"),
-    "released": _column("rows", "ratio_released"),
-    "saved": _saved,
-    "resident": _resident,
-    "linear": _column("linear", "ratio"),
+def _resident_beside(result: dict[str, Any]) -> Values:
+    """Against the reference."""
+    reference = result["methods"].get(result["reference"])
+    for name, entry in result["methods"].items() if reference else ():
+        yield name, None, entry["resident_bytes"] / reference["resident_bytes"]
+
+
+MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by bench
+    "block": {
+        "step": _column("rows", "ratio"),
+        "released": _column("rows", "ratio_released"),
+        "saved": _saved,
+        "resident": _resident,
+        "linear": _column("linear", "ratio"),
+    },
+    "encoder": {"encoder": _column("rows", "ratio"), "encoder resident": _resident_beside},
 }

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 
 T = TypeVar("T")
+CLOCKS: dict[str, Callable[[], float]] = {  # the process's stands while others compute; all of its threads together
+    "wall": time.perf_counter,
+    "process": time.process_time,
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,12 @@ def rotated(items: Sequence[T], by: int) -> list[T]:
     return [*items[by:], *items[:by]]
 
 
-def seconds(step: Step, device: torch.device) -> float:
+def seconds(step: Step, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
     synchronize(device)
-    started = time.perf_counter()
+    started = clock()
     step.run()
     synchronize(device)
-    elapsed = time.perf_counter() - started
+    elapsed = clock() - started
     step.reset()
     return elapsed
 
@@ -41,8 +45,9 @@ def synchronize(device: torch.device) -> None:
 
 
 def interleaved(
-    steps: Mapping[str, Step], *, repeats: int, warm_up: int, device: torch.device, tick: Callable[[], Any]
-) -> dict[str, list[float]]:
+    steps: Mapping[str, Step], *, repeats: int, warm_up: int, device: torch.device, tick: Callable[[], Any],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:  # fmt: skip
     """Seconds of each step in each of `repeats` turns, after `warm_up` turns that do not count.
 
     A turn runs every step once, in an order rotated from turn to turn. `tick` is called after each step.
@@ -50,7 +55,7 @@ def interleaved(
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(-warm_up, repeats):
         for name in rotated(list(steps), turn):
-            elapsed = seconds(steps[name], device)
+            elapsed = seconds(steps[name], device, clock)
             if turn >= 0:
                 taken[name].append(elapsed)
             tick()

@@ -16,11 +16,13 @@ from transformers.pytorch_utils import Conv1D
 
 from . import arithmetic, patterns
 from .arithmetic import cost
+from .arithmetic.sparse import Orders
 from .basis import BasisLayer
 from .config import SvftConfig
 from .decomposition import Basis
 from .decomposition.streams import generator, stream_of
-from .storage import Storage, WithBoth, WithoutU, WithoutVh, WithoutWeight, delta
+from .storage import Storage, WithBoth, WithoutU, WithoutVh, WithoutWeight
+from .update import delta
 
 BANDS = ("banded", "block")  # patterns whose Ω is a band
 # The least singular value, relative to their root mean square, that a layer may divide by. Its inverse enlarges the
@@ -78,7 +80,7 @@ class SvftLinear(BasisLayer):
         self.svft_topk = BufferDict(persistent=True)
         self.svft_selected = BufferDict(persistent=True)
         self.svft_omega = BufferDict(persistent=True)
-        self._forms = {}
+        self._forms, self.orders = {}, Orders()
 
     def update_layer(self, adapter_name: str, config: SvftConfig) -> None:
         """The basis is there already, so another adapter may be merged meanwhile."""
@@ -190,10 +192,9 @@ class SvftLinear(BasisLayer):
         return self.storage.forward(self, active, x, *args, **kwargs)
 
     def form(self, tokens: int, adapter_name: str | None = None, dtype: torch.dtype | None = None) -> str:
-        """The form for so many tokens, in training where gradients are on: the cheapest by count, unless configured."""
+        """For so many tokens, in training where gradients are on: the cheapest by count, unless configured."""
         adapter_name, dtype = adapter_name or self.active_adapters[0], dtype or self.basis_dtype
-        configured = self.configs[adapter_name].form
-        if configured != "auto":
+        if (configured := self.configs[adapter_name].form) != "auto":
             return configured
         if torch.compiler.is_compiling():
             return self._cheapest(tokens, adapter_name, dtype)
@@ -209,14 +210,14 @@ class SvftLinear(BasisLayer):
         counts = self.storage.counts(self, adapter_name, tokens, dtype)
         return cost.cheapest(counts, torch.is_grad_enabled(), self.basis_s.device.type, dtype.itemsize)
 
-    def gemms(
-        self, tokens: int, adapter_name: str | None = None, dtype: torch.dtype | None = None
-    ) -> list[cost.Product]:
-        """The dense products of a forward and backward pass in the chosen form."""
-        adapter_name, dtype = adapter_name or self.active_adapters[0], dtype or self.basis_dtype
-        counts = self.storage.counts(self, adapter_name, tokens, dtype)
-        count = counts[self.form(tokens, adapter_name, dtype)]
-        return count.forward + count.backward
+    def gemms(self, tokens: int) -> list[cost.Product]:
+        """The dense products of a forward and backward pass of the active adapter."""
+        return (count := self.count(tokens)).forward + count.backward
+
+    def count(self, tokens: int) -> cost.Count:
+        """What the form that is chosen for the active adapter computes."""
+        counts = self.storage.counts(self, self.active_adapters[0], tokens, self.basis_dtype)
+        return counts[self.form(tokens)]
 
     def apply_delta(self, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
         return delta(self, adapter_name, x)

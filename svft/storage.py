@@ -26,13 +26,25 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from . import arithmetic
 from .arithmetic import cost
-from .arithmetic.coupling import coupling
 from .decomposition import Basis
+from .update import (
+    Counts,
+    by_basis,
+    compute_dtype,
+    counts_beside_weight,
+    counts_from_factors,
+    form_of,
+    from_factors,
+    inverse,
+    is_wide,
+    plus_bias,
+    plus_deltas,
+    product,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from .layer import SvftLinear
-
-Counts = dict[str, cost.Count]  # by form
 
 
 class Storage(ABC):
@@ -81,15 +93,17 @@ class WithoutU(Storage):
 
     def forward(self, layer, active, x, *args, **kwargs):
         (shared, own), source = by_basis(layer, active), x  # (B, I)
+        residual = len(shared) == 1 and is_wide(layer, x)
         for adapter in shared:
             V = layer.basis_Vh[: layer.directions(adapter)].T  # (I, C)
-            source = source + product(layer, adapter, x, V, None, V.T, rows=inverse(layer, adapter))
+            change = product(layer, adapter, x, V, None, V.T, rows=inverse(layer, adapter), residual=residual)
+            source = change if residual else source + change
         h = layer.base_layer(source, *args, **kwargs)
         return plus_deltas(layer, own, x, h).to(h.dtype)
 
     def counts(self, layer, adapter, tokens, dtype):
         out = layer.out_features if adapter in layer.basis_own else layer.in_features
-        return counts_beside_weight(layer, adapter, tokens, out, layer.in_features)
+        return counts_beside_weight(layer, adapter, tokens, out, layer.in_features, dtype)
 
     def basis(self, layer):
         U, s, Vh = super().basis(layer)
@@ -111,15 +125,22 @@ class WithoutVh(Storage):
     def forward(self, layer, active, x, *args, **kwargs):
         (shared, own), bias = by_basis(layer, active), layer.get_base_layer().bias
         h = base = layer.base_layer(x, *args, **kwargs)  # (B, O)
-        w = base - bias if shared and bias is not None else base
+        residual = len(shared) == 1 and is_wide(layer, base) and self._takes_off(layer, shared[0], base, bias)
+        w, off = (base, bias) if residual or bias is None or not shared else (base - bias, None)
         for adapter in shared:
             U = layer.basis_U[:, : layer.directions(adapter)]  # (O, C)
-            h = h + product(layer, adapter, w, U, None, U.T, columns=inverse(layer, adapter))
+            others = {"columns": inverse(layer, adapter), "bias": off, "residual": residual}
+            change = product(layer, adapter, w, U, None, U.T, **others)
+            h = change if residual else h + change
         return plus_deltas(layer, own, x, h).to(base.dtype)
+
+    def _takes_off(self, layer: SvftLinear, adapter: str, h: torch.Tensor, bias: torch.Tensor | None) -> bool:
+        """Whether the bias comes off W0 x + bias within the product."""
+        return bias is None or (not bias.requires_grad and form_of(layer, adapter, h) == "activations")
 
     def counts(self, layer, adapter, tokens, dtype):
         inp = layer.in_features if adapter in layer.basis_own else layer.out_features
-        return counts_beside_weight(layer, adapter, tokens, layer.out_features, inp)
+        return counts_beside_weight(layer, adapter, tokens, layer.out_features, inp, dtype)
 
     def basis(self, layer):
         U, s, Vh = super().basis(layer)
@@ -139,19 +160,25 @@ class WithBoth(Storage):
         if len(active) == 1 and active[0] not in layer.basis_own:
             if self.replaces_weight(layer, active[0]):
                 return from_factors(layer, active[0], x)
-            if self._is_one_product(layer, active[0], x):
+            bare = not (args or kwargs) and is_wide(layer, x) and self._is_bare(layer, active[0], x.dtype)
+            if bare or self._is_one_product(layer, active[0], x):
                 C, W0 = layer.directions(active[0]), layer.base_matrix()
                 U, Vh = layer.basis_U[:, :C], layer.basis_Vh[:C]
-                return plus_bias(layer, product(layer, active[0], x, U, None, Vh, weight=W0))
+                if not bare:
+                    return plus_bias(layer, product(layer, active[0], x, U, None, Vh, weight=W0))
+                others = {"bias": layer.get_base_layer().bias, "around": self._around(layer, active[0])}
+                return product(layer, active[0], x, U, None, Vh, weight=W0, **others)
         h = layer.base_layer(x, *args, **kwargs)
         return plus_deltas(layer, active, x, h).to(h.dtype)
 
     def counts(self, layer, adapter, tokens, dtype):
         if self.replaces_weight(layer, adapter):
-            return counts_from_factors(layer, adapter, tokens)
-        counts = counts_beside_weight(layer, adapter, tokens, layer.out_features, layer.in_features)
+            return counts_from_factors(layer, adapter, tokens, dtype)
+        bare = adapter not in layer.basis_own and self._is_bare(layer, adapter, dtype)
+        whole = not (bare and self._around(layer, adapter) is not None)
+        counts = counts_beside_weight(layer, adapter, tokens, layer.out_features, layer.in_features, dtype, whole)
         if self._takes_in_weight(layer, adapter, dtype):
-            shape = shape_of(layer, adapter, layer.out_features, layer.in_features)
+            shape = shape_of(layer, adapter, layer.out_features, layer.in_features, dtype)
             counts["materialised"] = cost.materialised(tokens, shape)
         return counts
 
@@ -161,6 +188,15 @@ class WithBoth(Storage):
     def _takes_in_weight(self, layer: SvftLinear, adapter: str, dtype: torch.dtype) -> bool:
         """Whether the materialised form is one product with W0 + U M V^T; in 16 bits a small M would be lost in it."""
         return layer.plain and dtype.itemsize > 2 and not layer.truncates(adapter)
+
+    def _is_bare(self, layer: SvftLinear, adapter: str, dtype: torch.dtype) -> bool:
+        """Whether W0 x may be taken here, in the place of the base layer's call."""
+        wide = len(layer.basis_s) >= cost.WIDE and layer.basis_dtype == dtype
+        return wide and layer.is_frozen and self._takes_in_weight(layer, adapter, dtype)
+
+    def _around(self, layer: SvftLinear, adapter: str) -> torch.Tensor | None:
+        """Sigma, where the factors are all of W0: the gradient of x takes U^T dy anyway, and W0 no further product."""
+        return layer.basis_s if layer.directions(adapter) == len(layer.basis_s) else None
 
     def _is_one_product(self, layer: SvftLinear, adapter: str, x: torch.Tensor) -> bool:
         takes_in = self._takes_in_weight(layer, adapter, compute_dtype(layer, x))
@@ -193,7 +229,7 @@ class WithoutWeight(Storage):
         return arithmetic.product(x, torch.zeros_like(s), None, U, s, Vh, C=len(s), form="activations")
 
     def counts(self, layer, adapter, tokens, dtype):
-        return counts_from_factors(layer, adapter, tokens)
+        return counts_from_factors(layer, adapter, tokens, dtype)
 
     def replaces_weight(self, layer, adapter):
         return True
@@ -214,79 +250,3 @@ class WithoutWeight(Storage):
     def fill(self, layer):
         if not self.has_weight(layer):
             layer.put_weight(self.weight(layer))
-
-
-def by_basis(layer: SvftLinear, adapters: list[str]) -> tuple[list[str], list[str]]:
-    """Adapters in the basis of the layer, and those that were loaded with a basis of their own (`save_basis`)."""
-    own = [adapter for adapter in adapters if adapter in layer.basis_own]
-    return [adapter for adapter in adapters if adapter not in own], own
-
-
-def product(
-    layer: SvftLinear, adapter: str, x: torch.Tensor, U: torch.Tensor, s: torch.Tensor | None, Vh: torch.Tensor,
-    **others: torch.Tensor,
-) -> torch.Tensor:  # fmt: skip
-    """U (diag(s) + M) V^T x with the adapter's M, by its form; `others` as in `arithmetic.product`."""
-    x, m, C = x.to(compute_dtype(layer, x)), layer.coefficients(adapter), layer.directions(adapter)
-    index, d, form = layer.index(adapter), layer.band(adapter), form_of(layer, adapter, x)
-    return arithmetic.product(x, m, index, U, s, Vh, C=C, form=form, d=d, **others)
-
-
-def delta(layer: SvftLinear, adapter: str, x: torch.Tensor) -> torch.Tensor:
-    """U M V^T x; with `truncate_base`, less what W0 is in the directions beyond C."""
-    (U, s, Vh), C = layer.basis(adapter), layer.directions(adapter)
-    if layer.truncates(adapter):
-        beyond = s.index_fill(0, torch.arange(C, device=s.device), 0)  # (K,)
-        return product(layer, adapter, x, U, -beyond, Vh)
-    return product(layer, adapter, x, U[:, :C], None, Vh[:C])
-
-
-def plus_deltas(layer: SvftLinear, adapters: list[str], x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    for adapter in adapters:
-        h = h + delta(layer, adapter, x)
-    return h
-
-
-def plus_bias(layer: SvftLinear, h: torch.Tensor) -> torch.Tensor:
-    bias = layer.get_base_layer().bias
-    return h if bias is None else h + bias.to(h.dtype)
-
-
-def from_factors(layer: SvftLinear, adapter: str, x: torch.Tensor) -> torch.Tensor:
-    """U (Sigma + M) V^T x and the bias; with `truncate_base` in the first C directions alone."""
-    U, s, Vh = layer.shared_basis()
-    K = layer.directions(adapter) if layer.truncates(adapter) else len(s)
-    return plus_bias(layer, product(layer, adapter, x, U[:, :K], s[:K], Vh[:K]))
-
-
-def counts_from_factors(layer: SvftLinear, adapter: str, tokens: int) -> Counts:
-    K = layer.directions(adapter) if layer.truncates(adapter) else len(layer.basis_s)
-    shape = shape_of(layer, adapter, layer.out_features, layer.in_features)._replace(K=K)
-    return {form: cost.COUNTS[form](tokens, shape) for form in cost.FORMS}
-
-
-def counts_beside_weight(layer: SvftLinear, adapter: str, tokens: int, out: int, inp: int) -> Counts:
-    """Of W0 x, and of an update by an out x inp matrix."""
-    base, shape = cost.frozen(tokens, layer.out_features, layer.in_features), shape_of(layer, adapter, out, inp)
-    return {form: cost.COUNTS[form](tokens, shape) + base for form in cost.FORMS}
-
-
-def shape_of(layer: SvftLinear, adapter: str, out: int, inp: int) -> cost.Shape:
-    C = layer.directions(adapter)
-    return cost.Shape(out, inp, C, coupling(C, layer.index(adapter), layer.band(adapter)))
-
-
-def inverse(layer: SvftLinear, adapter: str) -> torch.Tensor:
-    """S^-1, (C,)."""
-    return layer.basis_s[: layer.directions(adapter)].reciprocal()
-
-
-def form_of(layer: SvftLinear, adapter: str, x: torch.Tensor) -> str:
-    return layer.form(x.numel() // x.shape[-1], adapter, compute_dtype(layer, x))
-
-
-def compute_dtype(layer: SvftLinear, x: torch.Tensor) -> torch.dtype:
-    """In which products with x are taken: that of the singular vectors, or autocast's."""
-    device = x.device.type
-    autocast = device != "meta" and torch.is_autocast_enabled(device)  # the meta device knows no autocast
-    return torch.get_autocast_dtype(device) if autocast else layer.basis_dtype

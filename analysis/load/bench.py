@@ -16,7 +16,7 @@ SCHEMA = 1
 DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
 METHOD = ["trained", "base_bytes", "resident_bytes"]
 STEP = ["tokens", "seconds", "tokens_per_second", "ratio", "ratio_low", "ratio_high", "ratio_released", "saved_bytes",
-        "peak_bytes"]  # fmt: skip
+        "peak_bytes", "operations", "counted", "least", "kernels", "reference_kernels"]  # fmt: skip
 LINEAR = ["tokens", "flops", "gemm_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high"]
 SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orthonormality", "reconstruction",
        "reference_orthonormality", "reference_reconstruction"]  # fmt: skip
@@ -143,7 +143,7 @@ def _costs(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {"rows": frame}
 
 
-KINDS = {"block": _block, "model": _block, "svd": _svd, "generation": _generation,
+KINDS = {"block": _block, "encoder": _block, "model": _block, "svd": _svd, "generation": _generation,
          "precision": _precision, "forms": _forms, "methods": _costs}  # fmt: skip
 
 

@@ -56,6 +56,13 @@ def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
         "throughput": Table(steps[times], rates, ["T: tokens of a step.", *notes], "Tokens per second"),
         "memory": Table(*memory(methods, steps), [saved, *notes], "Memory"),
     }
+    if steps["counted"].notna().any():
+        products = (
+            f"Operations of the whole step against those of {against}: as taken, in brackets the fewest of any known "
+            "order of products with a diagonal M; then how many kernels run, and how many of the reference's step."
+        )
+        named += ["operations", "counted", "least", "kernels", "reference_kernels"]
+        made["products"] = Table(steps[named], by_tokens(steps, _products), [products, *notes], "Products and kernels")
     if len(linear):
         counted = (
             "GEMM: the counted matrix products alone, timed. Measured: the adapted layers alone, forward and backward. "
@@ -92,6 +99,12 @@ def _ratio(row) -> str:
     if pd.isna(row.ratio):
         return ""
     return f"{row.ratio:.2f}" + ("" if pd.isna(row.ratio_low) else f" [{row.ratio_low:.2f}, {row.ratio_high:.2f}]")
+
+
+def _products(row) -> str:
+    if pd.isna(row.counted):
+        return ""
+    return f"{row.counted:.2f} ({row.least:.2f}); {row.kernels:.0f} / {row.reference_kernels:.0f}"
 
 
 def memory(methods: pd.DataFrame, steps: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -212,11 +225,17 @@ def _verdict(row: Mapping[str, Any], weight: str) -> str:
     verdict, failed = row[f"{weight}_verdict"], row[f"{weight}_failed"]
     value = failed or ("" if pd.isna(row[weight]) else f"{row[weight]:.3f}")
     marked = "" if pd.isna(verdict) else {"missed": "**missed**"}.get(verdict, verdict)
-    return f"{value} {marked}".strip()
+    counted, least = row[f"{weight}_counted"], row[f"{weight}_least"]
+    why = f"(counted {counted:.2f}, least {least:.2f})" if verdict == "missed" and pd.notna(counted) else ""
+    return f"{value} {marked} {why}".strip()
 
 
 def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
     yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
+    yield (
+        "Counted: operations of the whole step against LoRA's, as the layer takes them; least: if each layer took the "
+        "fewest of any known order of products, with a diagonal M."
+    )
     yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
     for bench in benches:
         if is_aimed_at(bench):

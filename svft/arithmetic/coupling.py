@@ -13,9 +13,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+
+from . import sparse
 
 Product = tuple[int, int, int]  # rows, inner, columns of a dense product
 BLOCK = 128  # rows of M in one of the dense products that a band is cut into
@@ -23,6 +26,9 @@ BLOCK = 128  # rows of M in one of the dense products that a band is cut into
 
 @dataclass(frozen=True)
 class Coupling(ABC):
+    """`by_direction`: vectors are best laid out (K, T), so that h and g are transposed views of that."""
+
+    by_direction: ClassVar[bool] = False
     C: int
     rows: torch.Tensor | None = None
     columns: torch.Tensor | None = None
@@ -43,6 +49,10 @@ class Coupling(ABC):
     @abstractmethod
     def products(self, T: int) -> list[Product]:
         """The dense products of `times`, and of `gradient` alike, up to the order of the three sizes."""
+
+    def entries(self, T: int) -> int:
+        """The multiply-adds of `times`, and of `gradient` alike, that are no dense product's."""
+        return 0
 
     def _takes_in(self, s: torch.Tensor | None, h: torch.Tensor) -> bool:
         """Whether diag(s) can go into M before the product: in 16 bits a small M would be lost there."""
@@ -115,6 +125,36 @@ class Dense(Scattered):
 
     def _entries(self, M):
         return M.flatten()
+
+
+@dataclass(frozen=True)
+class Sparse(Coupling):
+    """M is never dense: Ω is known by its `order`. On a CPU, in 32 bits or more."""
+
+    by_direction = True
+    index: torch.Tensor | None = None
+    order: sparse.Order | None = None
+
+    def times(self, h, m, s=None, transposed=False):
+        multiply = sparse.multiply_transposed if transposed else sparse.multiply
+        z = multiply(m.to(h.dtype), self.index, self.order, self._by_direction(h), self.rows, self.columns).T
+        return z.addcmul_(h, s.to(h.dtype)) if s is not None and len(s) == self.C else self._plus_diagonal(z, h, s)
+
+    def gradient(self, g, h, m):
+        g, h = self._by_direction(g), self._by_direction(h)
+        return sparse.sampled(g, h, self.index, self.order, self.rows, self.columns).to(m.dtype)
+
+    def products(self, T):
+        return []
+
+    def entries(self, T):
+        return T * len(self.index)
+
+    def _takes_in(self, s, h):
+        return False
+
+    def _by_direction(self, h):
+        return h[:, : self.C].T.contiguous()
 
 
 @dataclass(frozen=True)
@@ -196,15 +236,19 @@ def coupling(
     d: int | None = None,
     rows: torch.Tensor | None = None,
     columns: torch.Tensor | None = None,
+    order: sparse.Order | None = None,
 ) -> Coupling:
     """Of the positions `index` (None: the diagonal), known to be a band of d off-diagonals or not.
 
-    A band is cut into blocks where that halves what a dense M computes. One of C - 1 off-diagonals is all of M.
+    With an `order` (of sparse.py) M stays sparse. Else a band is cut into blocks where that halves what a dense M
+    computes. One of C - 1 off-diagonals is all of M.
     """
     if index is None:
         return Diagonal(C, rows, columns)
     if d == C - 1:
         return Dense(C, rows, columns)
+    if order is not None:
+        return Sparse(C, rows, columns, index, order)
     if d is not None and 2 * (BLOCK + 2 * d) <= C:
         return Banded(C, rows, columns, d)
     return Scattered(C, rows, columns, index)

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from .coupling import Coupling, coupling
+from .sparse import Order
 
 
 def product(
@@ -34,18 +35,26 @@ def product(
     d: int | None = None,
     rows: torch.Tensor | None = None,
     columns: torch.Tensor | None = None,
+    order: Order | None = None,
     weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    around: torch.Tensor | None = None,
+    residual: bool = False,
 ) -> torch.Tensor:
-    """U (diag(s) + M) V^T x, in the dtype of x; plus W0 x where a weight (O, I) is given, which materialises alone can.
+    """U (diag(s) + M) V^T x, in the dtype of x.
 
     `index` are flat positions i C + j in M, None its diagonal, and known to be a band of d off-diagonals if d is given;
-    with `rows` and `columns` (C,) M stands for diag(rows) M diag(columns).
-    U, V^T and W0 may have another dtype than x and get no gradient; x and m (fp32 or wider) do. Products are taken in
-    the dtype of x; s is applied, and the gradient of m summed, in the dtype of m.
+    with an `order` (of sparse.py) M is not laid out. With `rows` and `columns` (C,) M stands for
+    diag(rows) M diag(columns).
+
+    With a weight W0 (O, I) it is (W0 + U M V^T) x. With `around` = (s,) besides, of W0 = U diag(s) V^T, the gradient of
+    x is taken from the factors, V (diag(s) + M^T) U^T dy. With `residual` it is x + U M V^T x. A bias is added, but
+    with `residual` taken off before: x + U M V^T (x - bias), of which no other form than activations knows.
+    U, V^T, W0 and bias get no gradient; x and m (fp32 or wider) do. Products are taken in the dtype of x, which U and
+    V^T need not have; s is applied, and the gradient of m summed, in the dtype of m.
     """
-    if form == "materialised":
-        return _Materialised.apply(x, m, index, U, s, Vh, rows, columns, C, d, weight)
-    return {"activations": _Activations, "folded": _Folded}[form].apply(x, m, index, U, s, Vh, rows, columns, C, d)
+    settings = rows, columns, order, weight, bias, around, C, d, residual
+    return FORMS[form].apply(x, m, index, U, s, Vh, *settings)
 
 
 def delta_weight(
@@ -60,78 +69,115 @@ def delta_weight(
 
 class _Activations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d):
-        M, h = coupling(C, index, d, rows, columns), F.linear(_flat(x), _as(Vh, x))  # (T, K)
-        ctx.shape, ctx.C, ctx.d = x.shape, C, d
-        ctx.save_for_backward(h, m, index, U, s, Vh, rows, columns)
-        return _shaped(F.linear(M.times(h, m, s), _as(U, x)), x.shape)
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, order, weight, bias, around, C, d, residual):
+        M, flat = coupling(C, index, d, rows, columns, order), _flat(x)
+        h = _onto(M, flat, _as(Vh, x), residual and bias)  # (T, K)
+        ctx.shape, ctx.C, ctx.d, ctx.order, ctx.residual = x.shape, C, d, order, residual
+        ctx.save_for_backward(h, m, index, U, s, Vh, rows, columns, weight, around)
+        return _shaped(_sum(M.times(h, m, s), _as(U, x).T, flat, weight, bias, residual), x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        h, m, index, U, s, Vh, rows, columns = ctx.saved_tensors
-        M, g = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy) @ _as(U, h)  # (T, K)
+        h, m, index, U, s, Vh, rows, columns, weight, around = ctx.saved_tensors
+        M, dy = coupling(ctx.C, index, ctx.d, rows, columns, ctx.order), _flat(dy)
+        g = _onto(M, dy, _as(U, h).T)  # (T, K)
         dx = dm = None
         if ctx.needs_input_grad[1]:
             dm = M.gradient(g, h, m)
         if ctx.needs_input_grad[0]:
-            dx = _shaped(M.times(g, m, s, transposed=True) @ _as(Vh, h), ctx.shape)
-        return dx, dm, *8 * (None,)
+            z = M.times(g, m, s if around is None else around, transposed=True)
+            dx = _shaped(_back(z, _as(Vh, h), dy, weight, around, ctx.residual), ctx.shape)
+        return dx, dm, *13 * (None,)
 
 
 class _Folded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d):
-        M, flat = coupling(C, index, d, rows, columns), _flat(x)
-        ctx.shape, ctx.C, ctx.d = x.shape, C, d
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, order, weight, bias, around, C, d, residual):
+        M, flat = coupling(C, index, d, rows, columns, order), _flat(x)
+        ctx.shape, ctx.C, ctx.d, ctx.order, ctx.residual = x.shape, C, d, order, residual
         if _is_tall(U, Vh):
-            kept, y = flat, F.linear(F.linear(flat, _right(M, m, s, Vh, x.dtype)), _as(U, x))
+            kept, z, last = flat, F.linear(flat, _right(M, m, s, Vh, x.dtype)), _as(U, x)
         else:
-            kept = F.linear(flat, _as(Vh, x))  # (T, K)
-            y = F.linear(kept, _left(M, m, s, U, x.dtype))
-        ctx.save_for_backward(kept, m, index, U, s, Vh, rows, columns)
-        return _shaped(y, x.shape)
+            kept = z = F.linear(flat, _as(Vh, x))  # (T, K)
+            last = _left(M, m, s, U, x.dtype)
+        ctx.save_for_backward(kept, m, index, U, s, Vh, rows, columns, weight, around)
+        return _shaped(_sum(z, last.T, flat, weight, bias, residual), x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        kept, m, index, U, s, Vh, rows, columns = ctx.saved_tensors
-        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy), None, None
+        kept, m, index, U, s, Vh, rows, columns, weight, around = ctx.saved_tensors
+        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns, ctx.order), _flat(dy), None, None
+        diagonal = s if around is None else around
         if _is_tall(U, Vh):
             g = dy @ _as(U, dy)  # (T, K)
             if ctx.needs_input_grad[1]:
-                dm = M.gradient(kept.T @ g[:, : M.C], _as(Vh, dy).T, m)
+                dm = M.gradient(_onto(M, kept.T, g[:, : M.C].T), _as(Vh, dy).T, m)
             if ctx.needs_input_grad[0]:
-                dx = g @ _right(M, m, s, Vh, dy.dtype)
+                dx = _back(g, _right(M, m, diagonal, Vh, dy.dtype), dy, weight, around, ctx.residual)
         else:
             if ctx.needs_input_grad[1]:
                 dm = M.gradient(_as(U, dy), dy.T @ kept[:, : M.C], m)
             if ctx.needs_input_grad[0]:
-                dx = (dy @ _left(M, m, s, U, dy.dtype)) @ _as(Vh, dy)
-        return dx if dx is None else _shaped(dx, ctx.shape), dm, *8 * (None,)
+                z = dy @ _left(M, m, diagonal, U, dy.dtype)
+                dx = _back(z, _as(Vh, dy), dy, weight, around, ctx.residual)
+        return dx if dx is None else _shaped(dx, ctx.shape), dm, *13 * (None,)
 
 
 class _Materialised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, C, d, weight):
-        flat = _flat(x)
-        ctx.shape, ctx.C, ctx.d = x.shape, C, d
+    def forward(ctx: Any, x, m, index, U, s, Vh, rows, columns, order, weight, bias, around, C, d, residual):
+        flat, M = _flat(x), coupling(C, index, d, rows, columns, order)
+        ctx.shape, ctx.C, ctx.d, ctx.order, ctx.residual = x.shape, C, d, order, residual
         ctx.save_for_backward(flat, m, index, U, s, Vh, rows, columns, weight)
-        return _shaped(
-            F.linear(flat, _dense(coupling(C, index, d, rows, columns), m, U, s, Vh, weight, x.dtype)), x.shape
-        )
+        W = _dense(M, m, U, s, Vh, weight, x.dtype)  # (O, I)
+        return _shaped(_sum(flat, W.T, flat, None, bias, residual), x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
         x, m, index, U, s, Vh, rows, columns, weight = ctx.saved_tensors
-        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns), _flat(dy), None, None
+        M, dy, dx, dm = coupling(ctx.C, index, ctx.d, rows, columns, ctx.order), _flat(dy), None, None
         if ctx.needs_input_grad[0]:
-            dx = _shaped(dy @ _dense(M, m, U, s, Vh, weight, dy.dtype), ctx.shape)
+            W = _dense(M, m, U, s, Vh, weight, dy.dtype)
+            dx = _shaped(_back(dy, W, dy, None, None, ctx.residual), ctx.shape)
         if ctx.needs_input_grad[1]:
             dW, U, Vh = dy.T @ x, _as(U[:, : M.C], dy), _as(Vh[: M.C], dy)
-            dm = M.gradient(dW.T @ U, Vh.T, m) if _is_tall(U, Vh) else M.gradient(U, F.linear(dW, Vh), m)
-        return dx, dm, *9 * (None,)
+            g, h = (_onto(M, dW.T, U.T), Vh.T) if _is_tall(U, Vh) else (U, _onto(M, dW, Vh))
+            dm = M.gradient(g, h, m)
+        return dx, dm, *13 * (None,)
+
+
+FORMS = {"activations": _Activations, "folded": _Folded, "materialised": _Materialised}
+
+
+def _onto(M: Coupling, x: torch.Tensor, rows: torch.Tensor, less: torch.Tensor | None = None) -> torch.Tensor:
+    """(x - less) times the transpose of `rows` (K, features); (T, K), laid out as M wants it."""
+    offset = None if less is None or less is False else rows @ less.neg()  # (K,)
+    if not M.by_direction:
+        return F.linear(x, rows, offset)
+    return (rows @ x.T if offset is None else torch.addmm(offset[:, None], rows, x.T)).T
+
+
+def _sum(z: torch.Tensor, last: torch.Tensor, x, weight, bias, residual: bool) -> torch.Tensor:
+    """z (T, K) times `last` (K, O), plus x or W0 x, plus the bias, in the memory of one (T, O)."""
+    if residual:
+        return torch.addmm(x, z, last)
+    if weight is None:
+        return F.linear(z, last.T, bias)
+    y = F.linear(x, weight, bias)
+    return torch.addmm(y, z, last, out=y)
+
+
+def _back(z: torch.Tensor, first: torch.Tensor, dy, weight, around, residual: bool) -> torch.Tensor:
+    """The gradient of x: z (T, K) times `first` (K, I), plus that through x or W0."""
+    if residual:
+        return torch.addmm(dy, z, first)
+    if weight is None or around is not None:
+        return z @ first
+    dx = dy @ weight
+    return torch.addmm(dx, z, first, out=dx)
 
 
 def _is_tall(U: torch.Tensor, Vh: torch.Tensor) -> bool:

@@ -127,6 +127,13 @@ class BasisLayer(nn.Module, Sharing, Mergeable):
         return Basis(self.basis_U, self.basis_s, self.basis_Vh)
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether weight and bias of the base layer are not trained, and nobody watches its calls."""
+        base = self.get_base_layer()
+        watched = base._forward_hooks or base._forward_pre_hooks or base._backward_hooks or "forward" in vars(base)
+        return not watched and not any(p.requires_grad for p in base._parameters.values() if p is not None)
+
+    @property
     def basis_dtype(self) -> torch.dtype:
         return self.basis_U.dtype
 

@@ -12,6 +12,7 @@ from analysis.figures import style
 from analysis.load import bench as bench_files
 from analysis.load.records import load
 from analysis.pages import bench as bench_tables
+from analysis.statistics import targets as bench_targets
 from errors import RecordError
 from tests.analysis.conftest import built
 from tests.conftest import ROOT
@@ -39,8 +40,17 @@ TARGETS = """\
 | Resident weights against the base, worst of SVFT | at most 1.25 | 2.260 | 1.250 met |
 | Linear layers, measured against counted time, worst of SVFT | at most 1.15 | 1.160 **missed** | 1.150 met |
 | SVD of 2048 x 16384, times faster than torch.linalg.svd | at least 3 | 2.500 **missed** | 2.500 **missed** |
+| Encoder's step, SVFT plain, T = 192 | at most 1.15 |  |  |
+| Encoder's resident bytes, SVFT plain | at most 1.25 |  |  |
 
 - Medians; """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made_up_targets():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench_targets, "TARGETS", DATA / "bench_targets.csv")
+        yield
 
 
 @pytest.fixture
@@ -94,9 +104,30 @@ def test_a_step_that_ran_out_of_memory_misses_its_target(runs):
     assert worst["W0 kept"].tolist() == ["out of memory **missed**"]
 
 
+def encoder(runs, **counts) -> None:
+    """A file of an encoder beside the block, with one step of SVFT-P at 192 tokens."""
+    values = json.loads((runs / "bench" / BLOCK).read_text())
+    rows = [{**row(values, name, 256), "tokens": 192} for name in ("svft_plain", "lora_r32")]
+    rows[0].update(ratio=1.3, kernels=80, reference_kernels=70, **counts)
+    methods = {name: {**values["methods"][name], "resident_bytes": 1200 + 300 * (name == "svft_plain")}
+               for name in ("svft_plain", "lora_r32")}  # fmt: skip
+    values.update(bench="encoder", rows=rows, methods=methods, linear=[])
+    (runs / "bench" / f"encoder-{CPU}.json").write_text(json.dumps(values))
+
+
+def test_an_encoders_steps_and_bytes_have_targets_of_their_own_and_what_is_missed_has_its_count(runs):
+    encoder(runs, counted=1.654, least=1.6)
+    assert table(runs, "targets").iloc[-2:].to_numpy().tolist() == [
+        ["at most 1.15", "1.300 **missed** (counted 1.65, least 1.60)", ""],
+        ["at most 1.25", "1.250 met", ""],
+    ]
+    assert table(runs, "targets").iloc[0, 1] == "1.304 **missed**"  # the block's stands as it was
+    assert table(runs, "products").filter(like="SVFT-P", axis=0).iloc[-1]["T = 192"] == "1.65 (1.60); 80 / 70"
+
+
 def test_without_the_decomposition_its_target_is_empty(runs):
     (runs / "bench" / f"svd-{CPU}.json").unlink()
-    assert table(runs, "targets").iloc[-1].tolist() == ["at least 3", "", ""]
+    assert table(runs, "targets").iloc[-3].tolist() == ["at least 3", "", ""]
     assert table(runs, "targets").iloc[0, 1] == "1.304 **missed**"
 
 
