@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from analysis.content import answers, boards, cards, costs, details, papers, rows
+from analysis.load.grounds import ground
 from analysis.load.records import Loaded
 from analysis.statistics import stats
 
@@ -45,7 +46,7 @@ def _about(loaded: Loaded) -> dict[str, Any]:
     return {
         "runs": len(status), **{each: status.count(each) for each in ("done", "failed", "running")},
         "tasks": len({record.run["task"] for record in loaded.records}),
-        "models": len({record.run["model"] for record in loaded.records}),
+        "models": len({ground(record)["base"] or record.run["model"] for record in loaded.records}),
         "train_hours": round(seconds / 3600, 1), "left_out": [each.sentence for each in loaded.left_out],
     }  # fmt: skip
 

@@ -16,6 +16,7 @@ from analysis.statistics.verdicts import Judged, judged
 from analysis.writing.numbers import clean
 from analysis.writing.page import Table
 
+COLUMN = ("benchmark", "split", "scorer")  # of a manifest's column, which says what is scored
 CELL = ("reproduced", "low", "high", "seeds", "difference", "noise", "verdict")
 
 
@@ -50,6 +51,7 @@ def _paper(loaded: Loaded, experiment: Experiment) -> dict[str, Any]:
         line["cells"][metrics.index(cell["metric"])] = {
             "printed": None if cell["printed"] is None else float(cell["printed"]) / 100,
             **{key: cell[key] for key in CELL}, "row": places.get(cell["identity"]),
+            **{key: manifest["columns"][metrics.index(cell["metric"])].get(key) for key in COLUMN},
             "command": commands.get(cell["identity"]),
         }  # fmt: skip
     number = experiment.table or experiment.figure
@@ -114,13 +116,18 @@ def _claim(own: Sequence[Judged]) -> dict[str, Any]:
     return {
         "id": claim.id, "claim": claim.claim, "where": claim.where, "note": claim.note, "verdict": summary.verdict,
         "reason": summary.reason, "p": clean(summary.p), "fewer": summary.fewer,
+        "over": [_column(each) for each in own[:-1] if each.parts and each.column.summed],
         "parts": [part for each in own for part in _parts(each)],
     }  # fmt: skip
 
 
+def _column(each: Judged) -> str:
+    return f"{each.column.model}, {each.column.metric}"
+
+
 def _parts(each: Judged) -> Iterator[Mapping[str, Any]]:
     said = {
-        "column": f"{each.column.model}, {each.column.metric}" if each.column else "all",
+        "column": _column(each) if each.column else "all",
         "summed": bool(each.column and each.column.summed), "lower": bool(each.column and each.column.lower),
         "p": clean(each.p), "verdict": each.verdict, "reason": each.reason,
     }  # fmt: skip

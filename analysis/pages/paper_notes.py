@@ -34,7 +34,8 @@ def _source_notes(experiment: Experiment) -> Iterator[str]:
     if experiment.twin:
         whose = "" if experiment.paper == SVFT else f" of {experiment.paper}"
         what = "its rows on a small model and small data; nothing is printed."
-        yield f"Micro twin of Table {experiment.table}{whose}: {what}"
+        printed = f"Table {experiment.table}" if experiment.table else f"Figure {experiment.figure}"
+        yield f"Micro twin of {printed}{whose}: {what}"
     else:
         yield f"Printed: {experiment.paper}, per cent. Beside it what was reproduced; empty: not run."
     yield from experiment.manifest.get("notes", ())

@@ -5,6 +5,7 @@ of statistics/stats.py, Holm's correction over all differences that are shown to
 interval of the seed-by-seed difference, where three seeds are shared; with fewer that is not known.
 """
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,7 +90,7 @@ def _difference(one: Outcomes, other: Outcomes, p: float | None) -> Difference |
 
 
 def _verdict(mean: float, low: float | None, high: float | None, p: float | None, *, lower: bool) -> Verdict:
-    if p is None:
+    if p is None or math.isnan(mean):
         return "untested"
     if p > stats.LEVEL or (low is not None and low <= 0 <= high):
         return "tie"

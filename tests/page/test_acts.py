@@ -115,9 +115,12 @@ def test_a_table_is_exported_as_it_is_shown(page):
         tab.wait_for_function("(before) => report.copied !== before", arg=made.get("last", ""))
         made[form] = made["last"] = tab.evaluate("report.copied")
     assert [row[0].strip() for row in csv.reader(io.StringIO(made["CSV"]))][1:] == shown
-    assert [line.split("|")[1].strip() for line in made["Markdown"].splitlines()][2:] == shown
+    assert [
+        line.split("|")[1].strip() for line in made["Markdown"].splitlines() if line.startswith("|")
+    ][2:] == shown
     assert all(f"{label} &" in made["LaTeX"] for label in shown)
-    assert made["LaTeX"].startswith("\\begin{tabular}")
+    assert re.match(r"(%.*\n)+\\begin\{tabular\}", made["LaTeX"])
+    assert "Compared with LoRA (r=8)." in made["Markdown"].splitlines()[-1]
 
 
 def test_an_address_brings_back_what_was_shown(page, browser):

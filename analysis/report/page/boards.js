@@ -13,8 +13,8 @@ const MARKS = { best: "", reference: "", tie: "=", better: "▲", worse: "▼", 
 
 /** The row of runs behind a line's cell; null where nothing was run. */
 function rowOf(core, board, line, column) {
-  const own = board.lines[line];
-  return core.rows[own.rows?.[column] ?? own.row ?? -1] ?? null;
+  const { rows, row } = board.lines[line];
+  return core.rows[(rows && column in rows ? rows[column] : row) ?? -1] ?? null;
 }
 
 /** Why a cell has no number, as words. */
@@ -29,11 +29,13 @@ function absence(core, board, line, column) {
   return runs.length ? "run, but not scored here" : "not run";
 }
 
-/** "", or how many seeds a cell lacks: "3 of 5 seeds". */
+/** "", or how many seeds a cell lacks: "3 of 5 seeds", "4 of 5 seeds, 1 without a number". */
 function partial(board, line, column) {
-  const planned = board.lines[line].planned?.length;
-  const seeds = board.cells[line][column]?.seeds;
-  return planned && seeds && seeds < planned ? `${seeds} of ${planned} seeds` : "";
+  const cell = board.cells[line][column];
+  if (!cell) return "";
+  const planned = Math.max(board.lines[line].planned?.length ?? 0, cell.seeds + cell.lost);
+  if (cell.seeds === planned) return "";
+  return `${cell.seeds} of ${counted(planned, "seed")}${cell.lost ? `, ${cell.lost} without a number` : ""}`;
 }
 
 /** The address that opens a number. */
@@ -87,4 +89,11 @@ function methodName(core, board, line, column = null) {
   const twin =
     column !== null && board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
   return [swatch(core, own.method), own.label, twin ? el("span", { class: "small" }, ` ${own.targets}`) : null];
+}
+
+/** A line's label, with its layers where it has a twin. */
+function lineTitle(board, line, column) {
+  const own = board.lines[line];
+  const twin = board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
+  return twin ? `${own.label}, ${own.targets}` : own.label;
 }

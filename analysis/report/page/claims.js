@@ -17,7 +17,7 @@ function claimsPart(root, core, state) {
     el(
       "p",
       { class: "lead" },
-      "Claims were written down before the runs. Each is judged on every column that has its rows, and over all columns.",
+      "Claims were written down before the runs. Each is judged on every column that has its rows. The verdict beside it is over tasks: of one task, one column enters.",
     ),
     el(
       "dl",
@@ -45,16 +45,9 @@ function claimsPart(root, core, state) {
 
 /** One claim, closed but for the one that the state names. drawn: promises of the figures it draws. */
 function claimBox(claim, opened, drawn) {
-  const partly =
-    claim.verdict === "not tested"
-      ? [
-          ...new Set(
-            claim.parts
-              .filter((part) => part.column !== "all" && part.verdict !== "not tested")
-              .map((part) => part.verdict),
-          ),
-        ]
-      : [];
+  const single = claim.parts.filter((part) => part.column !== "all" && part.verdict !== "not tested");
+  const words = [...new Set(single.map((part) => part.verdict))];
+  const partly = words.some((word) => word !== claim.verdict) ? words : [];
   const fill = (box) => {
     if (box.children.length > 1) return;
     const chart = el("div", { class: "chart" });
@@ -96,6 +89,14 @@ function claimBox(claim, opened, drawn) {
   return box;
 }
 
+/** What its verdict over all rests on; other columns are of the same task as one of these, or losses. */
+function overWords(claim) {
+  const { over } = claim;
+  return over.length === 1
+    ? `which is that of ${over[0]} alone: no other column of another task tests it`
+    : `a summary of ${over.length} columns: ${listed(over)}`;
+}
+
 /** What is said of a claim as a whole. */
 function claimNotes(claim) {
   return el(
@@ -104,7 +105,7 @@ function claimNotes(claim) {
     [
       claim.note,
       claim.reason ? `Over all: ${claim.reason}.` : "",
-      missing(claim.p) ? "" : `Over all: p ${pValue(claim.p)}.`,
+      missing(claim.p) ? "" : `Over all: p ${pValue(claim.p)}, ${overWords(claim)}.`,
     ]
       .filter(Boolean)
       .join(" "),
@@ -127,7 +128,7 @@ function evidenceTable(claim) {
     label: `Evidence on ${claim.id}`,
     rows: claim.parts,
     columns: [
-      column("column", "Column", (part) => (part.column === "all" ? "all columns" : part.column), false),
+      column("column", "Column", (part) => (part.column === "all" ? `summary of ${counted(claim.over.length, "column")}` : part.column), false),
       column("contrast", "Contrast", (part) => part.contrast, false),
       column("mean", "Estimate", (part) => points(part.mean), true, "points"),
       column(
@@ -151,7 +152,7 @@ function drawEvidence(chart, claim) {
   const measured = claim.parts.filter((part) => !missing(part.mean));
   const rows = measured.map((part) => ({
     claim: claim.id,
-    column: `${part.column === "all" ? "all columns" : part.column}${new Set(measured.map((each) => each.contrast)).size > 1 ? `: ${part.contrast}` : ""}`,
+    column: `${part.column === "all" ? `summary of ${counted(claim.over.length, "column")}` : part.column}${new Set(measured.map((each) => each.contrast)).size > 1 ? `: ${part.contrast}` : ""}`,
     mean: 100 * part.mean,
     low: 100 * part.low,
     high: 100 * part.high,

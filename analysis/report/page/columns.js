@@ -80,9 +80,9 @@ function rateColumn() {
   return { id: "rate", title: "Rate", hint: "Learning rate", numeric: true, value: ({ row }) => row?.rate, cell: text, text };
 }
 
-/** Most seeds of a line's cells; null where nothing was run. */
-function seedsOf({ board, line, column }) {
-  const cells = column === undefined ? board.cells[line] : [board.cells[line][column]];
+/** Most seeds of a line's cells in the columns that are shown; null where nothing was run. */
+function seedsOf({ board, line, column, places }) {
+  const cells = (places ?? [column]).map((place) => board.cells[line][place]);
   const seeds = cells.filter(Boolean).map((cell) => cell.seeds);
   return seeds.length ? Math.max(...seeds) : null;
 }

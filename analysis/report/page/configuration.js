@@ -1,5 +1,8 @@
 // Tab: the configuration of a row, and where a second one's differs.
 
+// The seed, how a method is drawn, and rates from which a run takes one: the one that it took is train.lr.
+const ASIDE = /^config\.(seed$|method\.(plot\.|lr$)|recipe\.picked\.)/;
+
 /** Settings in words, then the values of the configuration in which two rows differ, or all. */
 async function configurationTab(panel, core, { board, line, column, second, state }) {
   const details = await open("details");
@@ -12,7 +15,7 @@ async function configurationTab(panel, core, { board, line, column, second, stat
     each === null ? [] : board.cells[each][column].outcomes.map(({ run }) => run),
   );
   const rows = Object.entries(details.fields)
-    .filter(([name]) => name.startsWith("config.") && name !== "config.seed")
+    .filter(([name]) => name.startsWith("config.") && !name.match(ASIDE))
     .map(([name, field]) => ({ name: name.slice(7), own: fieldOver(field, runs[0]), other: fieldOver(field, runs[1]) }))
     .filter(({ own, other }) => (all ? own || other : second !== null && own !== other));
   const words = settingsOf(core, board, line, second, column);

@@ -12,18 +12,20 @@ const plainText = (column, row) => {
 
 const headText = (column) => (column.unit ? `${column.title} (${column.unit})` : column.title);
 
-/** Heads and lines as texts. @returns {string[][]} */
-function grid(columns, rows) {
-  return [columns.map(headText), ...rows.map((row) => columns.map((column) => plainText(column, row)))];
+/** Heads and lines as texts; `empty` stands where there is nothing. @returns {string[][]} */
+function grid(columns, rows, empty = "") {
+  return [columns.map(headText), ...rows.map((row) => columns.map((column) => plainText(column, row) || empty))];
 }
 
+const plainMarkdown = (text) => text.replace(/[\\|*_`<>[\]&$~]/g, "\\$&").replace(/\s+/g, " ");
+
 /** Lines of Markdown; what would end a cell or act as markup is escaped. */
-function toMarkdown(columns, rows) {
-  const [head, ...lines] = grid(columns, rows).map((line) =>
-    line.map((text) => text.replace(/[\\|*_`<>[\]&$~]/g, "\\$&").replace(/\s+/g, " ")),
+function toMarkdown(columns, rows, note) {
+  const [head, ...lines] = grid(columns, rows, "–").map((line) =>
+    line.map(plainMarkdown),
   );
   const rule = columns.map((column) => (column.numeric ? "--:" : ":--"));
-  return [head, rule, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n") + "\n";
+  return [head, rule, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n") + `\n${note ? `\n${plainMarkdown(note)}\n` : ""}`;
 }
 
 /** RFC 4180. A cell that a spreadsheet would take for a formula begins with an apostrophe. */
@@ -57,8 +59,8 @@ const LATEX = {
 };
 
 /** A tabular with booktabs' rules. A line that begins with [ or * would be read as an option of the line's end above it. */
-function toLatex(columns, rows) {
-  const [head, ...lines] = grid(columns, rows).map((line) =>
+function toLatex(columns, rows, note) {
+  const [head, ...lines] = grid(columns, rows, "--").map((line) =>
     line
       .map((text) => text.replace(/[\\{}&%$#_~^−±▲▼]/g, (c) => LATEX[c]).replace(/\s+/g, " "))
       .join(" & ")
@@ -66,6 +68,8 @@ function toLatex(columns, rows) {
   );
   const shape = columns.map((column) => (column.numeric ? "r" : "l")).join("");
   return [
+    "% packages: booktabs, amssymb",
+    ...(note ? [`% ${note.replace(/\s+/g, " ")}`] : []),
     `\\begin{tabular}{${shape}}`,
     "\\toprule",
     `${head} \\\\`,
@@ -97,14 +101,14 @@ async function copy(text, what) {
   }
 }
 
-/** Three buttons; table() gives {columns, rows} as they are shown. */
+/** Three buttons; table() gives {columns, rows} as they are shown, and `note`, which stands below a table of text. */
 function copyButtons(id, table) {
   const make = (what, write) =>
     button(
       what,
       () => {
-        const { columns, rows } = table();
-        copy(write(columns, rows), what);
+        const { columns, rows, note } = table();
+        copy(write(columns, rows, note), what);
       },
       { id: `${id}-${what.toLowerCase()}`, class: "quiet" },
     );

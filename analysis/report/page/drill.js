@@ -18,7 +18,7 @@ function openedNumber(core, state) {
   const wish = state.get("ref", state.section === "explorer" ? "printed" : "best");
   const [own, reference] = [Number(line), referenceOf(board, Number(column), wish)];
   const asked = state.get("with") === "" ? reference : Number(state.get("with"));
-  const next = scoredLines(board, column).find((each) => each !== own) ?? null;
+  const next = rankedLines(board, column).find((each) => each !== own) ?? null;
   const second =
     board.cells[asked]?.[column] && asked !== own ? asked : asked === own || reference === own ? next : reference;
   return { board, line: own, column: Number(column), second, wish, state };
@@ -100,13 +100,6 @@ function standingWords(board, line, column, wish) {
   const difference = missing(found.mean) ? "" : `${differenceText(found, unit)} ${pointsOf(unit)}, `;
   const p = found.p === null ? "" : `, p ${pValue(found.p)}`;
   return `Against ${comparedWith(board, column, judged)}: ${difference}${WORDS[found.verdict]}${p}.`;
-}
-
-/** A line's label, with its layers where it has a twin. */
-function lineTitle(board, line, column) {
-  const own = board.lines[line];
-  const twin = board.lines.some((each, i) => i !== line && each.label === own.label && board.cells[i][column]);
-  return twin ? `${own.label}, ${own.targets}` : own.label;
 }
 
 /** The list of tabs; arrow keys go from one to the next. */

@@ -14,7 +14,11 @@ function explorerSection(root, core, state) {
     (column) => (wanted.length ? wanted.includes(column.id) : column.on) || column.id === "method",
   );
   const rows = filtered(core, all, state);
-  const sorted = () => ({ columns: shown, rows: sortedRows(rows, shown, state.get("sort")) });
+  const sorted = () => ({
+    columns: shown,
+    rows: sortedRows(rows, shown, state.get("sort")),
+    note: board ? `${boardTitle(board)}. ${againstWords(board, wish)}= not told apart, ▲ better, ▼ worse. ${BRACKETS}` : "",
+  });
   root.append(
     el("h2", {}, "Explorer"),
     el(
@@ -84,12 +88,19 @@ function boardTitle(board) {
   return board.title || `${board.name}: ${models.join(", ")}`;
 }
 
-/** What marks, brackets and verdicts mean in this table. */
-function legend(board, wish) {
+const BRACKETS = "Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. ";
+
+/** "Compared with LoRA (r=8). " */
+function againstWords(board, wish) {
   const judged = judge(board, wish);
   const against = [...new Set(board.columns.map((_, column) => comparedWith(board, column, judged)).filter(Boolean))];
+  return against.length ? `Compared with ${listed(against)}. ` : "No run has a score. ";
+}
+
+/** What marks, brackets and verdicts mean in this table. */
+function legend(board, wish) {
   return [
-    el("b", {}, against.length ? `Compared with ${listed(against)}. ` : "No run has a score. "),
+    el("b", {}, againstWords(board, wish)),
     el("br"),
     ...[
       ["", "=", "not told apart"],
@@ -101,7 +112,7 @@ function legend(board, wish) {
       el("span", { class: `sign ${kind}` }, el("b", { class: mark === "=" ? "alike" : null }, mark), ` ${word}`),
     ),
     el("br"),
-    "Brackets: 95 % bootstrap interval over seeds; ±: standard error over items. An empty cell says why when it is pointed at. ",
+    `${BRACKETS}An empty cell says why when it is pointed at. `,
     ruleOf(board, wish),
   ];
 }
@@ -123,6 +134,7 @@ function boardRows(core, board, wish, places) {
       line,
       own,
       row: rowOf(core, board, line, places.length > 1 ? -1 : places[0]),
+      places,
       judged,
     }))
     .filter(({ own }) => !places.length || (own.columns ?? places).some((column) => places.includes(column)));
@@ -137,7 +149,9 @@ function boardColumns(core, board, places) {
       (column.on = column.id.startsWith("c") || (!many && board.kind === "comparison" && /^[dv]/.test(column.id))),
   );
   const own = places.some((column) => !isTested(board.columns[column]));
-  const parts = places.filter((column) => board.columns[column].unit === "%");
+  const { columns } = board;
+  const first = (column) => columns.findIndex((each) => each.benchmark === columns[column].benchmark) === column;
+  const parts = places.filter((column) => columns[column].unit === "%" && first(column)); // one scorer a benchmark
   const average =
     !own && parts.length > 2 && board.kind === "results" ? [{ ...averageColumn(core, board, parts), on: true }] : [];
   const usual = [

@@ -29,12 +29,12 @@ function filtered(core, rows, state) {
   });
 }
 
-/** "50k", "1.2M", "3,000" -> a number; null where it is none. */
+/** "50k", "1.2M", "3,000", "1e5" -> a number; null where it is none. */
 function readNumber(text) {
-  const found = text
-    .replaceAll(",", "")
-    .trim()
-    .match(/^(\d+(?:\.\d+)?|\.\d+)\s*([kKmMbB]?)$/);
+  const plain = text.trim();
+  const found = (/^\d{1,3}(,\d{3})+$/.test(plain) ? plain.replaceAll(",", "") : plain).match(
+    /^(\d+(?:\.\d+)?(?:e\d)?|\.\d+)\s*([kKmMbB]?)$/,
+  );
   return found ? Number(found[1]) * { "": 1, k: 1e3, m: 1e6, b: 1e9 }[found[2].toLowerCase()] : null;
 }
 

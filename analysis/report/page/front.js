@@ -16,7 +16,7 @@ const KEPT = [
 
 /** All axes of a table: costs of its lines' runs, and its columns. @returns {Axis[]} */
 function axesOf(core, board, column) {
-  const row = (line) => core.rows[board.lines[line].rows?.[column] ?? board.lines[line].row];
+  const row = (line) => rowOf(core, board, line, column);
   const cost = (id, title, unit, of, show, log, format) => ({
     id,
     title,
@@ -82,7 +82,7 @@ const asGood = (axis, a, b) => (axis.lower ? axis.of(a) <= axis.of(b) : axis.of(
 
 /**
  * Line -> "front": no other is at least as good on both axes and better on one; "tie": of those that beat it none is
- * told apart from it; "behind". Holm's correction over all pairs that are tested here.
+ * told apart from it; "untested": none of these pairs could be tested; "behind". Holm's correction over all pairs that are tested here.
  */
 function standings(board, axes) {
   const lines = board.lines.map((_, line) => line).filter((line) => axes.every((axis) => !missing(axis.of(line))));
@@ -98,19 +98,22 @@ function standings(board, axes) {
             .filter((axis) => axis.column !== null && axis.of(other) !== axis.of(line))
             .map((axis) => ({
               name: line,
+              column: axis.column,
               one: board.cells[other][axis.column].outcomes,
               other: board.cells[line][axis.column].outcomes,
               lower: axis.lower,
             })),
         ),
     );
+  const found = differencesOf(pairs.filter(({ column }) => isTested(board.columns[column])));
   const apart = new Set(
-    differencesOf(pairs)
-      .filter(([, found]) => found?.verdict === "better")
+    found
+      .filter(([, each]) => each?.verdict === "better")
       .map(([line]) => line),
   );
+  const tested = new Set(found.filter(([, each]) => each && each.verdict !== "untested").map(([line]) => line));
   const costs = axes.every((axis) => axis.column === null);
-  const standing = (line) => (front.includes(line) ? "front" : costs || apart.has(line) ? "behind" : "tie");
+  const standing = (line) => (front.includes(line) ? "front" : costs || apart.has(line) ? "behind" : tested.has(line) ? "tie" : "untested");
   return new Map(lines.map((line) => [line, standing(line)]));
 }
 
@@ -123,6 +126,7 @@ function bestAmong(board, column, lines) {
   const best = scored.reduce((most, line) =>
     (lower ? mean(line) < mean(most) : mean(line) > mean(most)) ? line : most,
   );
+  const tested = isTested(board.columns[column]);
   const pairs = scored
     .filter((line) => line !== best)
     .map((line) => ({
@@ -133,6 +137,8 @@ function bestAmong(board, column, lines) {
     }));
   const found = differencesOf(pairs);
   const named = (verdict) =>
-    found.filter(([, difference]) => (difference?.verdict ?? "untested") === verdict).map(([line]) => line);
-  return { best, ties: named("tie"), untested: named("untested") };
+    found
+      .filter(([, difference]) => (tested ? (difference?.verdict ?? "untested") : "untested") === verdict)
+      .map(([line]) => line);
+  return { best, ties: named("tie"), untested: named("untested"), apart: named("worse") };
 }

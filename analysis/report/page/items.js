@@ -99,7 +99,7 @@ function agreementLine({ own, other }, [a, b]) {
   return el(
     "p",
     {},
-    `Of ${counted(own.items.length, "item")}: both right ${count(number(1, 1))}, only ${a} ${count(number(1, 0))}, only ${b} ${count(number(0, 1))}, both wrong ${count(number(0, 0))}.`,
+    `Of ${counted(own.items.length, "item")}, seed ${own.seed}: both right ${count(number(1, 1))}, only ${a} ${count(number(1, 0))}, only ${b} ${count(number(0, 1))}, both wrong ${count(number(0, 0))}.`,
   );
 }
 
@@ -151,6 +151,7 @@ function itemTable(answers, { own, other }, over, names, items) {
     "div",
     {},
     dataTable({ id: "items", caption: "", label: "Test items, answers side by side", columns, rows: items }),
+    !set?.questions ? el("p", { class: "small" }, "The texts of these items are not in this file; their names are.") : null,
     known
       ? null
       : el("p", { class: "small" }, "The answers of these runs are not in this file; whether they are right is."),

@@ -5,7 +5,7 @@ const LINE = 13; // pixels of a line
 
 /**
  * Rows with dx and dy of their names, or no name where there is no room. at: (row) => [x, y] in pixels from the upper
- * left; width: of the plot. Names may stand to the right, left, above and below, further and further away.
+ * left; width: of the plot. Names stand to the right or left, at most little more than a line away, so that none looks like another point's.
  */
 function placedNames(rows, at, width) {
   const taken = rows.map((row) => around(...at(row), 5, 5));
@@ -14,7 +14,7 @@ function placedNames(rows, at, width) {
   for (const row of names) {
     const [x, y] = at(row);
     const size = LETTER * row.name.length;
-    const places = [0, 1, -1, 2, -2, 3, -3, 4, -4].flatMap((step) => [
+    const places = [0, 0.7, -0.7, 1.2, -1.2].flatMap((step) => [
       [9, step * LINE],
       [-9 - size, step * LINE],
     ]);

@@ -16,6 +16,9 @@ function overviewSection(root, core, state) {
         wish === "best"
           ? "Shaded: the best and what cannot be told apart from it. Within it there is no order."
           : "Shaded: what cannot be told apart from the reference (◆).",
+        " Bars: 95 % interval over seeds; of one seed the standard error over items. Smallest difference that could be seen: " +
+          "found four times in five by a test of one pair alone, median over the rows and from the least to the most; " +
+          "a smaller one may have been found, with luck. Each table is corrected for its own comparisons, so one pair may have two verdicts in two tables.",
       ),
     ),
   );
@@ -129,7 +132,7 @@ function fillTile(tile, core, board, column, wish) {
   const lines = rankedLines(board, column);
   if (!lines.length) return true;
   tile.append(
-    groupSentence(board, column, judged, lines),
+    groupSentence(board, column, judged, lines, wish),
     forest(core, board, column, judged, lines),
     tileNotes(core, board, column, judged, lines),
   );
@@ -151,17 +154,19 @@ function shortly(names) {
 }
 
 /** "Best, not told apart: ..." */
-function groupSentence(board, column, judged, lines) {
+function groupSentence(board, column, judged, lines, wish) {
   const reference = judged.references[column];
   const named = (wanted) =>
     lines
       .filter((line) => wanted.includes(judged.at(line, column)?.verdict) && line !== reference)
-      .map((line) => board.lines[line].label);
+      .map((line) => lineTitle(board, line, column));
   const best = reference === bestLine(board, column);
   const [ties, better] = [named(["tie"]), named(["better"])];
-  const who = board.lines[reference].label;
+  const who = lineTitle(board, reference, column);
   if (lines.length < 2) return el("p", { class: "group" }, `Only ${board.lines[lines[0]].label} has a score.`);
   const start = best ? "Best" : "Reference";
+  const other =
+    wish && !["best", "printed"].includes(wish) && board.lines[reference].label !== wish ? `${wish} has no score here, so this is compared with ${who}. ` : "";
   const alike = ties.length
     ? [el("b", {}, `${start}, not told apart: `), shortly([who, ...ties]), "."]
     : [
@@ -176,6 +181,7 @@ function groupSentence(board, column, judged, lines) {
   return el(
     "p",
     { class: "group" },
+    other,
     alike,
     !best && better.length ? [" ", el("b", {}, "Better: "), shortly(better), "."] : null,
   );
@@ -192,38 +198,46 @@ function tileNotes(core, board, column, judged, lines) {
     .filter((x) => x !== null)
     .sort((a, b) => a - b);
   const points = (x) => score(x, unit);
+  const middle = (found[Math.floor((found.length - 1) / 2)] + found[Math.floor(found.length / 2)]) / 2;
   const smallest = found.length
-    ? `Smallest difference that could be seen: ${points(found[Math.floor(found.length / 2)])}${found.length > 1 ? ` (${points(found[0])} to ${points(found.at(-1))})` : ""} ${pointsOf(unit)}.`
+    ? `Smallest difference that could be seen: ${points(middle)}${found.length > 1 ? ` (${points(found[0])} to ${points(found.at(-1))})` : ""} ${pointsOf(unit)}.`
     : lines.length > 1 && against
       ? "Smallest difference that could be seen: not known, fewer than two shared seeds."
       : "";
   const absent = board.lines
     .map((each, line) => line)
     .filter((line) => board.lines[line].columns?.includes(column) && !board.cells[line][column]);
-  const few = lines.map((line) => [line, partial(board, line, column)]).filter(([, text]) => text);
+  const few = lines.filter((line) => partial(board, line, column));
   const first = against ?? board.cells[lines[0]][column];
   return el(
     "p",
     { class: "small tile-notes" },
     `${first.n ? `${counted(first.n, "item")}. ` : ""}${smallest}`,
     absent.length && isTested(board.columns[column])
-      ? ` Without a number: ${reasoned(core, board, column, absent)}.`
+      ? ` Without a number: ${grouped(board, column, absent, (line) => absence(core, board, line, column))}.`
       : "",
-    few.length ? ` Not all seeds: ${listed(few.map(([line, text]) => `${board.lines[line].label} (${text})`))}.` : "",
+    few.length
+      ? ` Not all seeds: ${grouped(board, column, few, (line) => partial(board, line, column))}.`
+      : "",
   );
 }
 
-/** "A, B (not run); C (failed)": lines without a number by the reason. */
-function reasoned(core, board, column, lines) {
-  const reasons = {};
-  for (const line of lines) (reasons[absence(core, board, line, column)] ??= []).push(line);
-  return Object.entries(reasons)
-    .map(([why, those]) => `${shortly(those.map((line) => board.lines[line].label))} (${why})`)
+/** "A, B (not run); C (failed)": lines by the words of each. */
+function grouped(board, column, lines, words) {
+  const found = new Map();
+  for (const line of lines) found.set(words(line), [...(found.get(words(line)) ?? []), line]);
+  return [...found]
+    .map(([why, those]) => `${shortly(those.map((line) => lineTitle(board, line, column)))} (${why})`)
     .join("; ");
 }
 
-/** All that is planned and has no number, and what is not counted. */
+/** All that is planned and has no number, what failed, and what is not counted. */
 function notRun(core) {
+  const failures = core.rows.flatMap((row) =>
+    row.runs
+      .filter((run) => run.status === "failed")
+      .map((run) => `${row.label}, ${row.task_label}, ${row.model_label}, seed ${run.seed}: ${run.failure ?? "without a reason"}`),
+  );
   const plans = core.boards.flatMap((board) => {
     const cells = board.lines.flatMap((line, i) => (line.columns ?? []).map((column) => [i, column]));
     const empty = cells.filter(([line, column]) => !board.cells[line][column] && isTested(board.columns[column]));
@@ -264,6 +278,7 @@ function notRun(core) {
             ? "All that was planned has a number."
             : "These tables show what was run; no plan is among the records.",
         ),
+    failures.length ? [el("h4", {}, "Failed"), notes(failures)] : "",
     notes(core.about.left_out),
   );
 }

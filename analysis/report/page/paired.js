@@ -34,7 +34,7 @@ function differenceOf(one, other, p, lower) {
 
 /** tie: inside the noise of the items or, where the interval over seeds is known, of the trainings. */
 function pairVerdict(mean, low, high, p, lower) {
-  if (p === null) return "untested";
+  if (p === null || Number.isNaN(mean)) return "untested";
   if (p > LEVEL || (low !== null && low <= 0 && high >= 0)) return "tie";
   return mean < 0 === lower ? "better" : "worse";
 }
@@ -65,7 +65,8 @@ function cellOf(outcomes) {
   return {
     mean,
     error,
-    seeds: outcomes.length,
+    seeds: means.length, // with a number
+    lost: outcomes.length - means.length, // whose score is no number
     n: first.n,
     outcomes,
     get low() {

@@ -1,7 +1,7 @@
 // Section: score against cost, or any two axes; what to take under a budget.
 
 const [HEIGHT, PADDING] = [440, 28]; // pixels of the plot
-const STANDING = { front: "on the front", tie: "not told apart from the front", behind: "behind" };
+const STANDING = { front: "on the front", tie: "not told apart from the front", untested: "not on it, not tested", behind: "behind" };
 
 /** Two axes of a table, the front with its ties, and what to take under a budget. */
 function paretoSection(root, core, state) {
@@ -89,7 +89,7 @@ function paretoRows(core, board, [x, y], standing) {
         low,
         high,
         label: board.lines[line].label,
-        name: where === "behind" ? "" : board.lines[line].label,
+        name: ["front", "tie"].includes(where) ? lineTitle(board, line, y.column ?? x.column ?? 0) : "",
         ...look,
         colour: where === "behind" ? `${look.colour}59` : look.colour,
         front: where === "front",
@@ -146,7 +146,7 @@ function adaptPareto(spec, x, rows) {
 
 /** The figure's numbers. */
 function frontTable(core, board, axes, standing) {
-  const order = { front: 0, tie: 1, behind: 2 };
+  const order = { front: 0, tie: 1, untested: 2, behind: 3 };
   const rows = [...standing].map(([line, where]) => ({ line, where })).sort((a, b) => order[a.where] - order[b.where]);
   const axisColumn = (axis) => ({
     id: axis.id,
@@ -169,13 +169,13 @@ function frontTable(core, board, axes, standing) {
       id: "method",
       title: "Method",
       cell: ({ line }) => methodName(core, board, line, axes.find((axis) => axis.column !== null)?.column ?? null),
-      text: ({ line }) => board.lines[line].label,
+      text: ({ line }) => lineTitle(board, line, axes.find((axis) => axis.column !== null)?.column ?? 0),
     },
     ...[...new Set(axes)].map(axisColumn),
     {
       id: "standing",
       title: "Standing",
-      cell: ({ where }) => ({ content: STANDING[where], class: where === "behind" ? "" : "alike" }),
+      cell: ({ where }) => ({ content: STANDING[where], class: ["front", "tie"].includes(where) ? "alike" : "" }),
     },
   ];
   return el(
@@ -187,6 +187,9 @@ function frontTable(core, board, axes, standing) {
 }
 
 // --- under a budget --------------------------------------------------------------------------------------------------
+
+/** "true" where a limit is given that is no number. */
+const unread = (text) => (text && readNumber(text) === null ? "true" : null);
 
 /** Limits that the reader sets, and what to take within them. */
 function takeSentence(core, board, column, axes, state) {
@@ -218,7 +221,7 @@ function takeSentence(core, board, column, axes, state) {
         "At most so many trained numbers",
         state.get("most"),
         (value) => change({ most: value }, { replace: true }),
-        { placeholder: "50k", size: 9 },
+        { placeholder: "50k", size: 9, "aria-invalid": unread(state.get("most")) },
       ),
       timed.length
         ? entry(
@@ -226,7 +229,7 @@ function takeSentence(core, board, column, axes, state) {
             "At most so many times the step of",
             state.get("times"),
             (value) => change({ times: value }, { replace: true }),
-            { placeholder: "1.5", size: 5 },
+            { placeholder: "1.5", size: 5, "aria-invalid": unread(state.get("times")) },
           )
         : null,
       timed.length
@@ -242,7 +245,9 @@ function takeSentence(core, board, column, axes, state) {
     el(
       "p",
       { class: "lead", id: "take", "aria-live": "polite" },
-      takeWords(board, column, bestAmong(board, column, fits), limits, params),
+      unread(state.get("most")) || unread(state.get("times"))
+        ? "A limit is no number: 50000, 50k and 1.5 are."
+        : takeWords(board, column, bestAmong(board, column, fits), limits, params),
     ),
   );
 }
@@ -252,7 +257,7 @@ function takeWords(board, column, found, limits, params) {
   const start = limits.length ? `${listed(limits).replace(/^a/, "A")}: ` : "Without a limit: ";
   if (!found) return `${start}no line fits.`;
   const { unit } = board.columns[column];
-  const name = (line) => board.lines[line].label;
+  const name = (line) => lineTitle(board, line, column);
   const alike = [found.best, ...found.ties];
   const least = alike.filter((line) => params.of(line) !== null).sort((a, b) => params.of(a) - params.of(b))[0];
   const ties = found.ties.length
@@ -266,7 +271,9 @@ function takeWords(board, column, found, limits, params) {
       ]
     : found.untested.length
       ? " Others could not be tested."
-      : "";
+      : found.apart.length
+        ? ` It is told apart from ${found.apart.length === 1 ? "the other one" : `all ${found.apart.length} others`} that fit${found.apart.length === 1 ? "s" : ""}.`
+        : " No other fits.";
   return [
     start,
     "take ",

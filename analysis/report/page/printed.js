@@ -229,7 +229,12 @@ function findCell(core, cell) {
   for (const board of core.boards) {
     for (let line = 0; line < board.lines.length; line++) {
       if (board.lines[line].row !== cell.row) continue;
-      const column = board.cells[line].findIndex((each) => each && Math.abs(each.mean - cell.reproduced) < 1e-9);
+      const column = board.columns.findIndex(
+        (each, i) =>
+          board.cells[line][i] &&
+          ["benchmark", "split", "scorer"].every((name) => each[name] === cell[name]) &&
+          Math.abs(board.cells[line][i].mean - cell.reproduced) < 1e-9,
+      );
       if (column >= 0) return [board, line, column];
     }
   }
