@@ -74,6 +74,7 @@ ELSEWHERE = {
     "_fields", "_asdict", "_replace", "_target_", "_root_",
     "_member_names_", "_member_map_", "_value2member_map_", "_name_", "_value_",
     "_parameters", "_buffers", "_schema", "_NormBase", "_foreach_norm", "_foreach_div", "_foreach_sub",
+    "_exit", "_run_exitfuncs",
 }  # fmt: skip
 
 
