@@ -47,7 +47,7 @@ class Generation(Modality):
         self.cfg, self.task = cfg, task
         self.tokenizer = bases.load_tokenizer(cfg.model)
         self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=task.tokenised_as_released)
-        self._way: tuple[str, bool | str] = (cfg.evaluate.engine, cfg.evaluate.merged)  # of the text made last
+        self._way = cfg.evaluate.engine, cfg.evaluate.merged  # of the text made last
         self._last: tuple[Sequence[TextExample], list[tuple[Tokens, Tokens]]] | None = None
 
     def load_model(self) -> PreTrainedModel:
@@ -138,19 +138,18 @@ class Generation(Modality):
         prompts = self.texts.prompts([e.eval_prompt for e in examples])
         settings = self.settings(benchmark)
         texts, generated = [""] * len(prompts), 0
-        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
-
-        def told(engine: str, merged: bool) -> None:
-            self._way = engine, merged
-
+        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged, "told": self._note_way}
         model.eval()
         with bar(len(prompts), f"generating {label}") as progress, engines.without_router_losses(model):
-            for index, ids in engines.continued(model, prompts, settings, batch_size, **how, told=told):
+            for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
                 text = self._read(ids).removeprefix(self.texts.moved(examples[index].eval_prompt))
                 texts[index] = cut_at_stop(text, benchmark.stop)
                 generated += len(ids)
                 progress.update()
         return texts, generated
+
+    def _note_way(self, *way: str | bool) -> None:
+        self._way = way
 
     def settings(self, benchmark: Benchmark) -> GenerationConfig:
         """Greedy search or the benchmark's beams, and nothing else."""
