@@ -58,8 +58,11 @@ def loading() -> Iterator[None]:
 def leave(code: int) -> NoReturn:
     """End the process at once: what was written is flushed, and what was to be done at exit is done.
 
-    Python would take every module apart first, which takes two seconds where torch and transformers are loaded.
+    Python would take every module apart first, which takes two seconds where torch and transformers are loaded. Where
+    they are not, it may.
     """
+    if "torch" not in sys.modules:
+        sys.exit(code)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -17,6 +17,7 @@ print(gc.get_freeze_count() > 0, gc.isenabled())
 class Last:
     def __del__(self): print("taken apart")
 last = Last()
+sys.modules["torch"] = sys  # as where it is loaded
 process.leave(3)
 """
 LEAN = """
