@@ -59,9 +59,9 @@ def leave(code: int) -> NoReturn:
     """End the process at once: what was written is flushed, and what was to be done at exit is done.
 
     Python would take every module apart first, which takes two seconds where torch and transformers are loaded. Where
-    they are not, it may.
+    they are not, it may; and where the program is one of several in a process, that goes on.
     """
-    if "torch" not in sys.modules:
+    if "torch" not in sys.modules or sys.argv[0] not in sys.orig_argv:
         sys.exit(code)
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -39,6 +39,11 @@ def test_leaving_flushes_and_does_what_was_to_be_done_and_takes_nothing_apart():
     assert said(f"import gc{LEAVING}", code=3) == ["True True", "done at exit"]
 
 
+def test_a_program_that_another_runs_gives_way_to_it():
+    program = f"import gc{LEAVING}".replace("process.leave(3)", "sys.argv[0] = 'run.py'\nprocess.leave(3)")
+    assert said(program, code=3) == ["True True", "done at exit", "taken apart"]
+
+
 def test_a_run_loads_no_library_that_it_does_not_need():
     assert said(LEAN) == ["[] True"]
 
