@@ -9,8 +9,6 @@ python run.py experiment=table1                                   run it
 Imports are where they are needed: help, a wrong word and a finished run are answered before torch is loaded.
 """
 
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
@@ -19,7 +17,7 @@ from harness.console.ending import Ending
 from harness.console.stderr import release_stderr
 from harness.plan import config
 from harness.run import command_line
-from harness.settings import limits
+from harness.settings import limits, process
 from harness.store import provenance
 
 config.register_resolvers()
@@ -35,9 +33,10 @@ def main(cfg: DictConfig) -> Ending | None:
     if ended := done_before.find(cfg):
         return ended
     terminal.stage("loading torch and transformers")
-    from harness.models import bases
-    from harness.plan import overview
-    from harness.ranks import distributed
+    with process.loading():
+        from harness.models import bases
+        from harness.plan import overview
+        from harness.ranks import distributed
 
     command_line.quiet()
     if cfg.plan:
@@ -56,4 +55,4 @@ def run(cfg: DictConfig) -> Ending:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.program(main))
+    process.leave(command_line.program(main))

@@ -63,7 +63,7 @@ CASES = {
     "device=tpu": "error: device=tpu is unknown; it is auto, cpu or cuda$",
     "evaluate.splits=[tset]": "error: evaluate.splits: task micro_gsm has validation, test, not 'tset'$",
     "evaluate.benchmarks=[nope]": "error: evaluate.benchmarks: task micro_gsm has micro_gsm, micro_math, not 'nope'$",
-    "evaluate.engine=vllm": "error: evaluate.engine=vllm is none of generate, refill$",
+    "evaluate.engine=vllm": "error: evaluate.engine=vllm is none of auto, generate, refill$",
     "runs_dir={data}/good.csv": "error: {data}/good.csv/.* cannot be written: Not a directory; move away",
     "+train.sharding=ddp": "error: train.sharding=ddp is unknown; it is fsdp2, or left out$",
     # methods

@@ -16,21 +16,22 @@ Weights = list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]]  # owner, name
 
 
 @contextmanager
-def merged(model: nn.Module) -> Iterator[None]:
+def merged(model: nn.Module, *, asked_for: bool = True) -> Iterator[bool]:
     """Inside, active adapters are part of the weights. Afterwards every weight is bit for bit what it was.
 
-    Meanwhile the weights of adapted layers are in memory twice. If merging is impossible, a warning says why, and the
-    model stays as it is.
+    Meanwhile the weights of adapted layers are in memory twice. If merging is impossible, the model stays as it is, and
+    where it was asked for, a warning says why. Gives whether it was possible.
     """
-    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    layers = _layers(model)
     weights = _weights(layers)
-    obstacle = _obstacle(model, layers, weights) or _merge(model.base_model, layers, weights)
-    if obstacle:
-        warnings.warn(f"evaluate.merged=true: {obstacle.rstrip('.')}; nothing is merged", stacklevel=3)
-        yield
+    hindered = obstacle(model) or _merge(model.base_model, layers, weights)
+    if hindered:
+        if asked_for:
+            warnings.warn(f"evaluate.merged=true: {hindered.rstrip('.')}; nothing is merged", stacklevel=3)
+        yield False
         return
     try:
-        yield
+        yield True
     finally:
         _restore(layers, weights)
 
@@ -49,6 +50,15 @@ def merged_for_good(model: PeftModel) -> nn.Module:
     return model.merge_and_unload()
 
 
+def copied_bytes(model: nn.Module) -> int:
+    """What `merged` keeps in memory twice."""
+    return sum(data.nbytes for _, _, _, data in _weights(_layers(model)))
+
+
+def _layers(model: nn.Module) -> list[BaseTunerLayer]:
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+
+
 def _weights(layers: Sequence[BaseTunerLayer]) -> Weights:
     return [
         (owner, name, parameter, parameter.data)
@@ -58,12 +68,14 @@ def _weights(layers: Sequence[BaseTunerLayer]) -> Weights:
     ]
 
 
-def _obstacle(model: nn.Module, layers: Sequence[BaseTunerLayer], weights: Weights) -> str | None:
+def obstacle(model: nn.Module) -> str | None:
+    """Why adapters cannot be merged; None where nothing is known that hinders it. A tuner may refuse yet."""
+    layers = _layers(model)
     if not isinstance(getattr(model, "base_model", None), BaseTuner):
         return "the model has no adapter that could be merged"
     if any(layer.merged for layer in layers):
         return "an adapter is merged already"
-    if not all(parameter.is_floating_point() for _, _, parameter, _ in weights):
+    if not all(parameter.is_floating_point() for _, _, parameter, _ in _weights(layers)):
         return "quantised weights would be rounded anew"
     return None
 

@@ -2,7 +2,8 @@
 
 An engine is a function (model, prompts, settings, batch size) -> pairs of a prompt's index and the tokens that follow
 it, in the order in which they are finished. The reference is `generate` with adapters beside the weights. Any other way
-is used only after it has given the same tokens as the reference for some of the prompts.
+is used only after it has given the same tokens as the reference for some of the prompts. It may leave out a prompt that
+it cannot decide, which the reference then continues.
 
 `settings` is all that counts: a checkpoint brings generation settings of its own, such as a penalty on repetitions,
 and `generate` would take from them whatever is not set.
@@ -18,6 +19,7 @@ from torch import nn
 from transformers import GenerationConfig
 
 from harness.adapters.merging import merged
+from harness.generate import choice
 from harness.generate.batches import Tokens, device_of, longest_first, padded_left, until
 from harness.generate.refill import refill
 
@@ -69,6 +71,7 @@ def without_router_losses(model: nn.Module) -> Iterator[None]:
 
 
 ENGINES: dict[str, Engine] = {"generate": generate, "refill": refill}
+REFERENCE = "generate", False
 
 
 def continued(
@@ -78,34 +81,43 @@ def continued(
     batch_size: int,
     *,
     engine: str,
-    merge: bool,
+    merge: bool | str,
+    told: Callable[[str, bool], None] = lambda engine, merged: None,
 ) -> Continued:
-    """The tokens of the reference, by `engine`, with adapters merged into the weights or not.
+    """The tokens of the reference, by `engine`, with adapters merged into the weights or not; both may be AUTO.
 
     CHECKED prompts of all lengths are continued both ways first. If a token differs, a warning says so and the
     reference does the rest. Beam search always goes through `generate`.
+
+    told: called with the engine that was used in the end, and whether adapters were merged.
     """
-    chosen = ENGINES[engine] if settings.num_beams == 1 else generate
-    if chosen is generate and not merge:
+    name = choice.engine(engine, model, settings)
+    asked, merge = merge is True, choice.merges(merge, model, name)
+    if ENGINES[name] is generate and not merge:
+        told(name, False)
         yield from generate(model, prompts, settings, batch_size)
         return
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     checked = order[:: -(-len(order) // CHECKED) or 1]
-    others = [index for index in order if index not in set(checked)]
+    others = {index: None for index in order if index not in set(checked)}
     expected = dict(_of(generate, model, prompts, checked, settings, batch_size))
     yield from expected.items()
-    with merged(model) if merge else nullcontext():
-        found = dict(_of(chosen, model, prompts, checked, settings, min(batch_size, CHECKED_TOGETHER)))
-        if found == expected:
-            yield from _of(chosen, model, prompts, others, settings, batch_size)
-            return
-    different = sum(found.get(index) != tokens for index, tokens in expected.items())
-    warnings.warn(
-        f"evaluate.engine={engine} with evaluate.merged={str(merge).lower()} gave other tokens than the reference for "
-        f"{different} of {len(checked)} prompts and is not used",
-        stacklevel=2,
-    )
-    yield from _of(generate, model, prompts, others, settings, batch_size)
+    with merged(model, asked_for=asked) if merge else nullcontext(False) as is_merged:
+        together = min(batch_size, CHECKED_TOGETHER)
+        found = dict(_of(ENGINES[name], model, prompts, checked, settings, together))
+        different = sum(expected[index] != tokens for index, tokens in found.items())
+        told(*(REFERENCE if different else (name, is_merged)))
+        if not different:
+            for index, tokens in _of(ENGINES[name], model, prompts, list(others), settings, batch_size):
+                del others[index]
+                yield index, tokens
+    if different:
+        warnings.warn(
+            f"evaluate.engine={name} with evaluate.merged={str(merge).lower()} gave other tokens than the reference "
+            f"for {different} of {len(checked)} prompts and is not used",
+            stacklevel=2,
+        )
+    yield from _of(generate, model, prompts, list(others), settings, batch_size)
 
 
 def _of(

@@ -13,13 +13,19 @@ from transformers import DynamicCache, GenerationConfig
 
 from harness.generate.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
 
+# Two likeliest tokens whose logits are as close as this, by the largest logit, are too close: rounding could decide.
+TIE = 1e-4
 FREE = 0.25  # share of rows that are free before others are begun: beginning a few costs as much as beginning many
 
 
 def refill(
     model: nn.Module, prompts: Sequence[Tokens], settings: GenerationConfig, batch_size: int
 ) -> Iterator[tuple[int, Tokens]]:
-    """An engine (harness/generate/engines.py). Every layer of the model has to attend to keys and values."""
+    """An engine (harness/generate/engines.py). Every layer of the model has to attend to keys and values.
+
+    Left out is a text in which two tokens were equally likely up to rounding: which of them the reference takes is for
+    the reference to say. In 16 bits that would be most texts, and none is left out.
+    """
     waiting = [index for batch in longest_first(prompts, batch_size) for index in batch]
     rows = None
     while waiting or rows:
@@ -43,18 +49,21 @@ class _Rows:
     mask: torch.Tensor  # (B, T): 1 where there is a token
     cache: DynamicCache  # of T tokens
     last: torch.Tensor  # (B,): the newest token, not in mask and cache
+    close: torch.Tensor  # (B,): whether another token was as likely somewhere, up to rounding
 
     @classmethod
     def begun(cls, model: nn.Module, indices: list[int], prompts: list[Tokens], filler: int) -> "_Rows":
         ids, mask = padded_left(prompts, filler, device_of(model))
         cache = DynamicCache()  # without a configuration no layer forgets what has left its window
-        last = _next(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
-        return cls(indices, [[token] for token in last.tolist()], mask, cache, last)
+        last, close = _next(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
+        return cls(indices, [[token] for token in last.tolist()], mask, cache, last, close)
 
     def lengthen(self, model: nn.Module) -> None:
         """Each text by one token."""
         self.mask = pad(self.mask, (0, 1), value=1)
-        self.last = _next(model, self.last[:, None], self.mask, self.mask.sum(-1, keepdim=True) - 1, self.cache)
+        positions = self.mask.sum(-1, keepdim=True) - 1
+        self.last, close = _next(model, self.last[:, None], self.mask, positions, self.cache)
+        self.close = self.close | close
         for tokens, token in zip(self.tokens, self.last.tolist(), strict=True):
             tokens.append(token)
 
@@ -72,7 +81,7 @@ class _Rows:
             layer.values = both(layer.values, layer_of_other.values, after=1)
         return _Rows(
             self.indices + other.indices, self.tokens + other.tokens, both(self.mask, other.mask), self.cache,
-            torch.cat([self.last, other.last]),
+            torch.cat([self.last, other.last]), torch.cat([self.close, other.close]),
         )  # fmt: skip
 
     def take_ended(self, settings: GenerationConfig) -> Iterator[tuple[int, Tokens]]:
@@ -81,14 +90,15 @@ class _Rows:
         ended = [tokens[-1] in ends or len(tokens) == most for tokens in self.tokens]
         if not any(ended):
             return
-        yield from ((i, until(t, ends)) for i, t, over in zip(self.indices, self.tokens, ended, strict=True) if over)
+        rows = zip(self.indices, self.tokens, self.close.tolist(), ended, strict=True)
+        yield from ((index, until(tokens, ends)) for index, tokens, close, over in rows if over and not close)
         rest = [row for row, over in enumerate(ended) if not over]
         self.indices, self.tokens = [self.indices[row] for row in rest], [self.tokens[row] for row in rest]
         if rest:
             self._keep(torch.tensor(rest, device=self.mask.device))
 
     def _keep(self, rows: torch.Tensor) -> None:
-        self.mask, self.last = self.mask[rows], self.last[rows]
+        self.mask, self.last, self.close = self.mask[rows], self.last[rows], self.close[rows]
         start = int(self.mask.any(0).int().argmax())
         self.mask = self.mask[:, start:]
         for layer in self.cache.layers:
@@ -97,9 +107,16 @@ class _Rows:
 
 def _next(
     model: nn.Module, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
-) -> torch.Tensor:
-    """The likeliest next token of each row (B,); keys and values of `ids` are added to the cache."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest next token of each row (B,), and whether another one is as likely up to rounding (B,).
+
+    Keys and values of `ids` are added to the cache.
+    """
     inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
     if can_keep_the_last_logits(model):
         inputs["logits_to_keep"] = 1
-    return model(**inputs, past_key_values=cache, use_cache=True).logits[:, -1].float().argmax(-1)
+    logits = model(**inputs, past_key_values=cache, use_cache=True).logits[:, -1]  # (B, V)
+    values, tokens = logits.float().topk(2)  # (B, 2)
+    apart = values[:, 0] - values[:, 1] > TIE * logits.abs().amax(-1)  # false where one is NaN
+    rounds = logits.dtype.itemsize < 4
+    return tokens[:, 0], torch.zeros_like(apart) if rounds else ~apart

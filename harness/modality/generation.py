@@ -17,6 +17,7 @@ from errors import DataError, SettingError
 from harness.console.progress import bar
 from harness.generate import engines
 from harness.generate.batches import Tokens, can_keep_the_last_logits, device_of, longest_first, padded_left, until
+from harness.generate.choice import AUTO
 from harness.modality import padding, remarks
 from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.modality.texts import Texts
@@ -40,11 +41,13 @@ class Generation(Modality):
 
     def __init__(self, cfg: DictConfig, task: Task):
         """Raises SettingError for an engine that is none."""
-        if cfg.evaluate.engine not in engines.ENGINES:
-            raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {', '.join(engines.ENGINES)}")
+        if cfg.evaluate.engine not in (AUTO, *engines.ENGINES):
+            known = ", ".join([AUTO, *engines.ENGINES])
+            raise SettingError(f"evaluate.engine={cfg.evaluate.engine} is none of {known}")
         self.cfg, self.task = cfg, task
         self.tokenizer = bases.load_tokenizer(cfg.model)
         self.texts = Texts(self.tokenizer, lambda: task.examples("train"), as_released=task.tokenised_as_released)
+        self._way = cfg.evaluate.engine, cfg.evaluate.merged  # of the text made last
         self._last: tuple[Sequence[TextExample], list[tuple[Tokens, Tokens]]] | None = None
 
     def load_model(self) -> PreTrainedModel:
@@ -135,7 +138,7 @@ class Generation(Modality):
         prompts = self.texts.prompts([e.eval_prompt for e in examples])
         settings = self.settings(benchmark)
         texts, generated = [""] * len(prompts), 0
-        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged}
+        how = {"engine": self.cfg.evaluate.engine, "merge": self.cfg.evaluate.merged, "told": self._note_way}
         model.eval()
         with bar(len(prompts), f"generating {label}") as progress, engines.without_router_losses(model):
             for index, ids in engines.continued(model, prompts, settings, batch_size, **how):
@@ -144,6 +147,9 @@ class Generation(Modality):
                 generated += len(ids)
                 progress.update()
         return texts, generated
+
+    def _note_way(self, *way: str | bool) -> None:
+        self._way = way
 
     def settings(self, benchmark: Benchmark) -> GenerationConfig:
         """Greedy search or the benchmark's beams, and nothing else."""
@@ -156,14 +162,12 @@ class Generation(Modality):
         )
 
     def used(self, benchmark: Benchmark) -> dict[str, Any]:
-        """How text is generated, for the record."""
+        """How text was generated just now, for the record."""
         if not benchmark.generates:
             return {}
         settings = self.settings(benchmark)
-        return {name: getattr(settings, name) for name in SET} | {
-            "engine": self.cfg.evaluate.engine,
-            "merged": self.cfg.evaluate.merged,
-        }
+        engine, merged = self._way
+        return {name: getattr(settings, name) for name in SET} | {"engine": engine, "merged": merged}
 
     @cached_property
     def ends(self) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from errors import ModelError
-from harness.models import architectures, preprocessing, pretrained, roles, timm_vit, weights
+from harness.models import architectures, preprocessing, pretrained, roles, weights
 from harness.models.pretrained import AUTO
 from harness.ranks import distributed
 from harness.settings import limits, refusals
@@ -26,8 +27,9 @@ AUTO_CLASS = {
 }
 TASK_KIND = dict(AUTO_CLASS.keys())
 
-# Libraries besides transformers that build models: `architecture.library` of a model's yaml.
-LIBRARIES: dict[str, ModuleType] = {"timm": timm_vit}
+# Libraries besides transformers that build models, `architecture.library` of a model's yaml, by the module for each. It
+# is loaded where it is named: timm takes a second, as it loads wandb.
+LIBRARIES = {"timm": "harness.models.timm_vit"}
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -48,7 +50,7 @@ def _library(cfg: DictConfig) -> ModuleType | None:
     name = OmegaConf.select(cfg, "architecture.library")
     if name is not None and name not in LIBRARIES:
         raise ModelError(f"architecture.library={name!r} of model {cfg.name} is none of {', '.join(LIBRARIES)}")
-    return LIBRARIES.get(name)
+    return None if name is None else import_module(LIBRARIES[name])
 
 
 def complete(cfg: DictConfig) -> None:

@@ -6,7 +6,7 @@ images. Of others the first validation examples of the task, of a task without a
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,13 @@ def _images(path: Path) -> list[ImageExample]:
 
 
 @torch.no_grad()
-def at_layers(base: torch.nn.Module, names: list[str], inputs: Inputs, size: int) -> dict[str, torch.Tensor]:
-    """What reaches each layer of the base that is called: (T, I) by its name, on the CPU, padding left out."""
+def at_layers(
+    base: torch.nn.Module, names: list[str], inputs: Inputs, size: int, told: Callable[[Any, Any], None] | None = None
+) -> dict[str, torch.Tensor]:
+    """What reaches each layer of the base that is called: (T, I) by its name, on the CPU, padding left out.
+
+    told: called with the labels and the logits of each batch.
+    """
     caught: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     device, mask = next(base.parameters()).device, None
 
@@ -120,9 +125,11 @@ def at_layers(base: torch.nn.Module, names: list[str], inputs: Inputs, size: int
     try:
         base.eval()
         for batch in inputs.batches(size):
-            batch.pop("labels", None)
+            labels = batch.pop("labels", None)
             mask = batch["attention_mask"].bool().to(device) if "attention_mask" in batch else None
-            base(**{name: values.to(device) for name, values in batch.items()})
+            outputs = base(**{name: values.to(device) for name, values in batch.items()})
+            if told is not None:
+                told(labels, outputs.logits)
     finally:
         for hook in hooks:
             hook.remove()

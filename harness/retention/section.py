@@ -36,8 +36,9 @@ def measure(model: nn.Module, modality: Modality, head: Sequence[str], device: t
     with random_numbers_kept(device):  # a new head is drawn, and thrown away
         base = bases.load(modality.cfg.model, modality.task.kind, modality.num_labels).to(device).eval()
     given, size = inputs.of(modality), modality.cfg.evaluate.batch_size
+    before = Loss() if given.source == HELD_OUT and modality.num_labels is None else None
     try:
-        roles = _roles(base, model.eval(), modality, head, given, size)
+        roles = _roles(base, model.eval(), modality, head, given, size, before)
     except layers.NotLinear:
         return {"version": VERSION, "missing": "an adapted layer is no matrix"}
     except torch.OutOfMemoryError:  # the training is done, and shall not be lost for this
@@ -46,10 +47,8 @@ def measure(model: nn.Module, modality: Modality, head: Sequence[str], device: t
         "version": VERSION, "inputs": _described(given), "top": measures.TOP, "threshold": measures.THRESHOLD,
         "roles": roles,
     }  # fmt: skip
-    if given.source == HELD_OUT and modality.num_labels is None:
-        section["loss"] = {
-            "before": _rounded(loss(base, given, size)), "after": _rounded(loss(model, given, size))
-        }  # fmt: skip
+    if before is not None:
+        section["loss"] = {"before": _rounded(before.mean), "after": _rounded(loss(model, given, size))}
     return section
 
 
@@ -58,10 +57,12 @@ def _described(given: Inputs) -> dict[str, Any]:
 
 
 def _roles(
-    base: nn.Module, model: nn.Module, modality: Modality, head: Sequence[str], given: Inputs, size: int
-) -> dict[str, dict[str, Any]]:
+    base: nn.Module, model: nn.Module, modality: Modality, head: Sequence[str], given: Inputs, size: int,
+    before: "Loss | None",
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """before: is told the base's outputs, as it reads the inputs anyway."""
     cfg = modality.cfg.model
-    reached = inputs.at_layers(base, layers.linear(base, head), given, size)
+    reached = inputs.at_layers(base, layers.linear(base, head), given, size, before and before.add)
     found: dict[str, list[Mapping[str, float]]] = {}
     for change in layers.changes(base, model, cfg.roles, cfg.name, head):
         found.setdefault(change.role, []).append(_measured(change, reached.get(change.name)))
@@ -91,14 +92,28 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS - 1}e}")
 
 
+class Loss:
+    """Mean over all predicted tokens, in nats."""
+
+    def __init__(self):
+        self.total, self.tokens = 0.0, 0
+
+    def add(self, labels: torch.Tensor, logits: torch.Tensor) -> None:
+        """labels: (B, T), -100 where nothing is predicted.  logits: (B, T, V)."""
+        labels = labels[:, 1:].to(logits.device)  # (B, T-1)
+        self.total += cross_entropy(logits[:, :-1].float().flatten(0, 1), labels.flatten(), reduction="sum").item()
+        self.tokens += int((labels != -100).sum())
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.tokens
+
+
 @torch.inference_mode()
 def loss(model: nn.Module, given: Inputs, size: int) -> float:
-    """Mean over all predicted tokens, in nats."""
-    device = next(model.parameters()).device
-    total, tokens = 0.0, 0
+    """The mean loss of a causal model on the inputs, in nats a token."""
+    device, found = next(model.parameters()).device, Loss()
     for batch in given.batches(size):
-        labels = batch.pop("labels")[:, 1:].to(device)  # (B, T-1)
-        logits = model(**{name: values.to(device) for name, values in batch.items()}, use_cache=False).logits
-        total += cross_entropy(logits[:, :-1].float().flatten(0, 1), labels.flatten(), reduction="sum").item()
-        tokens += int((labels != -100).sum())
-    return total / tokens
+        labels = batch.pop("labels")
+        found.add(labels, model(**{name: values.to(device) for name, values in batch.items()}, use_cache=False).logits)
+    return found.mean

@@ -163,13 +163,13 @@ def exit_code(work: Callable[[], int | None]) -> int:
 
 def quiet() -> None:
     """Let no library write to the terminal below a warning: progress bars and results have it to themselves."""
-    import datasets
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # what it logs as an error it raises as well
+    # Read by the library where it is loaded, which is for metrics alone. What it logs as an error it raises as well.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("DATASETS_VERBOSITY", "critical")
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", message=".*pin_memory.*")

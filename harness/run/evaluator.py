@@ -41,7 +41,7 @@ def evaluate(
         seconds = time.perf_counter() - started
         stored = {"data": data, "seconds": seconds, "generated_tokens": generated, "rows": rows}
         stored |= {"warnings": said} if said else {}
-        stored |= {"generation": used} if (used := modality.used(benchmark)) else {}
+        stored |= {"generation": used} if (used := _of_all_ranks(modality.used(benchmark))) else {}
         run.store_predictions(benchmark.name, split, stored)
     predictions = [row["prediction"] for row in stored["rows"]]
     golds = [row["gold"] for row in stored["rows"]]
@@ -59,6 +59,15 @@ def evaluate(
             for name, found in scored.items()
             if found is not None
         },
+    }
+
+
+def _of_all_ranks(used: dict[str, Any]) -> dict[str, Any]:
+    """What all ranks say; of what they do not say alike, since each checks its engine itself, a list of it."""
+    first, *others = distributed.gather(used)
+    return {
+        name: value if all(other[name] == value for other in others) else [value, *(other[name] for other in others)]
+        for name, value in first.items()
     }
 
 

@@ -137,7 +137,7 @@ KINDS: Mapping[str, Kind] = {
     "evaluate.batch_size": whole(1),
     "evaluate.splits": list_of("a list of one or more names, as [validation, test]", NAME),
     "evaluate.benchmarks": or_null(list_of("a list of one or more names, as [gsm8k]", NAME)),
-    "evaluate.merged": YES_OR_NO,
+    "evaluate.merged": Kind("auto, true or false", lambda value: value == "auto" or YES_OR_NO.fits(value)),
     "evaluate.retention": YES_OR_NO,
     "wandb.mode": one_of("auto", "online", "offline", "disabled"),
     "wandb.project": or_null(PROJECT),

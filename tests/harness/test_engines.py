@@ -11,12 +11,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from errors import SettingError
 from harness.adapters.adapt import adapt
 from harness.adapters.merging import merged
-from harness.generate import engines
+from harness.generate import choice, engines
 from harness.generate.batches import longest_first
 from harness.generate.refill import refill
 from harness.modality.generation import Generation
@@ -249,6 +249,69 @@ def test_an_adapter_that_was_merged_before_stays_merged():
     assert all(layer.merged for layer in model.modules() if hasattr(layer, "merged_adapters"))
 
 
+@pytest.mark.parametrize("method", ["svft_random", "lora", "full"])
+def test_auto_gives_the_tokens_of_the_reference_and_says_by_which_way(language, method):
+    """Of full fine-tuning nothing is merged, and nobody is warned of it."""
+    model = adapted(method)
+    expected, before = ask(language, model), bits(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ask(language, model, engine="auto", merged="auto") == expected
+    said = language[0].used(Bare())
+    assert (said["engine"], said["merged"]) == ("refill", method != "full")
+    assert bits(model) == before
+
+
+def test_auto_is_plain_generate_where_its_tokens_could_be_others():
+    greedy, beams = GenerationConfig(do_sample=False, num_beams=1), GenerationConfig(do_sample=False, num_beams=2)
+    model, sampled = adapted("lora"), GenerationConfig(do_sample=True, temperature=0.7)
+    assert choice.engine("auto", model, greedy) == "refill" and choice.merges("auto", model, "refill")
+    assert [choice.engine("auto", model, other) for other in (beams, sampled)] == ["generate"] * 2
+    assert not choice.merges("auto", model, "generate"), "it would not know where two tokens are close"
+    in_16_bits = copy.deepcopy(model).to(torch.bfloat16)
+    assert choice.engine("auto", in_16_bits, greedy) == "generate" and not choice.merges("auto", in_16_bits, "refill")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "vocab_size": 16, "state_size": 2}
+    recurrent = AutoModelForCausalLM.from_config(AutoConfig.for_model("mamba", **sizes))
+    assert choice.engine("auto", recurrent, greedy) == "generate"
+
+
+def test_auto_copies_no_weights_beyond_its_bound(monkeypatch):
+    model = adapted("lora")
+    adapted_weights = [m.get_base_layer().weight for m in model.modules() if hasattr(m, "merged_adapters")]
+    monkeypatch.setattr(choice, "COPIED", sum(weight.nbytes for weight in adapted_weights))
+    assert choice.merges("auto", model, "refill")
+    monkeypatch.setattr(choice, "COPIED", choice.COPIED - 1)
+    assert not choice.merges("auto", model, "refill")
+
+
+def test_a_tuner_that_refuses_to_merge_is_told_only_to_those_who_asked(language, monkeypatch):
+    model = adapted("lora")
+    expected = ask(language, model)
+
+    def refuses(*_, **__):
+        raise ValueError("not this one.")
+
+    monkeypatch.setattr(model.base_model, "merge_adapter", refuses)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ask(language, model, engine="auto", merged="auto") == expected
+    assert language[0].used(Bare())["merged"] is False
+    with pytest.warns(UserWarning, match="not this one; nothing is merged"):
+        assert ask(language, model, engine="refill", merged=True) == expected
+
+
+def test_a_text_of_two_tokens_that_rounding_could_turn_is_left_to_the_reference(language, monkeypatch):
+    model = adapted("lora")
+    expected = ask(language, model)
+    sure = len(tokens_of(language, model, refill, 8))
+    monkeypatch.setattr("harness.generate.refill.TIE", 0.05)
+    assert 0 < len(tokens_of(language, model, refill, 8)) < sure == len(expected)
+    assert ask(language, model, engine="refill") == expected
+    monkeypatch.setattr("harness.generate.refill.TIE", 2.0)
+    assert tokens_of(language, model, refill, 8) == {}
+    assert ask(language, model, engine="refill") == expected
+
+
 def test_beam_search_is_left_to_the_reference(language, monkeypatch):
     modality, task = language
     model = adapted("lora")
@@ -266,7 +329,7 @@ def test_beam_search_is_left_to_the_reference(language, monkeypatch):
 def test_an_engine_that_is_none_is_refused_before_anything_is_loaded():
     cfg = settings()
     cfg.evaluate.engine = "vllm"
-    with pytest.raises(SettingError, match=r"evaluate\.engine=vllm is none of generate, refill"):
+    with pytest.raises(SettingError, match=r"evaluate\.engine=vllm is none of auto, generate, refill"):
         Generation(cfg, None)
 
 

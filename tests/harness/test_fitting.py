@@ -271,5 +271,5 @@ def test_what_was_said_before_training_is_in_the_record_and_below_the_table(comp
     generated = done.scores["micro_gsm"]["test"]["generation"]
     assert generated == {
         "do_sample": False, "num_beams": 1, "max_new_tokens": 2, "eos_token_id": [1], "pad_token_id": 0,
-        "engine": "generate", "merged": False,
+        "engine": "refill", "merged": False,
     }  # fmt: skip

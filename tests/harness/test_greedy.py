@@ -138,9 +138,13 @@ def test_the_end_that_is_taught_is_the_tokenizers_alone(two_ends):
         assert row["labels"][-1] == 1 and 2 not in row["labels"]
 
 
-def test_the_record_says_how_text_was_generated(two_ends):
-    two_ends.cfg.evaluate.engine = "refill"
-    assert two_ends.used(Bare(beams=4, max_new_tokens=3)) == {
-        "do_sample": False, "num_beams": 4, "max_new_tokens": 3, "eos_token_id": [1, 2], "pad_token_id": 0,
-        "engine": "refill", "merged": False,
+@pytest.mark.parametrize(("beams", "engine"), [(1, "refill"), (2, "generate")])
+def test_the_record_says_how_text_was_generated(asked, two_ends, beams, engine):
+    """Not how it was asked for: a search with beams goes its own way."""
+    _, model, _, _ = asked
+    two_ends.cfg.evaluate.engine, benchmark = "refill", Bare(beams=beams, max_new_tokens=3)
+    two_ends.generate(model, benchmark, two_ends.task.examples("test"), 4, "")
+    assert two_ends.used(benchmark) == {
+        "do_sample": False, "num_beams": beams, "max_new_tokens": 3, "eos_token_id": [1, 2], "pad_token_id": 0,
+        "engine": engine, "merged": False,
     }  # fmt: skip

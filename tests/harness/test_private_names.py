@@ -44,6 +44,8 @@ EXPECTED: dict[str, dict[str, str | None]] = {
         "loss_is_scaled_for_ga": None,
     },
     "transformers.PreTrainedConfig": {"_name_or_path": None},
+    "transformers.PreTrainedModel": {"_is_stateful": None},
+    "transformers.GenerationMixin": {"_supports_default_dynamic_cache": ""},
     "peft.tuners.tuners_utils.BaseTuner": {
         "_create_and_replace": "peft_config adapter_name target target_name parent current_key parameter_name",
         "_replace_module": "parent child_name new_module child",
@@ -72,6 +74,7 @@ ELSEWHERE = {
     "_fields", "_asdict", "_replace", "_target_", "_root_",
     "_member_names_", "_member_map_", "_value2member_map_", "_name_", "_value_",
     "_parameters", "_buffers", "_schema", "_NormBase", "_foreach_norm", "_foreach_div", "_foreach_sub",
+    "_exit", "_run_exitfuncs",
 }  # fmt: skip
 
 
