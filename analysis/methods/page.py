@@ -107,9 +107,9 @@ def _notes(one: Bench, numbered: Mapping[str, list[tuple[int, str]]]) -> Iterato
     values, frame = one.values, one.rows
     yield (
         f"Step: time of a training step (forward, backward, clipping, AdamW) against {values['reference']}, turn by "
-        "turn in one process: median and quartiles. Trained: with the head. Saved: bytes that autograd keeps for backward, against the same. "
+        "turn in one process: median and quartiles. Saved: bytes that autograd keeps for backward, against the same. "
         "Resident: parameters, buffers and other tensors that modules hold, against the base. File: bytes of the saved "
-        "adapter and head against four times the trained numbers."
+        "adapter and head against four times the trained numbers, which are counted with the head."
     )
     yield (
         "Errors are relative distances of logits, 0: every bit is the same. Start: from the base before training. "

@@ -86,3 +86,10 @@ def test_points_have_a_sign_unless_they_round_to_zero(rate, said):
 def test_points_stand_before_their_interval():
     assert numbers.with_interval(0.02, 0.01, 0.03) == "+2.0 [+1.0, +3.0]"
     assert numbers.with_interval(0.02, None, None) == "+2.0"
+
+
+def test_a_mean_that_is_no_number_is_neither_better_nor_worse():
+    items = "1" * 30 + "0" * 70
+    one = {seed: paired.Outcome(float("nan") if seed == 0 else 0.3, items, "d") for seed in range(3)}
+    other = {seed: paired.Outcome(0.9, "1" * 90 + "0" * 10, "d") for seed in range(3)}
+    assert only(one, other).verdict == "untested"

@@ -115,9 +115,7 @@ def test_a_table_is_exported_as_it_is_shown(page):
         tab.wait_for_function("(before) => report.copied !== before", arg=made.get("last", ""))
         made[form] = made["last"] = tab.evaluate("report.copied")
     assert [row[0].strip() for row in csv.reader(io.StringIO(made["CSV"]))][1:] == shown
-    assert [
-        line.split("|")[1].strip() for line in made["Markdown"].splitlines() if line.startswith("|")
-    ][2:] == shown
+    assert [line.split("|")[1].strip() for line in made["Markdown"].splitlines() if line.startswith("|")][2:] == shown
     assert all(f"{label} &" in made["LaTeX"] for label in shown)
     assert re.match(r"(%.*\n)+\\begin\{tabular\}", made["LaTeX"])
     assert "Compared with LoRA (r=8)." in made["Markdown"].splitlines()[-1]
@@ -148,6 +146,65 @@ def test_a_budget_gives_the_best_row_within_it_and_what_cannot_be_told_apart(pag
     assert "50,000" in said.replace("50k", "50,000")
     assert "SVFT-P" in said and "LoRA (r=1)" in said and "LoRA (r=8)" not in said
     assert tab.locator("#pareto-chart svg").count() == 1
+
+
+@pytest.mark.parametrize(("name", "limit"), [("most", "abc"), ("most", "50.000.000"), ("times", "1,5")])
+def test_a_limit_that_is_no_number_is_told_and_not_passed_over(page, name, limit):
+    tab = page.go(f"/pareto?board=real&{name}={limit}")
+    assert tab.locator("#take").inner_text().startswith("A limit is no number")
+    assert tab.locator(f"#take-{name}").get_attribute("aria-invalid") == "true"
+
+
+def test_what_could_not_be_tested_is_not_called_a_tie_of_the_front(page):
+    tab = page.go("/pareto?board=micro_stsb_micro_deberta")
+    standing = tab.locator("#front tbody tr > :last-child").all_inner_texts()
+    assert set(standing) == {"on the front", "not on it, not tested"}
+
+
+def test_a_score_that_is_no_number_is_neither_better_nor_worse(page):
+    page.go("/overview")
+    verdict = page.tab.evaluate(
+        """() => {
+          const board = report.core.boardOf.get("real");
+          const place = (label) => board.lines.findIndex((line) => line.label === label);
+          board.cells[place("Head")][0].outcomes[0].mean = NaN;
+          board.judged = new Map();
+          return report.statistics.judge(board, "SVFT-P").at(place("Head"), 0).verdict;
+        }"""
+    )
+    assert verdict == "untested"
+
+
+def test_seeds_without_a_number_are_told_beside_the_mean_of_the_others(page):
+    page.go("/explorer?board=real")
+    page.tab.evaluate(
+        """() => {
+          const cell = report.core.boardOf.get("real").cells[0][0];
+          Object.assign(cell, { seeds: 4, lost: 1 });
+          dispatchEvent(new Event("shown-theme"));
+        }"""
+    )
+    page.settle()
+    assert "4 of 5 seeds, 1 without a number" in page.tab.locator("#explorer tbody tr").first.inner_text()
+
+
+def test_a_row_that_was_not_run_in_a_column_has_no_rate_seeds_or_verdict_of_another(page):
+    board = page.go("/overview") and page.tab.evaluate(
+        """() => {
+          const { core } = report;
+          for (const board of core.boards)
+            for (const [line, own] of board.lines.entries())
+              for (const column of own.columns ?? [])
+                if (!board.cells[line][column] && board.cells[line].some(Boolean) && own.rows[column] === null)
+                  return [board.name, line, column];
+        }"""
+    )
+    if board is None:
+        pytest.skip("every row of the committed records was run in all of its columns, or in none")
+    name, line, column = board
+    tab = page.go(f"/explorer?board={name}&column={column}&cols=rate,seeds,c{column},v{column}")
+    cells = tab.locator("#explorer tbody tr").nth(line).locator("td").all_inner_texts()
+    assert [text.strip() for text in cells] == ["", "", "not run", ""]
 
 
 @pytest.mark.parametrize("section", SECTIONS)

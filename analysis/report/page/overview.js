@@ -16,9 +16,23 @@ function overviewSection(root, core, state) {
         wish === "best"
           ? "Shaded: the best and what cannot be told apart from it. Within it there is no order."
           : "Shaded: what cannot be told apart from the reference (◆).",
-        " Bars: 95 % interval over seeds; of one seed the standard error over items. Smallest difference that could be seen: " +
-          "found four times in five by a test of one pair alone, median over the rows and from the least to the most; " +
-          "a smaller one may have been found, with luck. Each table is corrected for its own comparisons, so one pair may have two verdicts in two tables.",
+        " Bars: 95 % interval over seeds; of one seed the standard error over items.",
+      ),
+      el(
+        "details",
+        {},
+        el("summary", { id: "how-to-read" }, "How to read it"),
+        el(
+          "p",
+          { class: "small" },
+          "Smallest difference that could be seen: a true difference of that size is found four times in five by a test of one pair alone. ",
+          "Given are the median over the rows, the least and the most. A smaller one may have been found, with luck.",
+        ),
+        el(
+          "p",
+          { class: "small" },
+          "Each table is corrected for its own comparisons, so the same pair may have another verdict in another table.",
+        ),
       ),
     ),
   );
