@@ -26,12 +26,13 @@ doctor: $(READY) ## is this machine ready; ARGS="experiment=table1": for what th
 	@$(BIN)/python -m harness.doctor $(ARGS)
 
 demo: $(READY) ## the main job on the embedded default: table and Pareto plot into demo/
-	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
+	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) $(TWO) task=micro_gsm model=micro_gemma method=full,lora,svft_plain,svft_banded,svft_random
 	HF_HUB_OFFLINE=1 $(RUN) $(DEMO) task=micro_gsm model=micro_gemma method=lora method.adapter.r=1
-	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) task=digits model=micro_vit method=head,lora,svft_plain,svft_banded,svft_random
+	HF_HUB_OFFLINE=1 $(RUN) -m $(DEMO) $(TWO) task=digits model=micro_vit method=head,lora,svft_plain,svft_banded,svft_random
 	@$(BIN)/python -m analysis plots --runs demo/runs --out demo/figures
 	@$(BIN)/python -m analysis tables --runs demo/runs --print
 DEMO := runs_dir=demo/runs wandb.mode=disabled
+TWO := hydra.launcher.workers=2 hydra.launcher.logs=demo/logs
 
 # Two runs at a time, of one thread each. What is finished is skipped, so that a second call goes on where the first was stopped.
 real: $(READY) ## a real encoder (22.7M) on real sentences, nine methods, five seeds: fetched, run, tabled into real/
