@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.page
 
-SECTIONS = ("overview", "explorer", "pareto", "paper", "cost", "methods")
+SECTIONS = ("overview", "explorer", "versus", "pareto", "paper", "cost", "methods")
 PLACES = (
     *(f"/{section}" for section in SECTIONS), "/overview?ref=printed",
     "/explorer?board=comparison", "/explorer?board=all", "/paper?part=claims",
@@ -146,6 +146,27 @@ def test_a_budget_gives_the_best_row_within_it_and_what_cannot_be_told_apart(pag
     assert "50,000" in said.replace("50k", "50,000")
     assert "SVFT-P" in said and "LoRA (r=1)" in said and "LoRA (r=8)" not in said
     assert tab.locator("#pareto-chart svg").count() == 1
+
+
+def test_two_methods_meet_once_in_each_column_that_scored_both_and_differ_as_in_its_table(page):
+    tab = page.go("/versus?a=SVFT-P&b=LoRA (r=8)")
+    said = tab.locator("#versus-said").inner_text()
+    number, *parts = map(
+        int, re.search(r"(\d+) columns: better in (\d+), worse in (\d+), not told apart in (\d+)", said).groups()
+    )
+    untested = re.search(r"not tested in (\d+)", said)
+    assert number == sum(parts) + int(untested[1] if untested else 0) == tab.locator("#versus tbody tr").count()
+    row = tab.locator("#versus tbody tr", has_text="MiniLM-L6, movie snippets")
+    assert row.count() == 1
+    tab = page.go("/explorer?board=real&cols=c0,d0")
+    table = tab.locator("#explorer tbody tr", has_text="SVFT-P").locator("td").last.inner_text()
+    tab = page.go("/versus?a=SVFT-P&b=LoRA (r=8)")
+    assert table in tab.locator("#versus tbody tr", has_text="MiniLM-L6, movie snippets").inner_text()
+    tab.locator("#versus-swap").click()
+    page.settle()
+    swapped = tab.locator("#versus-said").inner_text()
+    assert swapped.startswith("LoRA (r=8) against SVFT-P")
+    assert re.search(r"better in (\d+), worse in (\d+)", swapped).groups() == (str(parts[1]), str(parts[0]))
 
 
 @pytest.mark.parametrize(("name", "limit"), [("most", "abc"), ("most", "50.000.000"), ("times", "1,5")])

@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.page
 
 FOCUSED = "() => { const { activeElement: at } = document; return [at.tagName, at.id, at.className, at.innerText]; }"
-SECTIONS = ("overview", "explorer?board=real", "pareto?board=real", "paper", "cost", "methods")
+SECTIONS = ("overview", "explorer?board=real", "versus", "pareto?board=real", "paper", "cost", "methods")
 ON_PAPER = """() => [...document.querySelectorAll("main *")].filter((node) => {
   const box = node.getBoundingClientRect();
   return box.width && box.height && box.right > innerWidth + 1 && !node.closest(".unseen");

@@ -3,6 +3,7 @@
 const SECTIONS = [
   ["overview", "Overview", overviewSection],
   ["explorer", "Explorer", explorerSection],
+  ["versus", "Two methods", versusSection],
   ["pareto", "Pareto", paretoSection],
   ["paper", "Paper", paperSection],
   ["cost", "Cost", costSection],

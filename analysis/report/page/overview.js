@@ -9,6 +9,13 @@ function overviewSection(root, core, state) {
       "div",
       { class: "controls" },
       referenceChoice("overview-ref", core, core.boards, state.get("ref"), "best"),
+      choice(
+        "overview-goto",
+        "Go to",
+        [["", "a table"], ...core.boards.filter(hasScore).map((board) => [board.name, boardTitle(board)])],
+        "",
+        (name) => document.getElementById(`board-${name}`)?.scrollIntoView(),
+      ),
       el(
         "p",
         { class: "small legend" },
@@ -72,6 +79,9 @@ function overviewSection(root, core, state) {
   tasks.push(() => countAlike(core, wish));
   return inTurns(tasks);
 }
+
+/** Has any of its cells a number? */
+const hasScore = (board) => board.columns.some((_, column) => scoredLines(board, column).length);
 
 /** Tasks one after another, the browser drawing between them. Stops where the section has gone. */
 async function inTurns(tasks) {
