@@ -16,8 +16,6 @@ from analysis.statistics.stats import mean
 from harness.store import identity
 from harness.store.record import Record
 
-SEEDED = ("seed", "projection_prng_key")  # options of adapters and callbacks that differ by the seed of the run
-
 GRID = ["method", "variant", "label", "adapter_params", "key", "rate", "score", "seeds", "steps"]
 
 Search = tuple[str, ...]  # the choices, budget and ground that runs of one search share
@@ -76,14 +74,13 @@ def budget(run: Record, *, steps: bool = True) -> str:
 
     steps: False leaves the number of steps out, which differs between the rounds of one search.
     """
-    sections = {name: run.config[name] for name in ("train", "method") if name in run.config}
-    config = identity.keyed(sections)  # an option that a record is older than is at its neutral value
+    # An option that a record is older than is at its neutral value.
+    config = identity.unseeded({**run.config, "seed": run.run["seed"]}, run.run.get("seeded"))
     left_out = ("lr", "head_lr") if steps else ("lr", "head_lr", "max_steps")
     train = {key: value for key, value in config["train"].items() if key not in left_out}
     method = config.get("method", {})
     options = [method.get("adapter", {}), *(method.get("callbacks") or {}).values()]
-    unseeded = [{key: value for key, value in each.items() if key not in SEEDED} for each in options if each]
-    return json.dumps([train, unseeded], sort_keys=True)
+    return json.dumps([train, [each for each in options if each]], sort_keys=True)
 
 
 def pick(rates: pd.DataFrame) -> float:

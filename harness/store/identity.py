@@ -230,9 +230,15 @@ def keyed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _placeless(config: Mapping[str, Any], seeded: Iterable[str] | None) -> dict[str, Any]:
-    kept = keyed(config)
+    kept = unseeded(config, seeded)
     for section, name, _ in list(_found(kept, PLACES + MEMORY)):
         del section[name]
+    return kept
+
+
+def unseeded(config: Mapping[str, Any], seeded: Iterable[str] | None) -> dict[str, Any]:
+    """`keyed`, with what follows the seed at 0. seeded: as in `of_config`."""
+    kept = keyed(config)
     for section, name, _ in list(_found(kept, SEEDED if seeded is None else seeded)):
         if seeded is not None or section[name] == config["seed"]:
             section[name] = 0

@@ -1,5 +1,7 @@
 """The learning-rate search: what is picked, from what, and that a run then uses it."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -138,6 +140,15 @@ def test_the_seed_of_a_callback_makes_no_other_budget(add, tmp_path):
         add(f"run {seed}", seed, {"strict": "1"}, config={"train": {"lr": 1e-3}, "method": method})
     records, _ = record.find(tmp_path / "runs")
     assert len({rates.budget(each) for each in records}) == 1
+
+
+def test_an_option_that_follows_the_seed_by_the_word_of_its_record_makes_no_other_budget(add, tmp_path):
+    for seed in (0, 1):
+        add(f"run {seed}", seed, config={"train": {"lr": 1e-3}, "method": {"adapter": {"random_loc_seed": seed}}})
+    records, _ = record.find(tmp_path / "runs")
+    told = [replace(each, run={**each.run, "seeded": ["method.adapter.random_loc_seed"]}) for each in records]
+    assert len({rates.budget(each) for each in told}) == 1
+    assert len({rates.budget(each) for each in records}) == 2
 
 
 def test_a_task_that_was_not_searched_or_a_folder_that_is_none_leaves_the_others_unwritten(add_rate, tmp_path):
