@@ -126,12 +126,6 @@ function versusColumns(core, one, other) {
       return board.kind === "comparison" ? name : `${boardTitle(board)}: ${name}`;
     }),
     text("base", "Base", ({ board, a, column }) => board.lines[a].model ?? rowOf(core, board, a, column)?.model_label),
-    text("layers", "Layers", ({ board, a, b }) => [...new Set([a, b].map((line) => board.lines[line].targets))].join(" / ")),
-    trained(0),
-    trained(1),
-    mean(0),
-    mean(1),
-    { id: "unit", title: "Unit", value: unit, cell: unit },
     {
       id: "difference",
       title: "Difference",
@@ -141,6 +135,12 @@ function versusColumns(core, one, other) {
     },
     text("verdict", "Verdict", ({ found }) => WORDS[found?.verdict] ?? "no shared seed"),
     { id: "p", title: "p", numeric: true, value: ({ found }) => found?.p, cell: ({ found }) => pValue(found?.p) },
+    mean(0),
+    mean(1),
+    { id: "unit", title: "Unit", value: unit, cell: unit },
+    trained(0),
+    trained(1),
+    text("layers", "Layers", ({ board, a, b }) => [...new Set([a, b].map((line) => board.lines[line].targets))].join(" / ")),
     { id: "seeds", title: "Shared seeds", numeric: true, value: ({ found }) => found?.seeds, cell: ({ found }) => count(found?.seeds) },
   ];
 }
