@@ -192,7 +192,7 @@ def mine(loaded):
 
 
 def test_a_command_says_what_all_runs_of_a_folder_have_in_common(mine):
-    usual = mine(train__lr=0.01, train__head_lr=0.03)
+    usual = mine(train__lr=0.001, train__head_lr=0.03)
     assert usual[2:] == [
         "task=digits", "model=micro_vit", "method=lora", "recipe=clean", f"seed={usual[6][5:]}",
         "method.targets=QKVOUD",
@@ -202,9 +202,9 @@ def test_a_command_says_what_all_runs_of_a_folder_have_in_common(mine):
 
 
 def test_a_command_says_an_option_that_does_not_follow_the_one_it_usually_follows(mine):
-    usual = mine(train__lr=0.01, train__head_lr=0.03)
-    assert mine(train__lr=0.01, train__head_lr=0.03, method__adapter__lora_alpha=16) == usual
-    other = mine(train__lr=0.01, train__head_lr=0.03, method__adapter__lora_alpha=32, model__checkpoint="kept/here")
+    usual = mine(train__lr=0.001, train__head_lr=0.03)
+    assert mine(train__lr=0.001, train__head_lr=0.03, method__adapter__lora_alpha=16) == usual
+    other = mine(train__lr=0.001, train__head_lr=0.03, method__adapter__lora_alpha=32, model__checkpoint="kept/here")
     assert set(other) - set(usual) == {"method.adapter.lora_alpha=32", "model.checkpoint=kept/here"}
 
 

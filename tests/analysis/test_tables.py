@@ -276,12 +276,14 @@ def test_analysis_imports_the_record_schema_and_nothing_else_of_the_project():
     ours = [name for name in io.StringIO(loaded).read().split() if name.split(".")[0] in rooms]
     assert set(ours) == {
         "harness",
+        "harness.settings",
+        "harness.settings.process",
         "harness.store",
         "harness.store.disk",
         "harness.store.files",
         "harness.store.identity",
         "harness.store.record",
-    }  # the record, and what reads it
+    }  # the record, what reads it, and what every process of the harness sets
 
 
 def test_the_readme_is_filled_between_its_marks_and_checked(tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_svft_computes_what_its_layers_say(tiny):
     found = work.of_run(cfg, 5)
     model = counting.adapted_without_weights(cfg, "present").model
     adapted = [layer for layer in model.modules() if hasattr(layer, "gemms")]
-    products = sum(2 * math.prod(shape) for layer in adapted for shape in layer.gemms(TOKENS, dtype=torch.float32))
+    products = sum(2 * math.prod(shape) for layer in adapted for shape in layer.gemms(TOKENS))
     rest = sum(math.prod(SHAPES[letter]) for letter in "QKV")
     others = 2 * TOKENS * (layers * rest + (layers - 1) * rest + 2 * vocabulary * h)
     assert len(adapted) == 4 * layers
