@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from bench import arguments, counts, linear, memory, methods, report, tables, targets, timing
-from bench.methods import DROPPED_OF, Method
+from bench.methods import DROPPED_OF, HALF_NOTE, HALF_OF, Method
 from harness.adapters import adapt
 from harness.console.progress import bar
 from harness.models import bases
@@ -31,6 +31,7 @@ METHODS = {
     "svft_plain": Method(f"method=svft_plain {TARGETS}"),
     "svft_random": Method(f"method=svft_random method.adapter.d=8 {TARGETS}"),
     "svft_banded": Method(f"method=svft_banded method.adapter.d=8 {TARGETS}"),
+    "svft_random_half": Method(f"method=svft_random method.adapter.d=8 {TARGETS} {HALF_OF}", HALF_NOTE),
     "svft_plain_dropped": Method(f"method=svft_plain {TARGETS} {DROPPED_OF}", ", W0 dropped"),
     "svft_random_dropped": Method(f"method=svft_random method.adapter.d=8 {TARGETS} {DROPPED_OF}", ", W0 dropped"),
     REFERENCE: Method(f"method=lora method.adapter.r=8 {TARGETS}"),

@@ -34,10 +34,13 @@ LETTERS = "QKVUDOG"  # every linear layer of a block, as the paper adapts Gemma 
 ALL = f"method.targets={LETTERS}"
 DROPPED_OF = "++method.adapter.keep_weight=false"
 DROPPED = f"{ALL} {DROPPED_OF}"
+HALF_OF = "++method.adapter.factor_dtype=float16"
+HALF_NOTE = ", U and V in 16 bits"
 METHODS = {
     "svft_plain": Method(f"method=svft_plain {ALL}"),
     "svft_banded": Method(f"method=svft_banded {ALL}"),
     "svft_random": Method(f"method=svft_random {ALL}"),
+    "svft_random_half": Method(f"method=svft_random {ALL} {HALF_OF}", HALF_NOTE),
     "svft_plain_dropped": Method(f"method=svft_plain {DROPPED}", ", W0 dropped"),
     "svft_banded_dropped": Method(f"method=svft_banded {DROPPED}", ", W0 dropped"),
     "svft_random_dropped": Method(f"method=svft_random {DROPPED}", ", W0 dropped"),

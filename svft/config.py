@@ -31,6 +31,7 @@ PRESETS = {
         "truncate_base": True,
     },
 }
+FACTOR_DTYPES = ("float16", "bfloat16")
 CHOICES = {
     "pattern": patterns.PATTERNS,
     "preset": tuple(PRESETS),
@@ -65,6 +66,7 @@ class SvftConfig(BasisConfig):
         "topk_score",
         "truncate_base",
         "scaled",
+        "factor_dtype",
     )
 
     pattern: str = field(
@@ -137,6 +139,14 @@ class SvftConfig(BasisConfig):
             "weight) moves the start; the first adapter of a model decides"
         ),
     )
+    factor_dtype: str | None = field(
+        default=None,
+        metadata=described(
+            "float16 or bfloat16: the singular vectors stand in 16 bits beside a wider W0, which halves their memory. "
+            "The start stays exact, products are taken in the dtype of W0, and the update is one of the rounded "
+            "vectors, which float16 rounds eight times less. None: they have the dtype of W0"
+        ),
+    )
     form: str = field(
         default="auto",
         metadata=described(
@@ -163,9 +173,10 @@ class SvftConfig(BasisConfig):
     def can_be_sharded(self) -> bool:
         """Whether the layers of a sharded model hold nothing that another process could not work out from the base.
 
-        And nothing that blocks share: FSDP frees a block's parameters once it has passed, and later ones need them.
+        And nothing that blocks share: FSDP frees a block's parameters once it has passed, and later ones need them. And
+        one dtype: it gathers a block's frozen numbers as one tensor.
         """
-        return self.pattern != "gradient" and self.share is None
+        return self.pattern != "gradient" and self.share is None and self.factor_dtype is None
 
     @property
     def needs_callback(self) -> str | None:
@@ -182,6 +193,7 @@ class SvftConfig(BasisConfig):
         for name in CHOICES:
             self._require_choice(name)
         self._require_sizes()
+        self._require_exact_start()
         if self.pattern == "topk" and self.topk_score == "released" and self.rank is not None:
             raise ValueError(
                 f"topk_score='released' is not defined with rank={self.rank} (its column index runs beyond the rank); "
@@ -192,6 +204,19 @@ class SvftConfig(BasisConfig):
         value = getattr(self, name)
         if value not in CHOICES[name]:
             raise ValueError(f"{name}={value!r} is not one of {', '.join(CHOICES[name])}")
+
+    def _require_exact_start(self) -> None:
+        """Where the singular vectors are rounded; they may stand in for W0 nowhere, then."""
+        if self.factor_dtype is None:
+            return
+        if self.factor_dtype not in FACTOR_DTYPES:
+            raise ValueError(f"factor_dtype={self.factor_dtype!r} is neither None nor {' or '.join(FACTOR_DTYPES)}")
+        for name, value in (("keep_weight", False), ("truncate_base", True), ("save_basis", True)):
+            if getattr(self, name) == value:
+                raise ValueError(
+                    f"factor_dtype={self.factor_dtype!r} rounds the singular vectors beside W0, which {name}={value} "
+                    "does not go with"
+                )
 
     def _require_sizes(self) -> None:
         if self.pattern == "block" and (self.d is None) == (self.rank is None):

@@ -21,13 +21,10 @@ from .basis import BasisLayer
 from .config import SvftConfig
 from .decomposition import Basis
 from .decomposition.streams import generator, stream_of
-from .storage import Storage, WithBoth, WithoutU, WithoutVh, WithoutWeight
+from .storage import Storage, WithBoth, narrower, round_factors, storage_for
 from .update import delta
 
 BANDS = ("banded", "block")  # patterns whose Ω is a band
-# The least singular value, relative to their root mean square, that a layer may divide by. Its inverse enlarges the
-# rounding errors of the factor that is kept.
-LEAST = {2: 1 / 8, 4: 1 / 32, 8: 1e-3}  # by bytes of an entry of the base weight
 
 
 class SvftLinear(BasisLayer):
@@ -44,34 +41,14 @@ class SvftLinear(BasisLayer):
     of_the_group = ("svft_index", "svft_topk", "svft_selected", "svft_omega")
     configs: dict[str, SvftConfig]
     storage: Storage = WithBoth()  # while the first adapter is added
+    factor_dtype: torch.dtype | None = None  # of U and V^T, where that is narrower than the products'; None meanwhile
     _forms: dict[tuple[str, int, torch.dtype, bool], str]  # chosen so far; emptied where an adapter comes
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: SvftConfig, name: str) -> None:
         super().__init__(base_layer, adapter_name, config, name)
-        self.storage = self._storage_for(config)
+        self.factor_dtype = narrower(config, self.basis_dtype)
+        self.storage = storage_for(self, config)
         self.free()
-
-    def _storage_for(self, config: SvftConfig) -> Storage:
-        """Raises ValueError where the weight is to be dropped, and the layer is more than its weight."""
-        if not config.keep_weight:
-            self._refuse_to_drop_more_than_a_weight()
-            return WithoutWeight()
-        if not self.plain or config.truncate_base or self.out_features == self.in_features:
-            return WithBoth()
-        s = self.basis_s
-        if not s.is_meta and s.min() < LEAST[self.basis_dtype.itemsize] * s.square().mean().sqrt():
-            return WithBoth()
-        return WithoutU() if self.out_features > self.in_features else WithoutVh()
-
-    def _refuse_to_drop_more_than_a_weight(self) -> None:
-        if self.plain:
-            return
-        more = " that is quantised" if self.quantization_backend else ""
-        more += "" if "weight" in self.get_base_layer()._parameters else " whose weight is no parameter"
-        raise ValueError(
-            f"layer '{self.name}': keep_weight=False needs a plain linear layer, not a "
-            f"{type(self.base_layer).__name__}{more}"
-        )
 
     def make_stores(self) -> None:
         self.svft_m = nn.ParameterDict()
@@ -84,6 +61,11 @@ class SvftLinear(BasisLayer):
 
     def update_layer(self, adapter_name: str, config: SvftConfig) -> None:
         """The basis is there already, so another adapter may be merged meanwhile."""
+        if self.configs and narrower(config, self.basis_dtype) != self.factor_dtype:
+            raise ValueError(
+                f"layer '{self.name}': adapter '{adapter_name}' has factor_dtype={config.factor_dtype!r}, which is not "
+                "how the first adapter has the singular vectors stored that both would share"
+            )
         self.configs[adapter_name] = config
         self._forms.clear()
         if self.truncates(adapter_name) and not self.storage.can_truncate:
@@ -239,10 +221,14 @@ class SvftLinear(BasisLayer):
 
     @property
     def basis_dtype(self) -> torch.dtype:
+        """In which products with U and V^T are taken; they are stored in `factor_dtype` if there is one."""
+        if self.factor_dtype is not None:
+            return self.basis_s.dtype
         return (self.basis_Vh if self.basis_U is None else self.basis_U).dtype
 
     def free(self) -> None:
         self.storage.free(self)
+        round_factors(self)
 
     def fill(self) -> None:
         self.storage.fill(self)

@@ -9,7 +9,7 @@ Each of W0, U and V^T can be computed from the other two and Sigma = diag(s), so
     WithoutWeight    U, s, V^T        U (Sigma + M) V^T x                     W0 = U Sigma V^T       keep_weight=False
 
 S^-1 divides by the singular values, so the first two are for layers without small ones. With the weight kept, h is W0 x
-to the last bit at M = 0.
+to the last bit at M = 0, whatever U and V^T are: they may be stored in 16 bits (`factor_dtype`).
 
 Shapes: B batch (any leading dims), O out_features, I in_features, K = min(O, I) directions, of which M couples the
 first C: U is O x K, s is K, V^T is K x I, and M is zero but for C x C. x is (B, I) and h is (B, O).
@@ -44,7 +44,12 @@ from .update import (
 )
 
 if TYPE_CHECKING:
+    from .config import SvftConfig
     from .layer import SvftLinear
+
+# The least singular value, relative to their root mean square, that a layer may divide by. Its inverse enlarges the
+# rounding errors of the factor that is kept.
+LEAST = {2: 1 / 8, 4: 1 / 32, 8: 1e-3}  # by bytes of an entry of that factor
 
 
 class Storage(ABC):
@@ -196,7 +201,8 @@ class WithBoth(Storage):
 
     def _around(self, layer: SvftLinear, adapter: str) -> torch.Tensor | None:
         """Sigma, where the factors are all of W0: the gradient of x takes U^T dy anyway, and W0 no further product."""
-        return layer.basis_s if layer.directions(adapter) == len(layer.basis_s) else None
+        whole = layer.factor_dtype is None and layer.directions(adapter) == len(layer.basis_s)
+        return layer.basis_s if whole else None
 
     def _is_one_product(self, layer: SvftLinear, adapter: str, x: torch.Tensor) -> bool:
         takes_in = self._takes_in_weight(layer, adapter, compute_dtype(layer, x))
@@ -250,3 +256,42 @@ class WithoutWeight(Storage):
     def fill(self, layer):
         if not self.has_weight(layer):
             layer.put_weight(self.weight(layer))
+
+
+def storage_for(layer: SvftLinear, config: SvftConfig) -> Storage:
+    """Of a layer that has its basis. Raises ValueError where the weight cannot be dropped, though it is to be."""
+    if not config.keep_weight:
+        _refuse_to_drop_more_than_a_weight(layer)
+        return WithoutWeight()
+    if not layer.plain or config.truncate_base or layer.out_features == layer.in_features:
+        return WithBoth()
+    s, stored = layer.basis_s, layer.factor_dtype or layer.basis_dtype
+    if not s.is_meta and s.min() < LEAST[stored.itemsize] * s.square().mean().sqrt():
+        return WithBoth()
+    return WithoutU() if layer.out_features > layer.in_features else WithoutVh()
+
+
+def _refuse_to_drop_more_than_a_weight(layer: SvftLinear) -> None:
+    if layer.plain:
+        return
+    more = " that is quantised" if layer.quantization_backend else ""
+    more += "" if "weight" in layer.get_base_layer()._parameters else " whose weight is no parameter"
+    raise ValueError(
+        f"layer '{layer.name}': keep_weight=False needs a plain linear layer, not a "
+        f"{type(layer.base_layer).__name__}{more}"
+    )
+
+
+def narrower(config: SvftConfig, basis: torch.dtype) -> torch.dtype | None:
+    """In which the singular vectors are stored, if they are to be rounded; None where they have no more bits anyway."""
+    stored = config.factor_dtype and getattr(torch, config.factor_dtype)
+    return stored if stored and stored.itemsize < basis.itemsize else None
+
+
+def round_factors(layer: SvftLinear) -> None:
+    """What is kept of U and V^T, to the layer's `factor_dtype`; what is computed from it follows the rounded ones."""
+    if layer.factor_dtype is None:
+        return
+    for name in layer.large_buffers:
+        if (factor := getattr(layer, name)) is not None:
+            setattr(layer, name, factor.to(layer.factor_dtype))

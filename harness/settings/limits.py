@@ -198,6 +198,7 @@ KINDS: Mapping[str, Kind] = {
     "method.adapter.init_logits_std": number(0),
     "method.adapter.decompose_factor": whole(-1),
     "method.adapter.share": or_null(one_of("role")),
+    "method.adapter.factor_dtype": or_null(one_of("float16", "bfloat16")),
     "method.adapter.d_initial": number(-FLOAT32),
     "method.adapter.*dropout": share(),
     "method.adapter.bias": BIAS,

@@ -72,6 +72,7 @@ NEUTRAL_OF: Mapping[str, Mapping[str, Any]] = {
     "svft.SvftConfig": {
         **dict.fromkeys(("rank", "init", "gate", "replacement", "topk_score", "truncate_base")),
         "scaled": False, "keep_weight": True, "form": "auto", "share": None, "save_basis": False, "bias": "none",
+        "factor_dtype": None,
     },
     "baselines.SpectralAdapterConfig": {"save_basis": False, "share": None},
     "baselines.UpdateConfig": {"save_basis": False},
