@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 
-from bench import arguments, counts, linear, methods, report, shapes, tables, targets, timing
-from bench.methods import REFERENCE, RELEASED
+from bench import arguments, counts, linear, memory, methods, report, shapes, tables, targets, timing
+from bench.methods import METHODS, REFERENCE, RELEASED, SVFT
 from bench.step import LENGTH, Contestant, Inputs, contestant, peak_bytes, saved, step
 from harness.console.progress import bar
+from harness.models import bases
 from harness.store.disk import tells_disk_errors
 
 DEFAULT_SHAPE = "gemma_small"
+WHOLE = "gemma2b"  # the model that this shape is a block of, at a quarter of its width
 
 
 def rows(
@@ -56,6 +58,16 @@ def times(name: str, tokens: int, taken: dict[str, list[float]]) -> dict[str, An
     }
 
 
+def whole(name: str) -> dict[str, Any]:
+    """What the whole model holds with the method, counted by shapes: no memory is taken."""
+    method = METHODS[name]
+    cfg = methods.composed(method, [f"model={WHOLE}"])
+    base = bases.build(cfg.model, None, "meta")
+    base_bytes = memory.counted_bytes(base)
+    resident = memory.counted_bytes(methods.attached(base, method, cfg).model)
+    return {"whole": WHOLE, "whole_base_bytes": base_bytes, "whole_resident_bytes": resident}
+
+
 def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     entries: dict[str, Contestant] = {}
     with methods.own_decompositions(), bar(len(a.methods), "attaching") as progress:
@@ -63,10 +75,14 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
             entries[name] = contestant(name, shapes.SHAPES[a.shape], a.dtype, device, a.seed)
             progress.update()
     config = next(iter(entries.values())).base.config
+    told = {name: entry.summary() for name, entry in entries.items()}
+    for name in (REFERENCE, *SVFT) if a.shape == DEFAULT_SHAPE else ():
+        if name in told:
+            told[name] |= whole(name)
     counted = {name: entry.block for name, entry in entries.items() if linear.svft_layers(entry.block)}
     found: dict[str, list[dict[str, Any]]] = {"rows": [], "linear": []}
     turns = {"repeats": a.repeats, "warm_up": a.warm_up}
-    total = sum(turns.values()) * len(a.tokens) * (len(entries) + 2 * len(counted))
+    total = sum(turns.values()) * len(a.tokens) * (len(entries) + 3 * len(counted))
     with bar(total, "steps") as progress:
         turns |= {"tick": progress.update, "clock": timing.CLOCKS[a.clock]}
         for tokens in a.tokens:
@@ -84,7 +100,7 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         "reference": REFERENCE,
         "released": RELEASED,
         "repeats": a.repeats,
-        "methods": {name: entry.summary() for name, entry in entries.items()},
+        "methods": told,
         **found,
     }
 

@@ -57,6 +57,7 @@ class Contestant:
             "trained": methods.trained(self.model),
             "base_bytes": self.base_bytes,
             "resident_bytes": memory.standing_bytes(self.model),
+            "svd_seconds": sum(layer.svd_seconds for layer in linear.svft_layers(self.model)),  # cached after the first
             "warnings": self.warnings,
         }
 

@@ -1,4 +1,4 @@
-"""An SVFT model's adapted layers alone, against the matrix products that they are counted at.
+"""An SVFT model's adapted layers alone, against the matrix products that they are counted at, and what M computes.
 
 Shapes: T tokens, O out_features, I in_features.
 """
@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.timing import Step, interleaved, quartiles, ratio_columns
+from bench.timing import Step, interleaved, quartiles, ratio_columns, ratios
 from svft import SvftLinear
+from svft.arithmetic.coupling import coupling
+from svft.update import order_of
 
 Gemm = tuple[int, int, int]  # rows, inner, columns
 
@@ -62,6 +64,34 @@ def gemms_step(
     return Step(run)
 
 
+def couplings_step(
+    layers: Sequence[SvftLinear], tokens: int, dtype: torch.dtype, generator: torch.Generator, device: torch.device
+) -> Step:
+    """What M does entry by entry, which is no matrix product: M h, M^T g and the gradient of m, once each a layer.
+
+    h and g are T vectors where M acts on activations, and as many as the smaller side where it goes into a matrix. An
+    M that is laid out dense is in the products.
+    """
+    entrywise = []
+    for layer in layers:
+        adapter = layer.active_adapters[0]
+        C, index, d = layer.directions(adapter), layer.index(adapter), layer.band(adapter)
+        M = coupling(C, index, d, order=order_of(layer, adapter, dtype))
+        if not M.products(1):
+            vectors = tokens if layer.form(tokens) == "activations" else min(layer.out_features, layer.in_features)
+            h, g = (torch.randn(C, vectors, generator=generator).to(device, dtype) for _ in range(2))
+            m = layer.coefficients(adapter).detach()
+            entrywise.append((M, *((each if M.by_direction else each.T.contiguous().T).T for each in (h, g)), m))
+
+    def run() -> None:
+        for M, h, g, m in entrywise:
+            M.times(h, m)
+            M.times(g, m, transposed=True)
+            M.gradient(g, h, m)
+
+    return Step(run)
+
+
 def flops(gemms: Sequence[Gemm]) -> int:
     return sum(2 * rows * inner * columns for rows, inner, columns in gemms)
 
@@ -72,6 +102,8 @@ def row(
 ) -> dict[str, Any]:  # fmt: skip
     """One entry of `linear`: medians of the seconds of all adapted layers together, and of the ratio turn by turn.
 
+    `counted`: of the products together with what M computes entry by entry, over the products alone.
+
     turns: as `interleaved` takes them.
     """
     layers, generator, in_dtype = svft_layers(model), torch.Generator().manual_seed(seed), getattr(torch, dtype)
@@ -79,6 +111,7 @@ def row(
     steps = {
         "measured": layers_step(layers, tokens, in_dtype, generator, device),
         "gemm": gemms_step(gemms, in_dtype, generator, device),
+        "coupling": couplings_step(layers, tokens, in_dtype, generator, device),
     }
     taken = interleaved(steps, device=device, **turns)
     return {
@@ -86,6 +119,7 @@ def row(
         "tokens": tokens,
         **{f"{name}_seconds": quartiles(values)[1] for name, values in taken.items()},
         **ratio_columns(taken["measured"], taken["gemm"]),
+        "counted": 1 + quartiles(ratios(taken["coupling"], taken["gemm"]))[1],
         "flops": sum(map(flops, gemms)),
         "forms": [layer.form(tokens) for layer in layers],
     }

@@ -39,6 +39,11 @@ def standing_bytes(model: nn.Module) -> int:
     return distinct_bytes([*model.parameters(), *model.buffers(), *held(model)])
 
 
+def counted_bytes(model: nn.Module) -> int:
+    """Of parameters and buffers by their shapes: on the meta device, where no tensor has memory."""
+    return sum({id(tensor): tensor.nbytes for tensor in (*model.parameters(), *model.buffers())}.values())
+
+
 def held(model: nn.Module) -> Iterator[torch.Tensor]:
     """Tensors that modules hold neither as parameters nor as buffers: in attributes, and in lists and dicts there."""
     for module in model.modules():

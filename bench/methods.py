@@ -54,6 +54,7 @@ METHODS = {
     "full": Method("method=full"),
     "head": Method("method=head", head=("lm_head",)),
 }
+SVFT = tuple(name for name in METHODS if name.startswith("svft") and name != RELEASED)
 
 
 def configuration(*overrides: str) -> DictConfig:

@@ -80,7 +80,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _linear(result: dict[str, Any]) -> Table:
-    columns = ("method", "tokens", "forms", "measured ms", "products ms", "ratio", "GFLOP")
+    columns = ("method", "tokens", "forms", "measured ms", "products ms", "M ms", "ratio", "GFLOP")
     table = _table("adapted linear layers against the matrix products they are counted at", columns, words=3)
     for row in result["linear"]:
         table.add_row(
@@ -89,6 +89,7 @@ def _linear(result: dict[str, Any]) -> Table:
             ", ".join(dict.fromkeys(row["forms"])),
             _number(row["measured_seconds"], ".1f", 1e3),
             _number(row["gemm_seconds"], ".1f", 1e3),
+            _number(row.get("coupling_seconds"), ".1f", 1e3),
             _number(row["ratio"], ".2f"),
             _number(row["flops"], ".1f", 1e-9),
         )

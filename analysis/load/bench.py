@@ -14,12 +14,13 @@ from errors import RecordError
 FOLDER = "bench"  # below runs/
 SCHEMA = 1
 DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
-METHOD = ["trained", "base_bytes", "resident_bytes"]
+METHOD = ["trained", "base_bytes", "resident_bytes", "whole_base_bytes", "whole_resident_bytes"]
 STEP = ["tokens", "seconds", "tokens_per_second", "ratio", "ratio_low", "ratio_high", "ratio_released", "saved_bytes",
         "peak_bytes", "operations", "counted", "least", "kernels", "reference_kernels"]  # fmt: skip
-LINEAR = ["tokens", "flops", "gemm_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high"]
+LINEAR = ["tokens", "flops", "gemm_seconds", "coupling_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high",
+          "counted"]  # fmt: skip
 SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orthonormality", "reconstruction",
-       "reference_orthonormality", "reference_reconstruction"]  # fmt: skip
+       "reference_orthonormality", "reference_reconstruction", "counted"]  # fmt: skip
 GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
 PRECISION = ["logits_rms", "logits_largest", "loss", "loss_difference", "divergence", "agreement"]
 FORMS = ["tokens", "regret"]

@@ -65,8 +65,9 @@ def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
         made["products"] = Table(steps[named], by_tokens(steps, _products), [products, *notes], "Products and kernels")
     if len(linear):
         counted = (
-            "GEMM: the counted matrix products alone, timed. Measured: the adapted layers alone, forward and backward. "
-            "Ratio: of the two in the same repeat, median and quartiles."
+            "GEMM: the counted matrix products alone, timed. M: what M computes entry by entry, which is none of them. "
+            "Measured: the adapted layers alone, forward and backward. Ratio: of measured to GEMM in the same repeat, "
+            "median and quartiles."
         )
         made["counted"] = Table(*counts(linear), [counted, *notes], "Measured against counted")
     return made
@@ -120,7 +121,8 @@ def memory(methods: pd.DataFrame, steps: pd.DataFrame) -> tuple[pd.DataFrame, pd
             "Resident / base": _short(row["resident"], ".2f"),
         },
     )  # fmt: skip
-    return frame[[*columns[:3], *METHOD, "resident", *columns[3:]]], shown
+    whole = [name for name in METHOD if name.startswith("whole") and frame[name].isna().all()]
+    return frame[[*columns[:3], *METHOD, "resident", *columns[3:]]].drop(columns=whole), shown
 
 
 def _with_share(number: float, share: float) -> str:
@@ -132,11 +134,13 @@ def counts(linear: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     forms = [", ".join(_times(form, n) for form, n in Counter(each).items()) for each in linear["forms"]]
     frame = linear.assign(forms=forms)[["panel", "method", "label", "forms", *LINEAR]]
     panels = frame["panel"].nunique() > 1
-    return frame, pd.DataFrame([{
+    shown = pd.DataFrame([{
         "Method": f"{row.label} ({row.panel})" if panels else row.label, "T": count(row.tokens), "Forms": row.forms,
         "GFLOP": _short(row.flops / 1e9), "GEMM (ms)": _short(1e3 * row.gemm_seconds),
+        "M (ms)": _short(1e3 * row.coupling_seconds),
         "Measured (ms)": _short(1e3 * row.measured_seconds), "Ratio": _ratio(row),
     } for row in frame.itertuples()])  # fmt: skip
+    return frame, shown if shown["M (ms)"].any() else shown.drop(columns="M (ms)")
 
 
 def _times(form: str, n: int) -> str:
@@ -151,13 +155,14 @@ def _short(number: float, places: str = ".3g") -> str:
 
 
 def _svd_text(rows: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame([{
+    shown = pd.DataFrame([{
         "Shape": row.shape.replace("x", " × "), "torch.linalg.svd in": row.dtype,
         "Its seconds": _short(row.reference_seconds), "Seconds": _short(row.seconds),
-        "Times faster": _short(row.faster, ".2f"),
+        "Times faster": _short(row.faster, ".2f"), "Bound": _short(row.counted, ".2f"),
         "Orthonormality": _exact(row.orthonormality, row.reference_orthonormality),
         "Reconstruction": _exact(row.reconstruction, row.reference_reconstruction),
     } for row in rows.itertuples()])  # fmt: skip
+    return shown if shown["Bound"].any() else shown.drop(columns="Bound")
 
 
 def _exact(error: float, reference: float) -> str:
@@ -226,7 +231,8 @@ def _verdict(row: Mapping[str, Any], weight: str) -> str:
     value = failed or ("" if pd.isna(row[weight]) else f"{row[weight]:.3f}")
     marked = "" if pd.isna(verdict) else {"missed": "**missed**"}.get(verdict, verdict)
     counted, least = row[f"{weight}_counted"], row[f"{weight}_least"]
-    why = f"(counted {counted:.2f}, least {least:.2f})" if verdict == "missed" and pd.notna(counted) else ""
+    counts = [f"{name} {number:.2f}" for name, number in (("counted", counted), ("least", least)) if pd.notna(number)]
+    why = f"({', '.join(counts)})" if verdict == "missed" and counts else ""
     return f"{value} {marked} {why}".strip()
 
 
@@ -234,7 +240,8 @@ def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
     yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
     yield (
         "Counted: operations of the whole step against LoRA's, as the layer takes them; least: if each layer took the "
-        "fewest of any known order of products, with a diagonal M."
+        "fewest of any known order of products, with a diagonal M. Of linear layers: products and what M computes entry "
+        "by entry, over products. Of a decomposition: what one eigh in float32 and one product would reach."
     )
     yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
     for bench in benches:
@@ -249,7 +256,11 @@ def _yes(value: bool | None) -> str:
 # Title, strings, and notes of the kinds that have one table each.
 OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[Bench], Iterable[str]]]] = {
     "svd": (
-        "Decomposition", _svd_text, lambda _: ["Errors of the decomposition, in brackets those of torch.linalg.svd."],
+        "Decomposition", _svd_text,
+        lambda bench: [
+            "Errors of the decomposition, in brackets those of torch.linalg.svd.",
+            *(["Bound: one eigh of W Wᵀ in float32 and one product with it."] if bench.rows["counted"].any() else []),
+        ],
     ),
     "forms": (
         "Choice of the form", _forms_text,

@@ -56,24 +56,38 @@ def targets(benches: Sequence[Bench]) -> pd.DataFrame:
 def _of_block(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
     """The measures of a block: name, frame, column."""
     resident = bench.methods.assign(value=bench.methods["resident_bytes"] / bench.methods["base_bytes"])
+    whole = bench.methods.assign(value=bench.methods["whole_resident_bytes"] / bench.methods["whole_base_bytes"])
     steps = [("step", "ratio"), ("released", "ratio_released"), ("saved", "saved")]
     return [*((measure, bench.steps, column) for measure, column in steps), ("resident", resident, "value"),
-            ("linear", bench.linear, "ratio")]  # fmt: skip
+            ("whole", whole.dropna(subset="value"), "value"), ("linear", bench.linear, "ratio")]  # fmt: skip
 
 
 def _of_encoder(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
     """Bytes are held against the reference's there."""
     reference = bench.methods.set_index("method")["resident_bytes"].get(bench.values["reference"], math.nan)
     resident = bench.methods.assign(value=bench.methods["resident_bytes"] / reference)
-    return [("encoder", bench.steps, "ratio"), ("encoder resident", resident, "value")]
+    return [("encoder", bench.steps, "ratio"), ("encoder resident", resident, "value"),
+            ("encoder svd", _decompositions(bench), "value")]  # fmt: skip
+
+
+def _decompositions(bench: Bench) -> pd.DataFrame:
+    """Against 100 steps of the smallest batch; of the method that came first, the others found them in the cache."""
+    seconds = bench.methods.set_index("method").get("svd_seconds", pd.Series(dtype=float)).dropna()
+    first = next((name for name, taken in seconds.items() if taken > 0), None)
+    steps = bench.steps[bench.steps["tokens"] == bench.steps["tokens"].min()].query("method == @first")
+    return steps[["method"]].assign(value=[seconds[first] / (EPOCH * each) for each in steps["seconds"]])
 
 
 MEASURES = {"block": _of_block, "encoder": _of_encoder}
-COUNTED = ("step", "encoder")  # measures of steps beside the reference's, whose operations are counted too
+EPOCH = 100  # steps: a short first epoch, of 1,600 rows in batches of 16
+# Measures beside which something is counted, and in which columns of their frames.
+COUNTED = {"step": ("counted", "least"), "encoder": ("counted", "least"), "linear": ("counted",),
+           "svd": ("counted",)}  # fmt: skip
 
 
 def _counts(measure: str, frame: pd.DataFrame) -> dict[str, Any]:
-    return {name: frame[name] if measure in COUNTED else math.nan for name in ("counted", "least")}
+    there = COUNTED.get(measure, ())
+    return {name: frame[name] if name in there else math.nan for name in ("counted", "least")}
 
 
 def is_aimed_at(bench: Bench) -> bool:

@@ -132,23 +132,22 @@ class Sparse(Coupling):
     """M is never dense: Ω is known by its `order`. On a CPU, in 32 bits or more."""
 
     by_direction = True
-    index: torch.Tensor | None = None
     order: sparse.Order | None = None
 
     def times(self, h, m, s=None, transposed=False):
         multiply = sparse.multiply_transposed if transposed else sparse.multiply
-        z = multiply(m.to(h.dtype), self.index, self.order, self._by_direction(h), self.rows, self.columns).T
+        z = multiply(m.to(h.dtype), self.order, self._by_direction(h), self.rows, self.columns).T
         return z.addcmul_(h, s.to(h.dtype)) if s is not None and len(s) == self.C else self._plus_diagonal(z, h, s)
 
     def gradient(self, g, h, m):
         g, h = self._by_direction(g), self._by_direction(h)
-        return sparse.sampled(g, h, self.index, self.order, self.rows, self.columns).to(m.dtype)
+        return sparse.sampled(g, h, self.order, self.rows, self.columns).to(m.dtype)
 
     def products(self, T):
         return []
 
     def entries(self, T):
-        return T * len(self.index)
+        return T * len(self.order.columns)
 
     def _takes_in(self, s, h):
         return False
@@ -248,7 +247,7 @@ def coupling(
     if d == C - 1:
         return Dense(C, rows, columns)
     if order is not None:
-        return Sparse(C, rows, columns, index, order)
+        return Sparse(C, rows, columns, order)
     if d is not None and 2 * (BLOCK + 2 * d) <= C:
         return Banded(C, rows, columns, d)
     return Scattered(C, rows, columns, index)

@@ -16,8 +16,9 @@ SUM = 0  # of embedding_bag's modes
 
 
 class Order(NamedTuple):
-    """What Ω alone does not say quickly. Rows and places are in 16 bits where they fit."""
+    """What Ω alone does not say quickly. Columns, rows and places are in 16 bits where they fit."""
 
+    columns: torch.Tensor  # of each entry of M, (N,)
     begins: torch.Tensor  # of each row of M, and the end; (C + 1,)
     begins_transposed: torch.Tensor  # of each row of M^T, and the end; (C + 1,)
     rows_transposed: torch.Tensor  # row of M of each entry of M^T, (N,)
@@ -42,7 +43,8 @@ def order(index: torch.Tensor, C: int) -> Order | None:
     _hear_once()
     rows, columns = index // C, index % C
     places = columns.argsort(stable=True)
-    return Order(_begins(rows, C), _begins(columns, C), _short(rows[places], C), _short(places, len(index)))
+    at = _short(columns, C), _begins(rows, C), _begins(columns, C), _short(rows[places], C), _short(places, len(index))
+    return Order(*at)
 
 
 def _short(numbers: torch.Tensor, below: int) -> torch.Tensor:
@@ -63,17 +65,15 @@ def _begins(lines: torch.Tensor, C: int) -> torch.Tensor:
 
 
 def multiply(
-    m: torch.Tensor, index: torch.Tensor, order: Order, h: torch.Tensor,
-    rows: torch.Tensor | None, columns: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+    m: torch.Tensor, order: Order, h: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None
+) -> torch.Tensor:
     """diag(rows) M diag(columns) h; (C, T)."""
-    return _sums(m, index.remainder(len(h)), order.begins, h, columns, rows)
+    return _sums(m, order.columns.to(torch.int32), order.begins, h, columns, rows)
 
 
 def multiply_transposed(
-    m: torch.Tensor, index: torch.Tensor, order: Order, g: torch.Tensor,
-    rows: torch.Tensor | None, columns: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+    m: torch.Tensor, order: Order, g: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None
+) -> torch.Tensor:
     """diag(columns) M^T diag(rows) g; (C, T)."""
     m = m.index_select(0, order.places.to(torch.int32))
     return _sums(m, order.rows_transposed.to(torch.int32), order.begins_transposed, g, rows, columns)
@@ -88,11 +88,10 @@ def _sums(m, lines: torch.Tensor, begins: torch.Tensor, h, before, after) -> tor
 
 
 def sampled(
-    g: torch.Tensor, h: torch.Tensor, index: torch.Tensor, order: Order,
-    rows: torch.Tensor | None, columns: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+    g: torch.Tensor, h: torch.Tensor, order: Order, rows: torch.Tensor | None, columns: torch.Tensor | None
+) -> torch.Tensor:
     """diag(rows) g h^T diag(columns) on Ω, (N,), of g and h (C, T)."""
-    C, lines = len(h), index.remainder(len(h))
+    C, lines = len(h), order.columns.to(torch.int32)
     pattern = torch.sparse_csr_tensor(order.begins, lines, g.new_zeros(len(lines)), (C, C), check_invariants=False)
     dm = torch.sparse.sampled_addmm(pattern, g, h.T, beta=0).values()
     if rows is not None:

@@ -1,7 +1,11 @@
+import peft
+import pytest
 import torch
 from torch import nn
 
 from bench import linear
+from svft import SvftConfig
+from svft.arithmetic.coupling import Coupling, Diagonal, Sparse
 
 CPU = torch.device("cpu")
 
@@ -26,3 +30,30 @@ def test_the_layers_go_forward_and_backward_on_inputs_of_their_own():
     assert all(x.grad is not None for x, _ in seen) and all(layer.weight.grad is not None for layer in layers)
     step.reset()
     assert all(x.grad is None for x, _ in seen) and all(layer.weight.grad is None for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "form", "ran"),
+    [
+        ({"pattern": "plain"}, "activations", [(Diagonal, 5)]),
+        ({"pattern": "random", "d": 2}, "activations", [(Sparse, 5)]),
+        ({"pattern": "random", "d": 2}, "materialised", [(Sparse, 256)]),  # of the smaller side of 300 x 256
+        ({"pattern": "random", "d": 60}, "activations", []),  # too full: M is laid out, and its products are counted
+    ],
+)
+def test_what_m_computes_entry_by_entry_is_run_on_as_many_vectors_as_the_form_has(monkeypatch, pattern, form, ran):
+    model = nn.ModuleDict({"lin": nn.Linear(256, 300)})
+    config = SvftConfig(target_modules=["lin"], form=form, **pattern)
+    layer = peft.get_peft_model(model, config).base_model.model.lin
+    seen = []
+    for kind in (Diagonal, Sparse):
+        for name in ("times", "gradient"):
+            was = getattr(kind, name)
+
+            def watched(self: Coupling, h: torch.Tensor, *rest, was=was, **others):
+                seen.append((type(self), len(h)))
+                return was(self, h, *rest, **others)
+
+            monkeypatch.setattr(kind, name, watched)
+    linear.couplings_step([layer], 5, torch.float32, torch.Generator(), CPU).run()
+    assert seen == 3 * ran

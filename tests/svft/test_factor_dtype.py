@@ -1,4 +1,4 @@
-"""U and V^T in 16 bits beside a wider W0 (`factor_dtype`): the start stays exact, and the update is the rounded vectors'."""
+"""U and V^T in 16 bits beside a wider W0 (`factor_dtype`): an exact start, and the update of the rounded vectors."""
 
 import copy
 
@@ -136,7 +136,7 @@ def test_singular_values_that_are_small_for_16_bits_keep_both_factors(adapt):
 
 
 def test_casting_the_whole_model_to_16_bits_still_computes(adapt):
-    model, layer = adapt(40, 40, torch.float32, factor_dtype="float16")
+    model, _ = adapt(40, 40, torch.float32, factor_dtype="float16")
     halved = copy.deepcopy(model).to(torch.bfloat16)
     x = drawn(3, 40)
     torch.testing.assert_close(halved(x.bfloat16()).float(), model(x), rtol=0, atol=0.05 * model(x).abs().max().item())
