@@ -240,8 +240,8 @@ def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
     yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
     yield (
         "Counted: operations of the whole step against LoRA's, as the layer takes them; least: if each layer took the "
-        "fewest of any known order of products, with a diagonal M. Of linear layers: products and what M computes entry "
-        "by entry, over products. Of a decomposition: what one eigh in float32 and one product would reach."
+        "fewest of any known order of products, with a diagonal M. Of linear layers: products and what M computes "
+        "entry by entry, over products. Of a decomposition: what one eigh in float32 and one product would reach."
     )
     yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
     for bench in benches:

@@ -123,6 +123,30 @@ def test_an_encoders_steps_and_bytes_have_targets_of_their_own_and_what_is_misse
     ]
     assert table(runs, "targets").iloc[0, 1] == "1.304 **missed**"  # the block's stands as it was
     assert table(runs, "products").filter(like="SVFT-P", axis=0).iloc[-1]["T = 192"] == "1.65 (1.60); 80 / 70"
+    changed(runs, lambda values: values["methods"]["svft_plain"].update(svd_seconds=3), f"encoder-{CPU}.json")
+    seconds = json.loads((runs / "bench" / f"encoder-{CPU}.json").read_text())["rows"][0]["seconds"]
+    share = measured(runs, "encoder svd")
+    assert share[["of", "value"]].to_numpy().tolist() == [["svft_plain", pytest.approx(3 / (100 * seconds))]]
+
+
+def measured(runs, measure: str) -> pd.DataFrame:
+    found = bench_targets.measurements(bench_files.find(runs)[CPU])
+    return found[found["measure"] == measure]
+
+
+def test_what_a_whole_model_holds_is_that_of_the_methods_it_was_counted_for(runs):
+    changed(runs, lambda values: values["methods"]["svft_plain"].update(whole_base_bytes=100, whole_resident_bytes=121))
+    assert measured(runs, "whole")[["of", "value"]].to_numpy().tolist() == [["svft_plain", 1.21]]
+    assert "whole_base_bytes" in bench_tables.tables(bench_files.find(runs)[CPU])["memory"].numbers
+
+
+def test_beside_a_missed_layer_and_a_missed_decomposition_stands_what_was_counted(runs):
+    changed(runs, lambda values: [each.update(counted=1.25) for each in values["linear"]])
+    changed(runs, lambda values: [each.update(counted=2.75) for each in values["rows"]], f"svd-{CPU}.json")
+    shown = table(runs, "targets")
+    assert shown.filter(like="Linear", axis=0)["W0 kept"].item() == "1.160 **missed** (counted 1.25)"
+    assert shown.filter(like="SVD", axis=0)["W0 kept"].item() == "2.500 **missed** (counted 2.75)"
+    assert table(runs, "svd")["Bound"].tolist()[0] == "2.75"
 
 
 def test_without_the_decomposition_its_target_is_empty(runs):

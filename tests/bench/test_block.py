@@ -122,3 +122,16 @@ def test_what_cannot_be_is_refused_by_name(argument, sentence, capsys):
         block.main(argument.split())
     assert stop.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_whole_model_is_counted_by_shapes_alone():
+    """Of Gemma-2B's 18 blocks: LoRA r=32 on Q K V U D, and SVFT's stored vectors, V of tall and U of wide weights."""
+    told = {name: block.whole(name) for name in ("lora_r32", "svft_plain", "svft_random_half")}
+    (base,) = {entry["whole_base_bytes"] for entry in told.values()}
+    assert 0 < base - 4 * 2_506_172_416 < 4096  # the frequencies of rotary positions besides
+    added = {name: entry["whole_resident_bytes"] - entry["whole_base_bytes"] for name, entry in told.items()}
+    assert added["lora_r32"] == 4 * 18 * 32 * (2 * 2048 + 2 * (2048 + 256) + 2 * (2048 + 16384))
+    vectors = 18 * (2 * 2 * 2048**2 + 2 * 256**2 + 3 * 2048**2)  # Q and O both; K, V; G, U, D
+    assert 4 * vectors < added["svft_plain"] < 1.01 * 4 * vectors
+    pattern = added["svft_random_half"] - 2 * vectors
+    assert 0 < pattern < 0.1 * 2 * vectors

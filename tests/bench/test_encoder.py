@@ -47,6 +47,13 @@ def test_resident_bytes_are_held_against_the_references(result):
     assert all("MiniLM" in what for what in found)
 
 
+def test_decompositions_are_held_against_100_steps_of_the_smallest_batch(result):
+    seconds = next(row["seconds"] for row in result["rows"] if row["batch"] == "2x4" and row["method"] == "svft_plain")
+    share = next(target for target in targets.check(result) if "decompositions" in target.what)
+    assert share.kept == pytest.approx(result["methods"]["svft_plain"]["svd_seconds"] / (100 * seconds))
+    assert result["methods"]["lora_r8"]["svd_seconds"] == 0 < result["methods"]["svft_plain"]["svd_seconds"]
+
+
 def test_every_target_is_of_a_measure_and_of_methods_that_a_benchmark_has():
     known = {measure: of.METHODS for bench, of in (("block", block_methods), ("encoder", encoder))
              for measure in targets.MEASURES[bench]}  # fmt: skip
