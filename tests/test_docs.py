@@ -18,8 +18,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SETTING = re.compile(r"\+?([a-z]\w*(?:[./][a-z_]\w*)*)=(.*)", re.DOTALL)
 NOT_OF_HYDRA = {  # SvftConfig's, PEFT's, Python's
-    "pattern", "preset", "form", "keep_weight", "factor_dtype", "save_basis", "scaled", "share", "target_modules", "adapter_names",
-    "autocast_adapter_dtype",
+    "pattern", "preset", "form", "keep_weight", "factor_dtype", "save_basis", "scaled", "share", "target_modules",
+    "adapter_names", "autocast_adapter_dtype",
 }  # fmt: skip
 TABLE = re.compile(r"<!-- table:.*?<!-- end -->", re.DOTALL)
 
