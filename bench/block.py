@@ -64,8 +64,10 @@ def whole(name: str) -> dict[str, Any]:
     cfg = methods.composed(method, [f"model={WHOLE}"])
     base = bases.build(cfg.model, None, "meta")
     base_bytes = memory.counted_bytes(base)
-    resident = memory.counted_bytes(methods.attached(base, method, cfg).model)
-    return {"whole": WHOLE, "whole_base_bytes": base_bytes, "whole_resident_bytes": resident}
+    model = methods.attached(base, method, cfg).model
+    told = {"base_bytes": base_bytes, "resident_bytes": memory.counted_bytes(model)}
+    told |= counts.stored(linear.svft_layers(model), base_bytes)
+    return {"whole": WHOLE, **{f"whole_{name}": number for name, number in told.items()}}
 
 
 def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:

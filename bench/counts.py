@@ -1,4 +1,4 @@
-"""What a step computes, counted: operations of its products, and how many kernels run; both beside the reference's.
+"""What a step computes and what layers store, counted: operations of products, kernels, bytes of singular vectors.
 
 Shapes: T tokens, O out_features, I in_features, K = min(O, I).
 A multiply-add is two operations. Products are those that torch counts, attention's too; what a sparse M computes is
@@ -66,6 +66,21 @@ def least(O: int, I: int, T: int, kept: bool) -> int:  # noqa: E741
     if O != I:
         return 2 * (2 * T * O * I + min(4 * T * K * K, 3 * T * K * K + 2 * K**3))
     return 2 * min(5 * T * K * K, 3 * T * K * K + 2 * K**3)
+
+
+def stored(layers: Sequence[SvftLinear], base_bytes: int) -> dict[str, int]:
+    """Bytes of a model of `base_bytes` with these layers, without their coefficients and patterns, in their dtypes.
+
+    `counted_bytes`: with the singular vectors that they keep. `least_bytes`: with one factor beside each W0 where both
+    are kept, for which no singular value may be near 0; that of a layer without W0 is what it keeps.
+    """
+    counted = least = base_bytes
+    for layer in layers:
+        kept = [factor.nbytes for factor in (layer.basis_U, layer.basis_Vh) if factor is not None]
+        freed = layer.freed_parameters * layer.basis_s.itemsize
+        counted += sum(kept) - freed
+        least += (sum(kept) if layer.spare == "weight" else min(kept)) - freed
+    return {"counted_bytes": counted, "least_bytes": least}
 
 
 def columns(mine: Counted, reference: Counted | None) -> dict[str, Any]:

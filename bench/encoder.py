@@ -51,13 +51,15 @@ class Contestant:
 
     def summary(self) -> dict[str, Any]:
         """After a step, when all that a layer keeps is there."""
+        layers = linear.svft_layers(self.model)
         return {
             "label": self.label,
             "targets": LETTERS,
             "trained": methods.trained(self.model),
             "base_bytes": self.base_bytes,
             "resident_bytes": memory.standing_bytes(self.model),
-            "svd_seconds": sum(layer.svd_seconds for layer in linear.svft_layers(self.model)),  # cached after the first
+            "svd_seconds": sum(layer.svd_seconds for layer in layers),  # those after the first method are in the cache
+            **counts.stored(layers, self.base_bytes),
             "warnings": self.warnings,
         }
 

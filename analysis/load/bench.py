@@ -14,7 +14,9 @@ from errors import RecordError
 FOLDER = "bench"  # below runs/
 SCHEMA = 1
 DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
-METHOD = ["trained", "base_bytes", "resident_bytes", "whole_base_bytes", "whole_resident_bytes"]
+METHOD = ["trained", "base_bytes", "resident_bytes"]
+WHOLE = [f"whole_{name}_bytes" for name in ("base", "resident", "counted", "least")]  # of the model a block is of
+STORED = ["counted_bytes", "least_bytes"]
 STEP = ["tokens", "seconds", "tokens_per_second", "ratio", "ratio_low", "ratio_high", "ratio_released", "saved_bytes",
         "peak_bytes", "operations", "counted", "least", "kernels", "reference_kernels"]  # fmt: skip
 LINEAR = ["tokens", "flops", "gemm_seconds", "coupling_seconds", "measured_seconds", "ratio", "ratio_low", "ratio_high",
@@ -96,7 +98,8 @@ def read(path: Path) -> Bench:
 
 
 def _block(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    methods = _frame([{"method": name, **each} for name, each in values["methods"].items()], ["method"], METHOD)
+    methods = _frame([{"method": name, **each} for name, each in values["methods"].items()], ["method"],
+                     METHOD + STORED + WHOLE)  # fmt: skip
     methods["label"] = [_label(row) for row in methods.to_dict("records")]
     labels = methods.set_index("method")["label"]
     rows = [{**row, "failed": _failure(row.get("failed"))} for row in values["rows"]]

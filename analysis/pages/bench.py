@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load.bench import LINEAR, METHOD, STEP, Bench, find, said
+from analysis.load.bench import LINEAR, METHOD, STEP, STORED, WHOLE, Bench, find, said
 from analysis.load.records import Loaded
 from analysis.statistics.targets import is_aimed_at, targets
 from analysis.writing import markup
@@ -121,8 +121,8 @@ def memory(methods: pd.DataFrame, steps: pd.DataFrame) -> tuple[pd.DataFrame, pd
             "Resident / base": _short(row["resident"], ".2f"),
         },
     )  # fmt: skip
-    whole = [name for name in METHOD if name.startswith("whole") and frame[name].isna().all()]
-    return frame[[*columns[:3], *METHOD, "resident", *columns[3:]]].drop(columns=whole), shown
+    there = [name for name in (*STORED, *WHOLE) if frame[name].notna().any()]
+    return frame[[*columns[:3], *METHOD, *there, "resident", *columns[3:]]], shown
 
 
 def _with_share(number: float, share: float) -> str:
@@ -239,9 +239,10 @@ def _verdict(row: Mapping[str, Any], weight: str) -> str:
 def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
     yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
     yield (
-        "Counted: operations of the whole step against LoRA's, as the layer takes them; least: if each layer took the "
-        "fewest of any known order of products, with a diagonal M. Of linear layers: products and what M computes "
-        "entry by entry, over products. Of a decomposition: what one eigh in float32 and one product would reach."
+        "Counted: operations of the whole step against the reference's, as the layer takes them; least: if each layer "
+        "took the fewest of any known order of products, with a diagonal M. Of linear layers: products and what M "
+        "computes entry by entry, over products. Of resident bytes: W0 and the singular vectors; least: with one factor "
+        "beside each W0. Of a decomposition: what one eigh in float32 and one product would reach."
     )
     yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
     for bench in benches:

@@ -20,16 +20,15 @@ def measurements(benches: Sequence[Bench]) -> pd.DataFrame:
     columns = ["measure", "of", "dropped", "tokens", "value", "failed", "counted", "least"]
     frames = []
     for bench in filter(is_aimed_at, benches):
-        for measure, frame, value in MEASURES[bench.kind](bench):
+        for measure, frame in MEASURES[bench.kind](bench).items():
             frames.append(pd.DataFrame({
                 "measure": measure, "of": frame["method"].str.removesuffix(DROPPED),
                 "dropped": frame["method"].str.endswith(DROPPED), "tokens": frame.get("tokens", math.nan),
-                "value": frame[value], "failed": frame.get("failed", ""), **_counts(measure, frame),
+                "value": frame["value"], "failed": frame.get("failed", ""), **_counts(frame),
             }))  # fmt: skip
     for rows in (bench.rows for bench in benches if bench.kind == "svd"):
         of = rows["shape"] + "/" + rows["dtype"].str.removeprefix("torch.")
-        both = {"measure": "svd", "of": of, "tokens": math.nan, "value": rows["faster"], "failed": ""}
-        both |= _counts("svd", rows)
+        both = {"measure": "svd", "of": of, "tokens": math.nan, "value": rows["faster"], "failed": "", **_counts(rows)}
         frames += [pd.DataFrame({**both, "dropped": dropped}) for dropped in (False, True)]
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
@@ -53,21 +52,37 @@ def targets(benches: Sequence[Bench]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _of_block(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
-    """The measures of a block: name, frame, column."""
-    resident = bench.methods.assign(value=bench.methods["resident_bytes"] / bench.methods["base_bytes"])
-    whole = bench.methods.assign(value=bench.methods["whole_resident_bytes"] / bench.methods["whole_base_bytes"])
-    steps = [("step", "ratio"), ("released", "ratio_released"), ("saved", "saved")]
-    return [*((measure, bench.steps, column) for measure, column in steps), ("resident", resident, "value"),
-            ("whole", whole.dropna(subset="value"), "value"), ("linear", bench.linear, "ratio")]  # fmt: skip
+def _of_block(bench: Bench) -> dict[str, pd.DataFrame]:
+    """The measures of a block: frames with method, value, and what else of `measurements` there is."""
+    steps, methods = bench.steps, bench.methods
+    bare = steps.drop(columns=list(COUNTS))
+    released = steps[steps["method"] == bench.values["released"]].set_index("tokens")["operations"]
+    return {
+        "step": steps.assign(value=steps["ratio"]),
+        "released": bare.assign(
+            value=steps["ratio_released"], counted=bare["operations"] / bare["tokens"].map(released)
+        ),
+        "saved": bare.assign(value=steps["saved"]),
+        "resident": _held_against(methods, methods["base_bytes"]),
+        "whole": _held_against(methods, methods["whole_base_bytes"], "whole_").dropna(subset="value"),
+        "linear": bench.linear.assign(value=bench.linear["ratio"]),
+    }
 
 
-def _of_encoder(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
+def _of_encoder(bench: Bench) -> dict[str, pd.DataFrame]:
     """Bytes are held against the reference's there."""
     reference = bench.methods.set_index("method")["resident_bytes"].get(bench.values["reference"], math.nan)
-    resident = bench.methods.assign(value=bench.methods["resident_bytes"] / reference)
-    return [("encoder", bench.steps, "ratio"), ("encoder resident", resident, "value"),
-            ("encoder svd", _decompositions(bench), "value")]  # fmt: skip
+    return {
+        "encoder": bench.steps.assign(value=bench.steps["ratio"]),
+        "encoder resident": _held_against(bench.methods, reference),
+        "encoder svd": _decompositions(bench),
+    }
+
+
+def _held_against(methods: pd.DataFrame, reference: pd.Series | float, prefix: str = "") -> pd.DataFrame:
+    """Resident bytes, and those that were counted, against a reference's."""
+    names = {"value": "resident_bytes", "counted": "counted_bytes", "least": "least_bytes"}
+    return methods.assign(**{name: methods[prefix + column] / reference for name, column in names.items()})
 
 
 def _decompositions(bench: Bench) -> pd.DataFrame:
@@ -80,14 +95,11 @@ def _decompositions(bench: Bench) -> pd.DataFrame:
 
 MEASURES = {"block": _of_block, "encoder": _of_encoder}
 EPOCH = 100  # steps: a short first epoch, of 1,600 rows in batches of 16
-# Measures beside which something is counted, and in which columns of their frames.
-COUNTED = {"step": ("counted", "least"), "encoder": ("counted", "least"), "linear": ("counted",),
-           "svd": ("counted",)}  # fmt: skip
+COUNTS = ("counted", "least")
 
 
-def _counts(measure: str, frame: pd.DataFrame) -> dict[str, Any]:
-    there = COUNTED.get(measure, ())
-    return {name: frame[name] if name in there else math.nan for name in ("counted", "least")}
+def _counts(frame: pd.DataFrame) -> dict[str, Any]:
+    return {name: frame.get(name, math.nan) for name in COUNTS}
 
 
 def is_aimed_at(bench: Bench) -> bool:
@@ -102,7 +114,7 @@ def _counts_of_worst(
     if target["tokens"]:
         own = own[own["tokens"] == int(target["tokens"])]
     own = own[own["of"].isin(target["of"].split()) & (own["value"] == value)]
-    return {f"{weight}_{name}": own[name].iloc[0] if len(own) else math.nan for name in ("counted", "least")}
+    return {f"{weight}_{name}": own[name].iloc[0] if len(own) else math.nan for name in COUNTS}
 
 
 def _held(target: Mapping[str, Any], measured: pd.DataFrame, dropped: bool) -> tuple[float | None, str | None, str]:
