@@ -241,8 +241,8 @@ def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
     yield (
         "Counted: operations of the whole step against the reference's, as the layer takes them; least: if each layer "
         "took the fewest of any known order of products, with a diagonal M. Of linear layers: products and what M "
-        "computes entry by entry, over products. Of resident bytes: W0 and the singular vectors; least: with one factor "
-        "beside each W0. Of a decomposition: what one eigh in float32 and one product would reach."
+        "computes entry by entry, over products. Of resident bytes: W0 and the singular vectors; least: with one "
+        "factor beside each W0. Of a decomposition: what one eigh in float32 and one product would reach."
     )
     yield "No verdict: something was not measured, or nothing is wanted of it. The decomposition is the same for both."
     for bench in benches:
