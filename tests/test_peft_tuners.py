@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 import torch
 from omegaconf import OmegaConf
-from peft import LoraConfig, MissConfig, OFTConfig, VeraConfig, get_peft_model
+from peft import LilyConfig, LoraConfig, MissConfig, OFTConfig, ShadowConfig, VeraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -125,6 +125,14 @@ def test_a_layer_in_which_nothing_is_trained_is_refused(composed):
     """OSF keeps at most all directions of a layer, and says nothing where it keeps all."""
     with pytest.raises(SettingError, match=r"^with these settings nothing is trained in layers\.l0; a smaller rank"):
         of_yaml(composed, "osf", "method.adapter.effective_rank=64")
+
+
+@pytest.mark.parametrize(
+    ("config", "why"), [(LilyConfig(r=4, num_B=2, target_modules=["l0"]), "later tokens"), (ShadowConfig(r=2), "loss")]
+)
+def test_tuners_whose_scores_would_not_be_a_methods_own_are_refused_by_name(config, why):
+    with pytest.raises(SettingError, match=rf"^PEFT's {type(config).__name__} cannot be compared .* {why}"):
+        adapt(Layers(), config, None)
 
 
 @pytest.fixture
