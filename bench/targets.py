@@ -1,4 +1,4 @@
-"""What analysis/bench_targets.csv wants of a block or an encoder, read off its result file.
+"""What analysis/bench_targets.csv wants of a block, an encoder or whole runs, read off its result file.
 
 A column of that file each: `measure` (a key of MEASURES), `of` (methods), `tokens` (or any),
 `bound`, `wanted` and `weight` (kept, dropped, either). Other measures are other benchmarks'.
@@ -80,6 +80,10 @@ def _resident_beside(result: dict[str, Any]) -> Values:
         yield name, None, entry["resident_bytes"] / reference["resident_bytes"]
 
 
+def _part(name: str) -> Callable[[dict[str, Any]], Values]:
+    return lambda result: ((row["method"], None, row["value"]) for row in result["rows"] if row["part"] == name)
+
+
 MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by bench
     "block": {
         "step": _column("rows", "ratio"),
@@ -89,4 +93,5 @@ MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by ben
         "linear": _column("linear", "ratio"),
     },
     "encoder": {"encoder": _column("rows", "ratio"), "encoder resident": _resident_beside},
+    "runs": {name: _part(name) for name in ("whole", "overhead", "seeds", "beside")},
 }

@@ -1,4 +1,4 @@
-"""What analysis/bench_targets.csv wants of a block in float32 on a CPU, against what was measured."""
+"""What analysis/bench_targets.csv wants of what is measured in float32 on a CPU, against what was measured."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,12 @@ def _of_encoder(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
     return [("encoder", bench.steps, "ratio"), ("encoder resident", resident, "value")]
 
 
-MEASURES = {"block": _of_block, "encoder": _of_encoder}
+def _of_runs(bench: Bench) -> list[tuple[str, pd.DataFrame, str]]:
+    """Each part of the program is a measure; W0 is kept in all."""
+    return [(part, rows, "value") for part, rows in bench.rows.groupby("part", sort=False)]
+
+
+MEASURES = {"block": _of_block, "encoder": _of_encoder, "runs": _of_runs}
 COUNTED = ("step", "encoder")  # measures of steps beside the reference's, whose operations are counted too
 
 
