@@ -137,6 +137,7 @@ bench: $(READY) ## speed and memory side by side on this CPU: training steps, SV
 bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
 	for shape in gemma2b gemma7b llama3_8b; do $(BIN)/python -m bench.block --device cuda --dtype bfloat16 --shape $$shape || exit 1; done
 	$(BIN)/python -m bench.model
+	$(BIN)/python -m bench.model --protocol llama3_8b_udog,llama3_3b_all
 
 # On one thread, so that the process's own time is the step's. What is measured already is skipped; ARGS=--again measures it anew.
 methods: $(READY) ## what each method of conf/method costs and keeps, beside LoRA r=8; MiniLM too where `make real` fetched it
