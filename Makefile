@@ -132,7 +132,7 @@ bench: $(READY) ## speed and memory side by side on this CPU: training steps, SV
 	$(BIN)/python -m bench.svd
 	$(BIN)/python -m bench.generation
 	$(BIN)/python -m bench.precision
-	$(BIN)/python -m bench.runs $(if $(BESIDE),--beside $(BESIDE))
+	$(BIN)/python -m bench.runs $(if $(wildcard .cache/real/minilm_l6),--real .cache/real) $(if $(BESIDE),--beside $(BESIDE))
 
 bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
 	for shape in gemma2b gemma7b llama3_8b; do $(BIN)/python -m bench.block --device cuda --dtype bfloat16 --shape $$shape || exit 1; done

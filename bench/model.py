@@ -1,15 +1,15 @@
 """A training step of a whole model at its true size: tokens in a second, peak memory, and what does not fit.
 
     python -m bench.model                                                                 Gemma-2B and 7B, LLaMA-3-8B
-    python -m bench.model --model gemma2b --methods lora_r32,svft_random                  both need a GPU, no weights
+    python -m bench.model --model gemma2b --methods lora_r32,svft_random                  some of it
     python -m bench.model --protocol llama3_8b_udog,llama3_3b_all                         what others published
     python -m bench.model --protocol llama3_8b_udog,llama3_3b_all --tiny --device cpu --tokens 64 --repeats 1
 
-A step is the trainer's: random token ids in a batch as training collates it, loss, backward, clipping and AdamW. The
-weights are random, those of every block being those of the first. Each method is alone on the device while its memory
-is measured, and is then timed in turns with the reference where both fit beside each other (`interleaved` of its rows);
-elsewhere alone, and its ratio is one of two medians. The last command goes the whole way on any machine, in a minute.
-Into runs/bench/model-<model>-<device>.json.
+All but the last, which goes the whole way on any machine in a minute, need a GPU; none needs weights. A step is the
+trainer's: random token ids in a batch as training collates it, loss, backward, clipping and AdamW. The weights are
+random, those of every block being those of the first. Each method is alone on the device while its memory is measured,
+and is then timed in turns with the reference where both fit beside each other (`interleaved` of its rows); elsewhere
+alone, and its ratio is one of two medians. Into runs/bench/model-<model>-<device>.json.
 """
 
 import argparse

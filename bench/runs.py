@@ -1,13 +1,15 @@
 """Whole runs as processes of their own, in turns: SVFT beside LoRA, what a run in a sweep costs, and eight seeds.
 
     python -m bench.runs                        on two quiet cores about ten minutes
+    python -m bench.runs --real .cache/real     and MiniLM (python -m assets.fetch_real): five minutes more
+    python -m bench.runs --beside ../before     and a checkout of another commit: five minutes more
     python -m bench.runs --parts whole          one part; what is left out is not in the file
-    python -m bench.runs --beside ../before     and a checkout of another commit: its default run against this one's
     python -m bench.runs --repeats 1 --steps 2  whether it works, in a few minutes
 
 whole     The default run, training and evaluation, against LoRA's, each with its own recipe: wall time.
 overhead  Seconds of one more small run in a sweep in one process, less those of its optimiser steps.
 seeds     Eight seeds of SVFT-P at a time, as many as threads with one each, against one after the other.
+minilm    A run of MiniLM on sentences, Q K V U D, training and evaluation, against LoRA's (r=8).
 beside    The default run here against that of another checkout, under the same interpreter.
 
 Value: the median over turns, of wall times; beside it that of CPU seconds, which other programs disturb less. What
@@ -135,6 +137,17 @@ def seeds(a: argparse.Namespace) -> Part:
     return Part("svft_plain", *commands, commands, ratio, alike=True)
 
 
+def minilm(a: argparse.Namespace) -> Part:
+    model = ("model=minilm_l6", f"model.checkpoint={a.real / 'minilm_l6'}")
+    task = ("task=vader_movies", f"task.source.folder={a.real / 'vader_movies'}")
+    own = (*model, *task, "method.targets=QKVUD", f"threads={a.threads}", *steps(a, "minilm"))
+    commands = {
+        "svft_random": Command(ROOT, ("method=svft_random", "method.adapter.d=8", *own)),
+        "lora r=8": Command(ROOT, ("method=lora", "method.adapter.r=8", *own)),
+    }
+    return Part("svft_random", *commands, commands, ratio)
+
+
 def beside(a: argparse.Namespace) -> Part:
     commands = {"here": default(ROOT, "svft_random", a), "there": default(a.beside, "svft_random", a)}
     return Part("svft_random", *commands, commands, ratio, alike=True)
@@ -145,8 +158,12 @@ def _seeds(number: int) -> str:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "whole": whole, "overhead": overhead, "seeds": seeds, "beside": beside,
+    "whole": whole, "overhead": overhead, "seeds": seeds, "minilm": minilm, "beside": beside,
 }  # fmt: skip
+NEEDS = {  # the option that a part goes by
+    "minilm": ("real", "--real FOLDER, where python -m assets.fetch_real has put the model and its sentences"),
+    "beside": ("beside", "--beside FOLDER, a checkout of another commit"),
+}
 
 
 def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
@@ -189,6 +206,14 @@ def _cells(row: dict[str, Any]) -> Sequence[str]:
     )
 
 
+def _fetched(text: str) -> Path:
+    folder = Path(text).resolve()
+    for name in ("minilm_l6", "vader_movies"):
+        if not (folder / name).is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r} has no {name}; python -m assets.fetch_real fetches it")
+    return folder
+
+
 def _checkout(text: str) -> Path:
     folder = Path(text).resolve()
     if not (folder / "run.py").is_file():
@@ -199,6 +224,7 @@ def _checkout(text: str) -> Path:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     p = arguments.parser("bench.runs", __doc__)
     p.add_argument("--parts", type=arguments.names([*PARTS], "part"), help="whole,overhead,seeds, with commas between")
+    p.add_argument("--real", type=_fetched, metavar="FOLDER", help="of python -m assets.fetch_real, for part minilm")
     p.add_argument("--beside", type=_checkout, metavar="FOLDER", help="a checkout of another commit, for part beside")
     p.add_argument("--steps", type=arguments.positive, help="optimiser steps of every run, whatever the part's are")
     p.add_argument("--repeats", type=arguments.positive, default=3, help="turns of each part; %(default)s")
@@ -206,11 +232,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file; %(default)s")
     p.set_defaults(device="cpu")
     a = p.parse_args(argv)
-    a.parts = a.parts or [name for name in PARTS if name != "beside"]
-    if a.beside and "beside" not in a.parts:
-        a.parts.append("beside")
-    if "beside" in a.parts and not a.beside:
-        p.error("part beside needs --beside FOLDER, a checkout of another commit")
+    a.parts = a.parts or [name for name in PARTS if name not in NEEDS]
+    for part, (option, needed) in NEEDS.items():
+        if part in a.parts and not getattr(a, option):
+            p.error(f"part {part} needs {needed}")
+        if getattr(a, option) and part not in a.parts:
+            a.parts.append(part)
     if "seeds" in a.parts and a.threads < 2:
         p.error("part seeds needs --threads 2 or more; --parts leaves it out")
     return a

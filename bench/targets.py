@@ -93,5 +93,5 @@ MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by ben
         "linear": _column("linear", "ratio"),
     },
     "encoder": {"encoder": _column("rows", "ratio"), "encoder resident": _resident_beside},
-    "runs": {name: _part(name) for name in ("whole", "overhead", "seeds", "beside")},
+    "runs": {name: _part(name) for name in ("whole", "overhead", "seeds", "minilm", "beside")},
 }

@@ -62,8 +62,8 @@ def taken(wall: float, cpu: float, *steps: float, score: int = 1) -> Taken:
     } for each in steps))  # fmt: skip
 
 
-def part(name: str, **others) -> runs.Part:
-    return runs.PARTS[name](argparse.Namespace(threads=2, steps=None, beside=Path("there"), **others))
+def part(name: str) -> runs.Part:
+    return runs.PARTS[name](argparse.Namespace(threads=2, steps=None, beside=Path("there"), real=Path("real")))
 
 
 def test_a_whole_run_is_held_against_the_other_turn_by_turn():
@@ -119,15 +119,19 @@ def test_a_process_that_fails_or_leaves_too_few_runs_is_told_in_a_sentence(here,
 def test_from_the_command_line_to_the_file_and_the_verdicts(here, tmp_path, monkeypatch, capsys):
     there = checkout(tmp_path / "there")
     monkeypatch.setenv("GOMP_SPINCOUNT", processes.SPINS)  # as this process has settled for itself alone
-    runs.main(shlex.split(f"--beside {there} --repeats 1 --steps 3 --out {tmp_path / 'out'}"))
+    for name in ("minilm_l6", "vader_movies"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+    given = f"--beside {there} --real {tmp_path / 'real'} --repeats 1 --steps 3 --out {tmp_path / 'out'}"
+    runs.main(shlex.split(given))
     (path,) = (tmp_path / "out").glob("runs-cpu-*.json")
     found = json.loads(path.read_text())
     assert [(row["part"], row["method"]) for row in found["rows"]] == [
-        ("whole", "svft_random"), ("overhead", "svft_random"), ("seeds", "svft_plain"), ("beside", "svft_random")
+        ("whole", "svft_random"), ("overhead", "svft_random"), ("seeds", "svft_plain"),
+        ("minilm", "svft_random"), ("beside", "svft_random"),
     ]  # fmt: skip
     assert found["rows"][-1]["commits"] == ["here", "there"] and found["rows"][-1]["same_scores"]
     first, *counted = asked(here)
-    assert "train.max_steps=1" in first["words"] and len(counted) == 7
+    assert "train.max_steps=1" in first["words"] and len(counted) == 9
     assert all({"train.max_steps=3", "wandb.mode=disabled"} < {*each["words"]} for each in counted)
     assert len(asked(there)) == 2 and {each["spins"] for each in asked(here) + asked(there)} == {None}
     assert {each["cache"] for each in asked(here)}.isdisjoint(each["cache"] for each in asked(there))
@@ -144,7 +148,9 @@ def test_every_part_has_its_target():
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("--parts whole,half", "argument --parts: part 'half' is not one of whole, overhead, seeds, beside"),
+        ("--parts whole,half", "argument --parts: part 'half' is not one of whole, overhead, seeds, minilm, beside"),
+        ("--parts minilm", "error: part minilm needs --real FOLDER, where python -m assets.fetch_real has put"),
+        ("--real .", "argument --real: '.' has no minilm_l6; python -m assets.fetch_real fetches it"),
         ("--parts beside", "error: part beside needs --beside FOLDER, a checkout of another commit"),
         ("--beside nowhere", "argument --beside: 'nowhere' has no run.py; name a checkout"),
         ("--threads 1", "error: part seeds needs --threads 2 or more; --parts leaves it out"),
