@@ -14,6 +14,7 @@ from typing import Any
 from bench.timing import rotated
 from errors import UserError
 from harness.settings.process import SPINS
+from harness.store.record import Record, was_crowded
 
 QUIET = ("wandb.mode=disabled", "device=cpu")
 
@@ -53,6 +54,14 @@ class Taken:
     def evaluation(self) -> float:
         """Seconds of generating and scoring."""
         return sum(score["seconds"] for record in self.records for score in _scores(record))
+
+    @property
+    def crowded(self) -> int:
+        """How many of the runs say that other processes held the cores while they trained."""
+        return sum(
+            was_crowded(Record("", {}, {}, {}, provenance=record["provenance"], train=record["train"]))
+            for record in self.records
+        )
 
     @property
     def scores(self) -> list[Any]:

@@ -13,8 +13,8 @@ minilm    A run of MiniLM on sentences, Q K V U D, training and evaluation, agai
 beside    The default run here against that of another checkout, under the same interpreter.
 
 Value: the median over turns, of wall times; beside it that of CPU seconds, which other programs disturb less. What
-starts with a process and ends with it is in it; the first run of a checkout is not counted. Into
-runs/bench/runs-<device>.json.
+starts with a process and ends with it is in it; the first run of a checkout is not counted. Crowded: runs whose records
+say that other processes held the cores. Into runs/bench/runs-<device>.json.
 """
 
 import argparse
@@ -38,8 +38,9 @@ SWEEPS = (8, 2)  # small runs in one process
 STEPS = {"overhead": 2, "seeds": 40}  # of each run; other parts: as its recipe says
 SEEDS = 8
 CLOCKS = ("wall", "cpu")
-COLUMNS = ("part", "what", "value", "quartiles", "by CPU", "seconds", "steps", "evaluation", "rest", "scores")
-WIDTH = 150  # characters of the table
+COLUMNS = ("part", "what", "value", "quartiles", "by CPU", "seconds", "steps", "evaluation", "rest", "scores",
+           "crowded")  # fmt: skip
+WIDTH = 160  # characters of the table
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Part:
             "value": median, "low": low, "high": high, "cpu_value": timing.quartiles(values["cpu"])[1],
             **medians("", mine), **medians("reference_", other),
             "same_scores": all(map(_score_alike, mine, other)) if self.alike else None,
+            "crowded": sum(each.crowded for each in mine + other),
+            "runs": sum(len(each.records) for each in mine + other),
             "commits": [_commit(mine), _commit(other)],
         }  # fmt: skip
 
@@ -203,6 +206,7 @@ def _cells(row: dict[str, Any]) -> Sequence[str]:
         f"{row['cpu_value']:.3f}{unit}",
         *(f"{row[name]:.1f} / {row['reference_' + name]:.1f}" for name in names),
         {None: "", True: "same", False: "differ"}[row["same_scores"]],
+        f"{row['crowded']} of {row['runs']}",
     )
 
 

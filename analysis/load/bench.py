@@ -23,8 +23,9 @@ SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orth
 GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
 PRECISION = ["logits_rms", "logits_largest", "loss", "loss_difference", "divergence", "agreement"]
 FORMS = ["tokens", "regret"]
-RUNS = ["value", "low", "high", "cpu_value", *(prefix + name for prefix in ("", "reference_") for name in (
-        "seconds", "cpu_seconds", "training_seconds", "evaluation_seconds", "rest_seconds"))]  # fmt: skip
+RUNS = ["value", "low", "high", "cpu_value", "crowded", "runs",
+        *(prefix + name for prefix in ("", "reference_") for name in (
+            "seconds", "cpu_seconds", "training_seconds", "evaluation_seconds", "rest_seconds"))]  # fmt: skip
 COSTS = ["trained", "ratio", "ratio_low", "ratio_high", "share", "saved_bytes", "base_bytes", "resident_bytes",
          "held_bytes", "file_bytes", "start_fp32", "start_bf16", "merge_fp32", "merge_bf16", "reload_run",
          "reload_peft", "checkpointing", "repeated", "load_bf16", "lr", "first_step_tenth", "first_step",

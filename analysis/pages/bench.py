@@ -220,7 +220,7 @@ def _runs_text(rows: pd.DataFrame) -> pd.DataFrame:
         "Value": f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] {row['unit']}".strip(),
         "By CPU": f"{row['cpu_value']:.2f} {row['unit']}".strip(),
         **{head: f"{row[name]:.1f} / {row[f'reference_{name}']:.1f}" for head, name in times.items()},
-        "Same scores": _yes(row["same_scores"]),
+        "Same scores": _yes(row["same_scores"]), "Crowded": f"{row['crowded']:.0f} of {row['runs']:.0f} runs",
     } for row in rows.to_dict("records")])  # fmt: skip
 
 
@@ -259,7 +259,8 @@ def _yes(value: bool | None) -> str:
 
 RUNS_NOTE = (
     "Processes in turns. Value: ratio of wall times, or seconds of one more run without its steps; median, quartiles. "
-    "Seconds: of a process, and the sums of its runs' steps and evaluation, each against the other's."
+    "Seconds: of a process, and the sums of its runs' steps and evaluation, each against the other's. "
+    "Crowded: other processes held the cores."
 )
 # Title, strings, and notes of the kinds that have one table each.
 OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[Bench], Iterable[str]]]] = {

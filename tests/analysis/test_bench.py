@@ -473,7 +473,8 @@ def whole_runs(runs, monkeypatch, *parts: tuple[str, float]) -> None:
     seconds = {"seconds": 60.0, "training_seconds": 50.0, "evaluation_seconds": 6.0}
     rows = [{
         "part": part, "method": "svft_random", "case": "here", "reference": "there", "unit": "", "same_scores": True,
-        "value": value, "low": value - 0.1, "high": value + 0.1, "cpu_value": value, "rest_seconds": 4.0, **seconds,
+        "value": value, "low": value - 0.1, "high": value + 0.1, "cpu_value": value, "rest_seconds": 4.0,
+        "crowded": 1, "runs": 6, **seconds,
         **{f"reference_{name}": 2 * number for name, number in seconds.items()},
     } for part, value in parts]  # fmt: skip
     values = {name: values[name] for name in ("schema", "device", "threads", "torch", "dtype", "commit", "dirty")}
@@ -496,4 +497,4 @@ def test_whole_runs_have_a_table_of_seconds_with_those_of_steps_and_evaluation(r
     whole_runs(runs, monkeypatch, ("beside", 0.5))
     assert table(runs, "runs").loc["beside"].tolist() == [
         "svft_random", "here", "there", "0.50 [0.40, 0.60]", "0.50", "60.0 / 120.0", "50.0 / 100.0", "6.0 / 12.0",
-        "yes"]  # fmt: skip
+        "yes", "1 of 6 runs"]  # fmt: skip

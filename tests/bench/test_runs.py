@@ -30,7 +30,7 @@ for seed in asked.get("seed", "0").split(","):
     split = {"seconds": 0.25, "scorers": {"strict": {"items": [1, 0]}}}
     record = {"status": "done", "scores": {"toy": {"validation": split, "test": split}},
               "provenance": {"code": {"commit": os.path.basename(os.getcwd())}},
-              "train": {"step_seconds": 0.5, "step_times": {"cpu_seconds": 0.75}}}
+              "train": {"step_seconds": 0.5, "step_times": {"cpu_seconds": 0.75, "queued_seconds": 0}}}
     with open(os.path.join(folder, "record.json"), "w") as file:
         json.dump(record, file)
 """
@@ -56,9 +56,9 @@ def asked(folder: Path) -> list[dict]:
 def taken(wall: float, cpu: float, *steps: float, score: int = 1) -> Taken:
     """Of runs with so many seconds of steps, which are twice as many of CPU, and half a second of evaluation."""
     return Taken(wall, cpu, tuple({
-        "train": {"step_seconds": each, "step_times": {"cpu_seconds": 2 * each}},
+        "train": {"step_seconds": each, "step_times": {"cpu_seconds": 2 * each, "queued_seconds": 0}},
         "scores": {"toy": {"test": {"seconds": 0.5, "scorers": {"strict": score}}}},
-        "provenance": {"code": {"commit": "0123abcd"}},
+        "provenance": {"code": {"commit": "0123abcd"}, "device": {"type": "cpu"}},
     } for each in steps))  # fmt: skip
 
 
@@ -87,6 +87,13 @@ def test_the_overhead_of_a_run_is_what_one_more_adds_besides_its_steps():
     found = part("overhead").row("overhead", dict(zip(("a sweep of 8", "a sweep of 2"), sweeps, strict=True)))
     assert [found[name] for name in ("value", "low", "high")] == pytest.approx([own] * 3)
     assert found["cpu_value"] == pytest.approx(own / 2) and found["unit"] == "s"
+
+
+def test_runs_that_waited_for_cores_in_more_than_a_tenth_of_their_steps_are_counted():
+    quiet, crowded = taken(5, 5, 3), Taken(20, 20, ({**taken(20, 20, 8).records[0], "train": {
+        "step_seconds": 8, "step_times": {"cpu_seconds": 16, "queued_seconds": 1}}},))  # fmt: skip
+    found = part("whole").row("whole", {"svft_random": [quiet, crowded], "lora": [quiet, quiet]})
+    assert (found["crowded"], found["runs"]) == (1, 4)
 
 
 def test_runs_that_are_to_score_the_same_say_whether_they_do():
