@@ -125,17 +125,19 @@ NEIGHBOURS := comparison vectorfit_strength fusion micro_spectral_table1 micro_s
 neighbours: $(READY) ## VectorFit, Spectral Adapter and the controls on the micro tasks, into runs/ (two hours)
 	for name in $(NEIGHBOURS); do HF_HUB_OFFLINE=1 $(RUN) experiment=$$name wandb.mode=disabled || exit 1; done
 
-bench: $(READY) ## speed and memory side by side on this CPU: training steps, SVD, generation, precision; into runs/bench/
+bench: $(READY) ## speed and memory side by side on this CPU: training steps, SVD, generation, precision, runs (BESIDE=FOLDER)
 	$(BIN)/python -m bench.block
 	$(BIN)/python -m bench.encoder $(if $(wildcard .cache/real/minilm_l6),--checkpoint .cache/real/minilm_l6)
 	$(BIN)/python -m bench.forms
 	$(BIN)/python -m bench.svd
 	$(BIN)/python -m bench.generation
 	$(BIN)/python -m bench.precision
+	$(BIN)/python -m bench.runs $(if $(wildcard .cache/real/minilm_l6),--real .cache/real) $(if $(BESIDE),--beside $(BESIDE))
 
 bench-gpu: $(READY) ## training steps at the true sizes of Gemma-2B, Gemma-7B and LLaMA-3-8B, random weights, on a GPU
 	for shape in gemma2b gemma7b llama3_8b; do $(BIN)/python -m bench.block --device cuda --dtype bfloat16 --shape $$shape || exit 1; done
 	$(BIN)/python -m bench.model
+	$(BIN)/python -m bench.model --protocol llama3_8b_udog,llama3_3b_all
 
 # On one thread, so that the process's own time is the step's. What is measured already is skipped; ARGS=--again measures it anew.
 methods: $(READY) ## what each method of conf/method costs and keeps, beside LoRA r=8; MiniLM too where `make real` fetched it

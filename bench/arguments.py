@@ -25,11 +25,12 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 def add_common(
-    p: argparse.ArgumentParser, *, tokens: str, repeats: int, warm_up: int, device: str, length: int
-) -> None:
+    p: argparse.ArgumentParser, *, tokens: str, repeats: int, warm_up: int, device: str, length: int,
+    methods: Sequence[str] = tuple(METHODS),
+) -> None:  # fmt: skip
     """`length`: the longest sequence, of which more tokens have to be a multiple."""
     p.add_argument("--tokens", type=_token_counts(length), default=tokens, help=f"with commas between; {tokens}")
-    p.add_argument("--methods", type=names(METHODS, "method"), default=",".join(METHODS), help="with commas between")
+    p.add_argument("--methods", type=names(methods, "method"), default=",".join(methods), help="with commas between")
     p.add_argument("--repeats", type=positive, default=repeats, help=f"turns that count; {repeats}")
     p.add_argument("--warm-up", type=count, default=warm_up, help=f"turns before those that count; {warm_up}")
     p.add_argument("--device", default=device, choices=("cpu", "cuda"))

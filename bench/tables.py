@@ -37,7 +37,7 @@ def show(result: dict[str, Any], targets: Sequence[Target] = ()) -> None:
     if result["linear"]:
         console.print(_linear(result))
     if targets:
-        console.print(_targets(targets))
+        console.print(of_targets(targets))
 
 
 def _table(title: str, columns: Sequence[str], words: int) -> Table:
@@ -96,7 +96,7 @@ def _linear(result: dict[str, Any]) -> Table:
     return table
 
 
-def _targets(targets: Sequence[Target]) -> Table:
+def of_targets(targets: Sequence[Target]) -> Table:
     table = _table("targets", ("what", "wanted", "W0 kept", "W0 dropped"), words=2)
     for target in targets:
         table.add_row(

@@ -1,4 +1,4 @@
-"""What analysis/bench_targets.csv wants of a block or an encoder, read off its result file.
+"""What analysis/bench_targets.csv wants of a block, an encoder or whole runs, read off its result file.
 
 A column of that file each: `measure` (a key of MEASURES), `of` (methods), `tokens` (or any),
 `bound`, `wanted` and `weight` (kept, dropped, either). Other measures are other benchmarks'.
@@ -96,13 +96,17 @@ def _decompositions(result: dict[str, Any]) -> Values:
             yield first, None, result["methods"][first]["svd_seconds"] / (EPOCH * row["seconds"])
 
 
+def _part(name: str) -> Callable[[dict[str, Any]], Values]:
+    return lambda result: ((row["method"], None, row["value"]) for row in result["rows"] if row["part"] == name)
+
+
 MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by bench
     "block": {
         "step": _column("rows", "ratio"),
         "released": _column("rows", "ratio_released"),
         "saved": _saved,
         "resident": _resident,
-        "whole": _whole,
+        "resident model": _whole,
         "linear": _column("linear", "ratio"),
     },
     "encoder": {
@@ -110,4 +114,5 @@ MEASURES: dict[str, dict[str, Callable[[dict[str, Any]], Values]]] = {  # by ben
         "encoder resident": _resident_beside,
         "encoder svd": _decompositions,
     },
+    "runs": {name: _part(name) for name in ("whole", "overhead", "bare", "seeds", "minilm", "beside")},
 }

@@ -4,6 +4,7 @@ Shapes: B x L = T tokens.
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,11 +38,14 @@ class RandomText(Generation):
         return self.collate([{"input_ids": row, "labels": row} for row in ids])
 
 
-def composed(method: Method, model: str, *, precision: str, device: torch.device, seed: int) -> DictConfig:
-    """As run.py composes it. The rate is 0: a step costs as much, and random weights stay as they are."""
+def composed(method: Method, model: Sequence[str], *, precision: str, device: torch.device, seed: int) -> DictConfig:
+    """As run.py composes it; `model`: overrides that choose it.
+
+    The rate is 0: a step costs as much, and random weights stay as they are.
+    """
     alone = ("train.batch_size=1", "train.micro_batch_size=1", "train.lr=0", "train.head_lr=0")
     own = (f"train.precision={precision}", f"device={device.type}", f"seed={seed}")
-    return methods.composed(method, [f"model={model}"], *alone, *own)
+    return methods.composed(method, model, *alone, *own)
 
 
 @dataclass

@@ -26,6 +26,9 @@ SVD = ["seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "orth
 GENERATION = ["tokens_per_second", "ratio", "ratio_low", "ratio_high"]
 PRECISION = ["logits_rms", "logits_largest", "loss", "loss_difference", "divergence", "agreement"]
 FORMS = ["tokens", "regret"]
+RUNS = ["value", "low", "high", "cpu_value", "crowded", "runs",
+        *(prefix + name for prefix in ("", "reference_") for name in (
+            "seconds", "cpu_seconds", "training_seconds", "evaluation_seconds", "rest_seconds"))]  # fmt: skip
 COSTS = ["trained", "ratio", "ratio_low", "ratio_high", "share", "saved_bytes", "base_bytes", "resident_bytes",
          "held_bytes", "file_bytes", "start_fp32", "start_bf16", "merge_fp32", "merge_bf16", "reload_run",
          "reload_peft", "checkpointing", "repeated", "load_bf16", "lr", "first_step_tenth", "first_step",
@@ -137,6 +140,10 @@ def _forms(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {"rows": _frame(values["rows"], ["layers", "pattern", "keep_weight", "chosen", "fastest"], FORMS)}
 
 
+def _runs(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    return {"rows": _frame(values["rows"], ["part", "method", "case", "reference", "unit", "same_scores"], RUNS)}
+
+
 def _costs(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """With the columns saved (against the reference), resident (against the base), file (against 4 x trained)."""
     absent = {"rank": {}, "full_rank": {}, "why": {}, "loaded": False, "failed": "", "cannot_merge": ""}
@@ -148,7 +155,7 @@ def _costs(values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 KINDS = {"block": _block, "encoder": _block, "model": _block, "svd": _svd, "generation": _generation,
-         "precision": _precision, "forms": _forms, "methods": _costs}  # fmt: skip
+         "precision": _precision, "forms": _forms, "runs": _runs, "methods": _costs}  # fmt: skip
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], names: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

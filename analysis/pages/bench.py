@@ -218,6 +218,17 @@ def _forms_text(rows: pd.DataFrame) -> pd.DataFrame:
     } for (pattern, kept), own in rows.groupby(["pattern", "keep_weight"], sort=False)])  # fmt: skip
 
 
+def _runs_text(rows: pd.DataFrame) -> pd.DataFrame:
+    times = {"Seconds": "seconds", "Steps": "training_seconds", "Evaluation": "evaluation_seconds"}
+    return pd.DataFrame([{
+        "Part": row["part"], "Method": row["method"], "What": row["case"], "Against": row["reference"],
+        "Value": f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] {row['unit']}".strip(),
+        "By CPU": f"{row['cpu_value']:.2f} {row['unit']}".strip(),
+        **{head: f"{row[name]:.1f} / {row[f'reference_{name}']:.1f}" for head, name in times.items()},
+        "Same scores": _yes(row["same_scores"]), "Crowded": f"{row['crowded']:.0f} of {row['runs']:.0f} runs",
+    } for row in rows.to_dict("records")])  # fmt: skip
+
+
 def _targets_text(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
         "Target": row["target"] + (f", T = {row['tokens']}" if row["tokens"] else ""),
@@ -237,7 +248,7 @@ def _verdict(row: Mapping[str, Any], weight: str) -> str:
 
 
 def _targets_notes(benches: Sequence[Bench]) -> Iterator[str]:
-    yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. Float32 block on a CPU."
+    yield "Medians; worst: over the patterns and, where none is named, the numbers of tokens T. In float32 on a CPU."
     yield (
         "Counted: operations of the whole step against the reference's, as the layer takes them; least: if each layer "
         "took the fewest of any known order of products, with a diagonal M. Of linear layers: products and what M "
@@ -254,6 +265,11 @@ def _yes(value: bool | None) -> str:
     return "" if pd.isna(value) else "yes" if value else "no"
 
 
+RUNS_NOTE = (
+    "Processes in turns. Value: ratio of wall times, or seconds of one more run without its steps; median, quartiles. "
+    "Seconds: of a process, and the sums of its runs' steps and evaluation, each against the other's. "
+    "Crowded: other processes held the cores."
+)
 # Title, strings, and notes of the kinds that have one table each.
 OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[Bench], Iterable[str]]]] = {
     "svd": (
@@ -271,6 +287,7 @@ OTHERS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[B
         "Generation", _generation_text, lambda _: ["Against plain generate: times faster. Identical: to its text."],
     ),
     "precision": ("Precision at the start", _precision_text, _precision_notes),
+    "runs": ("Whole runs", _runs_text, lambda _: [RUNS_NOTE]),
 }  # fmt: skip
 
 

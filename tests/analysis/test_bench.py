@@ -136,7 +136,7 @@ def measured(runs, measure: str) -> pd.DataFrame:
 
 def test_what_a_whole_model_holds_is_that_of_the_methods_it_was_counted_for(runs):
     changed(runs, lambda values: values["methods"]["svft_plain"].update(whole_base_bytes=100, whole_resident_bytes=121))
-    assert measured(runs, "whole")[["of", "value"]].to_numpy().tolist() == [["svft_plain", 1.21]]
+    assert measured(runs, "resident model")[["of", "value"]].to_numpy().tolist() == [["svft_plain", 1.21]]
     assert "whole_base_bytes" in bench_tables.tables(bench_files.find(runs)[CPU])["memory"].numbers
 
 
@@ -486,3 +486,39 @@ def test_precision_says_what_dropping_w0_does_to_start_matrix_and_training(tmp_p
     assert "A Gaussian matrix 4 × 8: rounding it to bfloat16 moves it by 1.7e-03" in made.notes[1]
     assert "by 2.3e-03 more" in made.notes[1]
     assert "W0 kept: loss at the end 1.500 [1.000, 2.000], validation score 55.0 [50.0, 60.0]" in made.notes[2]
+
+
+# --- whole runs ------------------------------------------------------------------------------------------------------
+
+
+def whole_runs(runs, monkeypatch, *parts: tuple[str, float]) -> None:
+    """A file with these parts and their values, beside the block; two of them have a target."""
+    values = json.loads((runs / "bench" / BLOCK).read_text())
+    seconds = {"seconds": 60.0, "training_seconds": 50.0, "evaluation_seconds": 6.0}
+    rows = [{
+        "part": part, "method": "svft_random", "case": "here", "reference": "there", "unit": "", "same_scores": True,
+        "value": value, "low": value - 0.1, "high": value + 0.1, "cpu_value": value, "rest_seconds": 4.0,
+        "crowded": 1, "runs": 6, **seconds,
+        **{f"reference_{name}": 2 * number for name, number in seconds.items()},
+    } for part, value in parts]  # fmt: skip
+    values = {name: values[name] for name in ("schema", "device", "threads", "torch", "dtype", "commit", "dirty")}
+    (runs / "bench" / f"runs-{CPU}.json").write_text(json.dumps({**values, "bench": "runs", "rows": rows}))
+    aims = runs / "targets.csv"
+    lines = [f'"Wanted of {part}",{part},svft_random,,at most,1.05,kept' for part in ("whole", "beside")]
+    aims.write_text("\n".join([bench_targets.TARGETS.read_text().splitlines()[0], *lines]) + "\n")
+    monkeypatch.setattr(bench_targets, "TARGETS", aims)
+
+
+def test_whole_runs_are_held_against_their_targets_and_a_part_that_was_not_measured_is_empty(runs, monkeypatch):
+    whole_runs(runs, monkeypatch, ("whole", 1.2), ("seeds", 0.7))
+    assert table(runs, "targets").to_numpy().tolist() == [
+        ["at most 1.05", "1.200 **missed**", ""], ["at most 1.05", "", ""]]  # fmt: skip
+    whole_runs(runs, monkeypatch, ("whole", 1.04), ("beside", 0.6))
+    assert table(runs, "targets")["W0 kept"].tolist() == ["1.040 met", "0.600 met"]
+
+
+def test_whole_runs_have_a_table_of_seconds_with_those_of_steps_and_evaluation(runs, monkeypatch):
+    whole_runs(runs, monkeypatch, ("beside", 0.5))
+    assert table(runs, "runs").loc["beside"].tolist() == [
+        "svft_random", "here", "there", "0.50 [0.40, 0.60]", "0.50", "60.0 / 120.0", "50.0 / 100.0", "6.0 / 12.0",
+        "yes", "1 of 6 runs"]  # fmt: skip

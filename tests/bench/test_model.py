@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_said_in_its_row_and_the_others_are_measured(tmp_pa
 
 def test_a_step_is_adamw_on_the_trained_tensors_and_leaves_them_where_they_are():
     method = methods.METHODS["lora_r1"]
-    cfg = training.composed(method, "micro_gemma", precision="fp32", device=torch.device("cpu"), seed=0)
+    cfg = training.composed(method, ["model=micro_gemma"], precision="fp32", device=torch.device("cpu"), seed=0)
     one = training.Training.build(cfg, method, layers=1, device=torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     one.step(one.text.batch(16, 512)).run()
