@@ -226,7 +226,9 @@ def _checkout(text: str) -> Path:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     p = arguments.parser("bench.runs", __doc__)
-    p.add_argument("--parts", type=arguments.names([*PARTS], "part"), help="whole,overhead,bare,seeds, with commas between")
+    p.add_argument(
+        "--parts", type=arguments.names([*PARTS], "part"), help="with commas between; those that need no option"
+    )
     p.add_argument("--real", type=_fetched, metavar="FOLDER", help="of python -m assets.fetch_real, for part minilm")
     p.add_argument("--beside", type=_checkout, metavar="FOLDER", help="a checkout of another commit, for part beside")
     p.add_argument("--steps", type=arguments.positive, help="optimiser steps of every run, whatever the part's are")

@@ -133,13 +133,14 @@ def test_from_the_command_line_to_the_file_and_the_verdicts(here, tmp_path, monk
     (path,) = (tmp_path / "out").glob("runs-cpu-*.json")
     found = json.loads(path.read_text())
     assert [(row["part"], row["method"]) for row in found["rows"]] == [
-        ("whole", "svft_random"), ("overhead", "svft_random"), ("seeds", "svft_plain"),
+        ("whole", "svft_random"), ("overhead", "svft_random"), ("bare", "svft_random"), ("seeds", "svft_plain"),
         ("minilm", "svft_random"), ("beside", "svft_random"),
     ]  # fmt: skip
     assert found["rows"][-1]["commits"] == ["here", "there"] and found["rows"][-1]["same_scores"]
     first, *counted = asked(here)
-    assert "train.max_steps=1" in first["words"] and len(counted) == 9
+    assert "train.max_steps=1" in first["words"] and len(counted) == 11
     assert all({"train.max_steps=3", "wandb.mode=disabled"} < {*each["words"]} for each in counted)
+    assert sum("evaluate.retention=false" in each["words"] for each in counted) == 2
     assert len(asked(there)) == 2 and {each["spins"] for each in asked(here) + asked(there)} == {None}
     assert {each["cache"] for each in asked(here)}.isdisjoint(each["cache"] for each in asked(there))
     told = capsys.readouterr().out
@@ -155,7 +156,10 @@ def test_every_part_has_its_target():
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("--parts whole,half", "argument --parts: part 'half' is not one of whole, overhead, seeds, minilm, beside"),
+        (
+            "--parts whole,half",
+            "argument --parts: part 'half' is not one of whole, overhead, bare, seeds, minilm, beside",
+        ),
         ("--parts minilm", "error: part minilm needs --real FOLDER, where python -m assets.fetch_real has put"),
         ("--real .", "argument --real: '.' has no minilm_l6; python -m assets.fetch_real fetches it"),
         ("--parts beside", "error: part beside needs --beside FOLDER, a checkout of another commit"),
