@@ -1,6 +1,6 @@
 """Whole runs as processes of their own, in turns: SVFT beside LoRA, what a run in a sweep costs, and eight seeds.
 
-    python -m bench.runs                        on two quiet cores about ten minutes
+    python -m bench.runs                        on two quiet cores about twelve minutes
     python -m bench.runs --real .cache/real     and MiniLM (python -m assets.fetch_real): five minutes more
     python -m bench.runs --beside ../before     and a checkout of another commit: five minutes more
     python -m bench.runs --parts whole          one part; what is left out is not in the file
