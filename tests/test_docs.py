@@ -136,10 +136,14 @@ def score(metric: str, label: str, column: str = "reproduced") -> str:
     return f"{row[column]:,}" if column == "params" else f"{100 * row[column]:.1f}"
 
 
-def block() -> pd.DataFrame:
-    """Steps of the block of the processor whose targets docs/speed.md shows."""
+def measured(table: str) -> pd.DataFrame:
+    """Of the processor whose targets docs/speed.md shows."""
     (device,) = re.findall(r"<!-- table:(bench_cpu-\S+)_targets -->", (ROOT / "docs" / "speed.md").read_text("utf-8"))
-    frame = pd.read_csv(TABLES / f"{device}_steps.csv")
+    return pd.read_csv(TABLES / f"{device}_{table}.csv")
+
+
+def block() -> pd.DataFrame:
+    frame = measured("steps")
     return frame[frame["panel"].str.startswith("block")]
 
 
@@ -175,6 +179,7 @@ def findings() -> list[str]:
         f"Table 8 gives {recovered}",
         f"From 1,024 tokens a step on, a training step takes at most {slowest(1024)} times that of LoRA (r=32)",
         f"the formula as released takes up to {step('SVFT-R (d=16), released formula', 1024)} times",
+        f"A whole default run takes {measured('runs').set_index('part').loc['whole', 'value']:.2f} times LoRA's",
         f"At 256 tokens a step SVFT-R (d=16) takes {step('SVFT-R (d=16)', 256)} times",
     ]
 

@@ -16,13 +16,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.figures.style import GREY, INK, Drawing, blank, settle
-from analysis.load.bench import DROPPED, Bench, find
+from analysis.load.bench import DROPPED, HALF, Bench, find
 from analysis.load.methods import methods, shown_as
 from analysis.load.records import Loaded
 
 SVFT = {"plain": ("#F2A36B", "v"), "banded": ("#D55E00", "s"), "random": ("#8C2D04", "o")}  # one hue
 PATTERN = "svft_"  # begins the ids of SVFT; what follows is its pattern, or "released"
-HOLLOW, LONG = (0, (1, 1.3)), (0, (5, 2))  # dashes
+HOLLOW, LONG, DOTTED = (0, (1, 1.3)), (0, (5, 2)), (0, (6, 1.5, 1.5, 1.5))  # dashes
 WIDE = 3.0  # from this ratio of the largest to the smallest value on, an axis is logarithmic
 FINE, COARSE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0)  # ticks of a decade
 MARKERS = {"LoRA": "s", "Full-FT": "P", "Head": "X"}  # a curve needs one where a horizontal line does without
@@ -66,19 +66,21 @@ def title(bench: Bench) -> str:
     shape, layers = values.get("shape") or {}, values.get("layers")
     parts = [f"{name.replace('_', ' ')} {number}" for name, number in shape.items()]
     parts += [f"{layers} layer{'s' if layers > 1 else ''}"] if layers else []
-    block = f"One block ({values['name']})" if values.get("name") else "One block"
-    name = values.get("model") or block
+    kind = "A small encoder" if bench.kind == "encoder" else "One block"
+    name = values.get("model") or (f"{kind} ({values['name']})" if values.get("name") else kind)
     return f"{name}, {', '.join(filter(None, on))}" + (f"\n{', '.join(parts)}" if parts else "")
 
 
 def look(method: str) -> dict:
-    """Colour, line and marker of a curve: SVFT by its pattern, hollow where W0 is dropped; others by their family."""
-    pattern, dropped = _pattern(method), method.endswith(DROPPED)
+    """Colour, line and marker of a curve: SVFT by its pattern, hollow where W0 is dropped and half filled where U and V
+    are in 16 bits; others by their family."""
+    pattern, dropped, half = _pattern(method), method.endswith(DROPPED), method.endswith(HALF)
     if pattern:
         colour, marker = SVFT[pattern]
-        face = "white" if dropped else colour
-        return {"color": colour, "marker": marker, "linestyle": HOLLOW if dropped else "-", "linewidth": 1.7,
-                "markersize": 5.5, "markerfacecolor": face, "markeredgecolor": colour, "zorder": 4}  # fmt: skip
+        face, line = "white" if dropped else colour, HOLLOW if dropped else DOTTED if half else "-"
+        return {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.7, "markersize": 5.5,
+                "markerfacecolor": face, "markerfacecoloralt": "white", "fillstyle": "left" if half else "full",
+                "markeredgecolor": colour, "zorder": 4}  # fmt: skip
     if method.startswith(PATTERN):
         return {"color": INK, "linestyle": LONG, "linewidth": 1.9, "zorder": 3}
     named = [name for name in (method, method.rpartition("_r")[0]) if name in methods().index]  # lora_r32 is LoRA
@@ -90,7 +92,7 @@ def look(method: str) -> dict:
 
 def _pattern(method: str) -> str | None:
     """A key of SVFT, or None for the released formula and for other methods."""
-    name = method.removeprefix(PATTERN).removesuffix(DROPPED)
+    name = method.removeprefix(PATTERN).removesuffix(DROPPED).removesuffix(HALF)
     return name if method.startswith(PATTERN) and name in SVFT else None
 
 
@@ -145,9 +147,10 @@ def bars(ax: Axes, bench: Bench) -> None:
     frame = bench.methods[bench.methods["base_bytes"] > 0]
     shares = frame["resident_bytes"] / frame["base_bytes"]
     for place, (method, share) in enumerate(zip(frame["method"], shares, strict=True)):
-        colour, dropped = look(method)["color"], method.endswith(DROPPED)
+        colour, full = look(method)["color"], not method.endswith((DROPPED, HALF))
         if pd.notna(share):
-            ax.barh(place, share, height=0.68, color="white" if dropped else colour, edgecolor=colour, linewidth=1.1)
+            ax.barh(place, share, height=0.68, color=colour if full else "white", edgecolor=colour, linewidth=1.1,
+                    hatch="////" if method.endswith(HALF) else None)  # fmt: skip
             ax.annotate(f"{share:.2f}", (share, place), xytext=(3, 0), textcoords="offset points", fontsize=7.5,
                         va="center", color=INK)  # fmt: skip
     ax.axvline(1, color=GREY, linewidth=0.8, zorder=3)

@@ -14,6 +14,7 @@ from errors import RecordError
 FOLDER = "bench"  # below runs/
 SCHEMA = 1
 DROPPED = "_dropped"  # ends the id of a method whose W0 is not kept
+HALF = "_half"  # and of one whose singular vectors are in 16 bits beside it
 METHOD = ["trained", "base_bytes", "resident_bytes"]
 WHOLE = [f"whole_{name}_bytes" for name in ("base", "resident", "counted", "least")]  # of the model a block is of
 STORED = ["counted_bytes", "least_bytes"]
