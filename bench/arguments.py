@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from hydra.errors import HydraException
 
 from bench.methods import METHODS
 from errors import SettingError
 from harness.run import command_line
 from harness.settings import limits
 from harness.store import disk, provenance
+
+DIGITS = 15  # of a number that can be asked for
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -35,7 +39,7 @@ def add_common(
     p.add_argument("--warm-up", type=count, default=warm_up, help=f"turns before those that count; {warm_up}")
     p.add_argument("--device", default=device, choices=("cpu", "cuda"))
     p.add_argument("--threads", type=threads, default=2, help="of the CPU; 2")
-    p.add_argument("--seed", type=int, default=0, help="of weights and inputs; 0")
+    p.add_argument("--seed", type=count, default=0, help="of weights and inputs; 0")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
 
 
@@ -64,8 +68,8 @@ def _token_counts(length: int) -> Callable[[str], list[int]]:
 
 
 def count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 on")
+    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 on, of at most {DIGITS} digits")
     return int(text)
 
 
@@ -92,13 +96,22 @@ def rate(text: str) -> float:
 
 
 def set_up(a: argparse.Namespace) -> torch.device:
-    """Raises SettingError where there is no such device."""
+    """Raises SettingError where there is no such device, or the results could not be written."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # weights are random: nothing is to be fetched
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is ended, and cleared up
+    _require_room(a.out)
     command_line.quiet()
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     if a.device == "cuda" and not torch.cuda.is_available():
         raise SettingError("torch sees no CUDA device here; --device cpu takes the CPU")
     return provenance.set_up(a.device, a.threads)
+
+
+def _require_room(folder: Path) -> None:
+    """Before minutes are spent on what could not be written. Raises SettingError; makes nothing."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise SettingError(f"--out {folder}: {there} is no folder that can be written to")
 
 
 @contextmanager
@@ -108,6 +121,8 @@ def exits_on_user_errors() -> Iterator[None]:
         yield
     except Exception as error:
         said = None if disk.refuses(error) else command_line.sentence(error)
+        if isinstance(error, HydraException):
+            said = str(error).split("\n")[0]
         if said is None:
             raise
         print(f"error: {said}", file=sys.stderr)

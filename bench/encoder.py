@@ -19,6 +19,7 @@ from torch import nn
 
 from bench import arguments, counts, linear, memory, methods, report, tables, targets, timing
 from bench.methods import DROPPED_OF, HALF_NOTE, HALF_OF, Method
+from errors import SettingError
 from harness.adapters import adapt
 from harness.console.progress import bar
 from harness.models import bases
@@ -138,6 +139,11 @@ def measure(a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
             entries[name] = contestant(name, a, device)
             progress.update()
     config = methods.base_of(next(iter(entries.values())).model).config
+    for number, length in a.batches:
+        if length > config.max_position_embeddings:
+            raise SettingError(
+                f"{number}x{length} has more tokens in a row than the model's {config.max_position_embeddings}"
+            )
     found: list[dict[str, Any]] = []
     with bar((a.repeats + a.warm_up) * len(a.batches) * len(entries), "steps") as progress:
         for number, length in a.batches:
@@ -178,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--set", nargs="*", default=[], help="overrides of the configuration, as run.py takes them")
     p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; %(default)s")
     p.add_argument("--clock", choices=tuple(timing.CLOCKS), default="wall", help="%(default)s")
-    p.add_argument("--seed", type=int, default=0, help="of weights and inputs; %(default)s")
+    p.add_argument("--seed", type=arguments.count, default=0, help="of weights and inputs; %(default)s")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file; %(default)s")
     p.set_defaults(device="cpu")
     return p

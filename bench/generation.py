@@ -216,7 +216,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=arguments.rate, default=3e-3)
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; 2")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=arguments.count, default=0)
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file")
     return p
 

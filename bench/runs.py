@@ -219,8 +219,10 @@ def _fetched(text: str) -> Path:
 
 def _checkout(text: str) -> Path:
     folder = Path(text).resolve()
-    if not (folder / "run.py").is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} has no run.py; name a checkout, as git worktree add makes one")
+    if not text or folder == ROOT or not (folder / "run.py").is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has no run.py of another build; name a checkout, as git worktree add makes one"
+        )
     return folder
 
 

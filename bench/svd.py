@@ -26,6 +26,7 @@ from svft.decomposition import Basis, decompose
 
 SHAPES = ("2048x16384", "2048x2048")
 LARGE = "4096x14336"
+LARGEST = 65536
 WIDTH = 160  # characters of the table
 FIRST = (300, 300)  # decomposed before anything is timed: the first calls load libraries
 REFERENCES = (torch.float32, torch.float64)
@@ -138,8 +139,10 @@ def _cells(row: dict[str, Any]) -> Sequence[str]:
 def _shapes(text: str) -> list[str]:
     for shape in text.split(","):
         sizes = shape.split("x")
-        if len(sizes) != 2 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-            raise argparse.ArgumentTypeError(f"{shape!r} is not a shape such as {SHAPES[0]}")
+        if len(sizes) != 2 or not all(0 < arguments.count(size) <= LARGEST for size in sizes):
+            raise argparse.ArgumentTypeError(
+                f"{shape!r} is not a shape such as {SHAPES[0]}, of at most {LARGEST} a side"
+            )
     return text.split(",")
 
 
@@ -150,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--repeats", type=arguments.positive, default=3, help="turns that count; %(default)s")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     p.add_argument("--threads", type=arguments.threads, default=2, help="of the CPU; %(default)s")
-    p.add_argument("--seed", type=int, default=0, help="of the weights; %(default)s")
+    p.add_argument("--seed", type=arguments.count, default=0, help="of the weights; %(default)s")
     p.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder of the result file; %(default)s")
     return p
 

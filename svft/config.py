@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from peft.utils.peft_types import PeftType
 
 from . import patterns
@@ -142,7 +143,8 @@ class SvftConfig(BasisConfig):
     factor_dtype: str | None = field(
         default=None,
         metadata=described(
-            "float16 or bfloat16: the singular vectors stand in 16 bits beside a wider W0, which halves their memory. "
+            "float16 or bfloat16: the singular vectors stand in 16 bits beside a wider W0, which halves their memory "
+            "(one that is divided by a singular value below 1/8 of their root mean square stays whole). "
             "The start stays exact, products are taken in the dtype of W0, and the update is one of the rounded "
             "vectors, which float16 rounds eight times less. None: they have the dtype of W0"
         ),
@@ -182,6 +184,12 @@ class SvftConfig(BasisConfig):
     def needs_callback(self) -> str | None:
         """The class of a trainer callback without which the adapter is another one than its name says."""
         return "GradientSupport" if self.pattern == "gradient" else None
+
+    def narrower(self, basis: torch.dtype) -> torch.dtype | None:
+        """In which singular vectors of this dtype are stored, if they are to be rounded; None where that has no fewer
+        bits."""
+        stored = self.factor_dtype and getattr(torch, self.factor_dtype)
+        return stored if stored and stored.itemsize < basis.itemsize else None
 
     def __post_init__(self) -> None:
         super().__post_init__()

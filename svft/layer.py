@@ -21,7 +21,7 @@ from .basis import BasisLayer
 from .config import SvftConfig
 from .decomposition import Basis
 from .decomposition.streams import generator, stream_of
-from .storage import Storage, WithBoth, narrower, round_factors, storage_for
+from .storage import Storage, WithBoth, round_factors, storage_for
 from .update import delta
 
 BANDS = ("banded", "block")  # patterns whose Ω is a band
@@ -41,13 +41,15 @@ class SvftLinear(BasisLayer):
     of_the_group = ("svft_index", "svft_topk", "svft_selected", "svft_omega")
     configs: dict[str, SvftConfig]
     storage: Storage = WithBoth()  # while the first adapter is added
-    factor_dtype: torch.dtype | None = None  # of U and V^T, where that is narrower than the products'; None meanwhile
+    factor_dtype: torch.dtype | None = None  # of U and V^T, where that is narrower than the products'
+    stored: tuple[torch.dtype, torch.dtype | None] | None = None  # of products, and what U and V^T were to have
     _forms: dict[tuple[str, int, torch.dtype, bool], str]  # chosen so far; emptied where an adapter comes
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: SvftConfig, name: str) -> None:
         super().__init__(base_layer, adapter_name, config, name)
-        self.factor_dtype = narrower(config, self.basis_dtype)
-        self.storage = storage_for(self, config)
+        wanted = config.narrower(self.basis_dtype)
+        self.stored = self.basis_dtype, wanted
+        self.storage, self.factor_dtype = storage_for(self, config, wanted)
         self.free()
 
     def make_stores(self) -> None:
@@ -61,11 +63,7 @@ class SvftLinear(BasisLayer):
 
     def update_layer(self, adapter_name: str, config: SvftConfig) -> None:
         """The basis is there already, so another adapter may be merged meanwhile."""
-        if self.configs and narrower(config, self.basis_dtype) != self.factor_dtype:
-            raise ValueError(
-                f"layer '{self.name}': adapter '{adapter_name}' has factor_dtype={config.factor_dtype!r}, which is not "
-                "how the first adapter has the singular vectors stored that both would share"
-            )
+        self.require_storage(adapter_name, config)
         self.configs[adapter_name] = config
         self._forms.clear()
         if self.truncates(adapter_name) and not self.storage.can_truncate:
@@ -86,6 +84,14 @@ class SvftLinear(BasisLayer):
         self._add_pattern(adapter_name, K, N, stream)
         self.remember_basis(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def require_storage(self, adapter_name: str, config: SvftConfig) -> None:
+        """Raise ValueError where an adapter after the first one wants singular vectors of another dtype."""
+        if self.stored is not None and config.narrower(self.stored[0]) != self.stored[1]:
+            raise ValueError(
+                f"layer '{self.name}': adapter '{adapter_name}' has factor_dtype={config.factor_dtype!r}, which is not "
+                "how the layer's first adapter has the singular vectors stored that all share"
+            )
 
     def pattern_of(self, config: SvftConfig) -> str:
         """The score of top-k is undefined where u_i and v_j differ in length: there a band has as many coefficients.
@@ -232,6 +238,13 @@ class SvftLinear(BasisLayer):
 
     def fill(self) -> None:
         self.storage.fill(self)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> SvftLinear:
+        """`model.to(dtype)` gives U and V^T that dtype, too."""
+        super()._apply(*args, **kwargs)
+        if not self.merged:
+            round_factors(self)
+        return self
 
     def fill_weight(self) -> None:
         if not self.storage.has_weight(self):

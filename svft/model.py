@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
 from .basis.model import BasisModel
@@ -17,6 +18,10 @@ class SvftModel(BasisModel):
     tuner_layer_cls = SvftLinear
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        config = self.peft_config[adapter_name]
+        for name, layer in model.named_modules():  # before any of them is touched
+            if isinstance(layer, SvftLinear) and config.target_modules and check_target_module_exists(config, name):
+                layer.require_storage(adapter_name, config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         self._warn_of_rectangular_topk(self.peft_config[adapter_name])
 

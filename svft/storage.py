@@ -26,6 +26,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from . import arithmetic
 from .arithmetic import cost
+from .basis.base_weights import refuse_dropping_more_than_a_weight
 from .decomposition import Basis
 from .update import (
     Counts,
@@ -258,39 +259,34 @@ class WithoutWeight(Storage):
             layer.put_weight(self.weight(layer))
 
 
-def storage_for(layer: SvftLinear, config: SvftConfig) -> Storage:
-    """Of a layer that has its basis. Raises ValueError where the weight cannot be dropped, though it is to be."""
+def storage_for(
+    layer: SvftLinear, config: SvftConfig, wanted: torch.dtype | None
+) -> tuple[Storage, torch.dtype | None]:
+    """Of a layer that has its basis, with the dtype that its singular vectors are rounded to, if it is `wanted`.
+
+    One whole factor is less than two in 16 bits: it stays whole where a singular value is too small for 16 bits alone.
+    Raises ValueError where the weight cannot be dropped, though it is to be.
+    """
     if not config.keep_weight:
-        _refuse_to_drop_more_than_a_weight(layer)
-        return WithoutWeight()
-    if not layer.plain or config.truncate_base or layer.out_features == layer.in_features:
-        return WithBoth()
-    s, stored = layer.basis_s, layer.factor_dtype or layer.basis_dtype
-    if not s.is_meta and s.min() < LEAST[stored.itemsize] * s.square().mean().sqrt():
-        return WithBoth()
-    return WithoutU() if layer.out_features > layer.in_features else WithoutVh()
+        refuse_dropping_more_than_a_weight(layer)
+        return WithoutWeight(), None
+    one = layer.plain and not config.truncate_base and layer.out_features != layer.in_features
+    stored = next((dtype for dtype in (wanted, layer.basis_dtype) if one and _can_be_divided(layer, dtype)), None)
+    if stored is None:
+        return WithBoth(), wanted
+    storage = WithoutU() if layer.out_features > layer.in_features else WithoutVh()
+    return storage, wanted if stored == wanted else None
 
 
-def _refuse_to_drop_more_than_a_weight(layer: SvftLinear) -> None:
-    if layer.plain:
-        return
-    more = " that is quantised" if layer.quantization_backend else ""
-    more += "" if "weight" in layer.get_base_layer()._parameters else " whose weight is no parameter"
-    raise ValueError(
-        f"layer '{layer.name}': keep_weight=False needs a plain linear layer, not a "
-        f"{type(layer.base_layer).__name__}{more}"
-    )
-
-
-def narrower(config: SvftConfig, basis: torch.dtype) -> torch.dtype | None:
-    """In which the singular vectors are stored, if they are to be rounded; None where they have no more bits anyway."""
-    stored = config.factor_dtype and getattr(torch, config.factor_dtype)
-    return stored if stored and stored.itemsize < basis.itemsize else None
+def _can_be_divided(layer: SvftLinear, stored: torch.dtype | None) -> bool:
+    """By the singular values, with a factor of this dtype."""
+    s = layer.basis_s
+    return stored is not None and (s.is_meta or bool(s.min() > LEAST[stored.itemsize] * s.square().mean().sqrt()))
 
 
 def round_factors(layer: SvftLinear) -> None:
     """What is kept of U and V^T, to the layer's `factor_dtype`; what is computed from it follows the rounded ones."""
-    if layer.factor_dtype is None:
+    if layer.factor_dtype is None or layer.factor_dtype.itemsize >= layer.basis_s.dtype.itemsize:
         return
     for name in layer.large_buffers:
         if (factor := getattr(layer, name)) is not None:

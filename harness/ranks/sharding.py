@@ -42,6 +42,7 @@ def check(cfg: DictConfig, adapter: Any) -> None:
     plain_lora = type(adapter) is LoraConfig and not adapter.use_dora and adapter.init_lora_weights is True
     if not (plain_lora or getattr(adapter, "can_be_sharded", False)):
         tried = cfg.method.name + (" where layers share what they train" if getattr(adapter, "share", None) else "")
+        tried += " with factor_dtype" if getattr(adapter, "factor_dtype", None) else ""
         raise SettingError(f"train.sharding={FSDP2} is for full fine-tuning, SVFT and LoRA, and not tried with {tried}")
 
 

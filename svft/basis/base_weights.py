@@ -79,3 +79,15 @@ def refuse_merging_into_shared(model: nn.Module, layers: Iterable[BaseTunerLayer
                 "a copy of its own before it is adapted (tied embeddings: load the base model with "
                 "tie_word_embeddings=False), or leave the adapter unmerged"
             )
+
+
+def refuse_dropping_more_than_a_weight(layer: BaseTunerLayer) -> None:
+    """Raise ValueError where `keep_weight=False` would drop what the layer is besides its weight."""
+    if layer.plain:
+        return
+    more = " that is quantised" if layer.quantization_backend else ""
+    more += "" if "weight" in layer.get_base_layer()._parameters else " whose weight is no parameter"
+    raise ValueError(
+        f"layer '{layer.name}': keep_weight=False needs a plain linear layer, not a "
+        f"{type(layer.base_layer).__name__}{more}"
+    )

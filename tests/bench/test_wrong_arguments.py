@@ -1,8 +1,10 @@
 """What cannot be measured is refused in a sentence, before anything is."""
 
+import re
+
 import pytest
 
-from bench import forms, generation, model
+from bench import encoder, forms, generation, model, svd
 
 WRONG = {
     "--repeats 0": "'0' is not an integer above 0",
@@ -39,3 +41,23 @@ def test_numbers_that_cannot_be_are_refused_elsewhere_too(capsys, program, typed
         program.main(typed.split())
     assert left.value.code == 2
     assert f"argument {typed.split()[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("program", "typed", "said"),
+    [
+        (svd, "--shapes 4x4 --out {file}", "error: --out .* is no folder that can be written to"),
+        (svd, "--shapes 999999999x2", "'999999999x2' is not a shape such as"),
+        (svd, "--shapes \u0663x\u0663", "is not an integer from 0 on"),
+        (svd, "--seed 99999999999999999999", "of at most 15 digits"),
+        (encoder, "--methods lora_r8 --batches 2x9999", "error: 2x9999 has more tokens in a row than the model's 512"),
+        (encoder, "--set nope.x=1", "error: Could not override 'nope.x'"),
+    ],
+)
+def test_what_cannot_be_measured_ends_with_a_sentence_and_no_file(program, typed, said, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = [] if "--out" in typed else ["--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as left:
+        program.main([*typed.format(file=tmp_path / "file").split(), *out])
+    assert left.value.code == 2 and re.search(said, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()

@@ -122,17 +122,57 @@ def test_beside_a_base_of_16_bits_nothing_changes(adapt):
     assert layers[1].basis_dtype is torch.bfloat16
 
 
-def test_singular_values_that_are_small_for_16_bits_keep_both_factors(adapt):
-    """An inverse enlarges the rounding by rms(s) / s_i: in 16 bits 1/16 is too small, in 32 it is not."""
+@pytest.mark.parametrize(
+    ("least", "spare", "stored"),
+    [(1 / 4, "U", torch.float16), (1 / 16, "U", torch.float32), (1 / 64, None, torch.float16)],
+)
+def test_one_whole_factor_is_kept_where_a_singular_value_is_too_small_for_16_bits_alone(least, spare, stored):
+    """An inverse enlarges the rounding by rms(s) / s_i: 1/16 is too small in 16 bits, 1/64 in 32 bits, too."""
     weight = torch.linalg.svd(drawn(64, 40), full_matrices=False)
-    s = torch.ones(40).index_fill(0, torch.tensor([39]), 1 / 16)
-    spare = []
-    for name in (None, "float16"):
-        lin = nn.Linear(40, 64, bias=False)
-        lin.weight.data.copy_((weight.U * s) @ weight.Vh)
-        model = peft.get_peft_model(nn.ModuleDict({"lin": lin}), SvftConfig(target_modules=["lin"], factor_dtype=name))
-        spare.append(model.base_model.model.lin.spare)
-    assert spare == ["U", None]
+    s = torch.ones(40).index_fill(0, torch.tensor([39]), least)
+    lin = nn.Linear(40, 64, bias=False)
+    lin.weight.data.copy_((weight.U * s) @ weight.Vh)
+    model = peft.get_peft_model(nn.ModuleDict({"lin": lin}), SvftConfig(target_modules=["lin"], factor_dtype="float16"))
+    layer = model.base_model.model.lin
+    assert layer.spare == spare and {factor.dtype for factor in kept(layer).values()} == {stored}
+    model.add_adapter("same", SvftConfig(target_modules=["lin"], factor_dtype="float16"))
+
+
+@each_shape
+@pytest.mark.parametrize("name", [None, "float16"])
+def test_a_weight_of_zeros_starts_as_the_base_layer(base, shape, name):
+    model = base(*shape, torch.float32)
+    model.lin.weight.data.zero_()
+    adapted = peft.get_peft_model(model, SvftConfig(target_modules=["lin"], factor_dtype=name, pattern="banded", d=2))
+    assert torch.equal(adapted(drawn(3, shape[1])), torch.zeros(3, shape[0]))
+
+
+def test_the_vectors_of_a_layer_keep_their_dtype_when_all_its_adapters_were_deleted(adapt):
+    model, layer = adapt(64, 40, torch.float32, factor_dtype="float16")
+    model.delete_adapter("default")
+    with pytest.raises(ValueError, match="'default' has factor_dtype=None"):
+        model.add_adapter("default", SvftConfig(target_modules=["lin"]))
+    model.add_adapter("default", SvftConfig(target_modules=["lin"], factor_dtype="float16"))
+    assert layer.basis_Vh.dtype is torch.float16
+
+
+def test_a_refused_adapter_leaves_all_layers_as_they_were():
+    model = nn.Sequential()
+    for name in ("one", "two"):
+        model.add_module(name, nn.Linear(40, 40))
+    adapted = peft.get_peft_model(model, SvftConfig(target_modules=["two"], factor_dtype="float16"))
+    with pytest.raises(ValueError, match="layer 'two': adapter 'b' has factor_dtype=None"):
+        adapted.add_adapter("b", SvftConfig(target_modules=["one", "two"]))
+    assert type(adapted.base_model.model.one) is nn.Linear
+    adapted.add_adapter("b", SvftConfig(target_modules=["one", "two"], factor_dtype="float16"))
+
+
+def test_casting_the_model_to_32_bits_leaves_the_vectors_in_16(adapt):
+    model, layer = adapt(64, 40, torch.float32, factor_dtype="float16")
+    assert model.to(torch.float32) and layer.basis_Vh.dtype is torch.float16
+    model.to(torch.bfloat16)
+    assert layer.basis_Vh.dtype is torch.bfloat16
+    model.add_adapter("other", SvftConfig(target_modules=["lin"], factor_dtype="float16"))
 
 
 def test_casting_the_whole_model_to_16_bits_still_computes(adapt):
