@@ -15,7 +15,7 @@ from analysis.load.bench import LINEAR, METHOD, STEP, STORED, WHOLE, Bench, find
 from analysis.load.records import Loaded
 from analysis.statistics.targets import is_aimed_at, targets
 from analysis.writing import markup
-from analysis.writing.numbers import count, size
+from analysis.writing.numbers import count, digits, mean_and_range, size
 from analysis.writing.page import Page, Table, Text
 
 
@@ -50,7 +50,7 @@ def _stepped(benches: Sequence[Bench], notes: list[str]) -> dict[str, Table]:
     if (steps["ratio"].notna() & steps["ratio_low"].isna()).any():
         ratio += " Without quartiles: of two medians, each method having been alone on the device."
     saved = f"T: saved for backward at so many tokens, in brackets against {against}. Resident: all weights that stay."
-    rates = by_tokens(steps, lambda row: _short(row.tokens_per_second))
+    rates = by_tokens(steps, lambda row: digits(row.tokens_per_second))
     made = {
         "steps": Table(steps[ratios], by_tokens(steps, _ratio), [ratio, *notes], f"Step time against {against}"),
         "throughput": Table(steps[times], rates, ["T: tokens of a step.", *notes], "Tokens per second"),
@@ -118,7 +118,7 @@ def memory(methods: pd.DataFrame, steps: pd.DataFrame) -> tuple[pd.DataFrame, pd
         lambda row: _with_share(row.saved_bytes, row.saved),
         lambda row: {
             "Trained": count(row["trained"]), "Base": size(row["base_bytes"]), "Resident": size(row["resident_bytes"]),
-            "Resident / base": _short(row["resident"], ".2f"),
+            "Resident / base": digits(row["resident"], ".2f"),
         },
     )  # fmt: skip
     there = [name for name in (*STORED, *WHOLE) if frame[name].notna().any()]
@@ -136,9 +136,9 @@ def counts(linear: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     panels = frame["panel"].nunique() > 1
     shown = pd.DataFrame([{
         "Method": f"{row.label} ({row.panel})" if panels else row.label, "T": count(row.tokens), "Forms": row.forms,
-        "GFLOP": _short(row.flops / 1e9), "GEMM (ms)": _short(1e3 * row.gemm_seconds),
-        "M (ms)": _short(1e3 * row.coupling_seconds),
-        "Measured (ms)": _short(1e3 * row.measured_seconds), "Ratio": _ratio(row),
+        "GFLOP": digits(row.flops / 1e9), "GEMM (ms)": digits(1e3 * row.gemm_seconds),
+        "M (ms)": digits(1e3 * row.coupling_seconds),
+        "Measured (ms)": digits(1e3 * row.measured_seconds), "Ratio": _ratio(row),
     } for row in frame.itertuples()])  # fmt: skip
     return frame, shown if shown["M (ms)"].any() else shown.drop(columns="M (ms)")
 
@@ -147,18 +147,11 @@ def _times(form: str, n: int) -> str:
     return form if n == 1 else f"{n} × {form}"
 
 
-def _short(number: float, places: str = ".3g") -> str:
-    """Three digits; 1234.5 is 1,234, never 1.23e+03."""
-    if pd.isna(number):
-        return ""
-    return f"{number:,.0f}" if places == ".3g" and abs(number) >= 1000 else f"{number:{places}}"
-
-
 def _svd_text(rows: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame([{
         "Shape": row.shape.replace("x", " × "), "torch.linalg.svd in": row.dtype,
-        "Its seconds": _short(row.reference_seconds), "Seconds": _short(row.seconds),
-        "Times faster": _short(row.faster, ".2f"), "Bound": _short(row.counted, ".2f"),
+        "Its seconds": digits(row.reference_seconds), "Seconds": digits(row.seconds),
+        "Times faster": digits(row.faster, ".2f"), "Bound": digits(row.counted, ".2f"),
         "Orthonormality": _exact(row.orthonormality, row.reference_orthonormality),
         "Reconstruction": _exact(row.reconstruction, row.reference_reconstruction),
     } for row in rows.itertuples()])  # fmt: skip
@@ -166,22 +159,22 @@ def _svd_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _exact(error: float, reference: float) -> str:
-    return _short(error, ".1e") + ("" if pd.isna(reference) else f" ({reference:.1e})")
+    return digits(error, ".1e") + ("" if pd.isna(reference) else f" ({reference:.1e})")
 
 
 def _generation_text(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
         "Engine": row.engine, "Method": row.label, "Merged": _yes(row.merged),
-        "Tokens per second": row.failed or _short(row.tokens_per_second),
+        "Tokens per second": row.failed or digits(row.tokens_per_second),
         "Against plain generate": _ratio(row), "Identical": _yes(row.identical),
     } for row in rows.itertuples()])  # fmt: skip
 
 
 def _precision_text(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
-        "Model": row.model, "Case": row.case, "Logits, rms": _short(row.logits_rms, ".1e"),
-        "Logits, largest": _short(row.logits_largest, ".1e"), "Loss": _short(row.loss, ".4f"),
-        "Difference": _short(row.loss_difference, "+.4f"), "KL": _short(row.divergence, ".1e"),
+        "Model": row.model, "Case": row.case, "Logits, rms": digits(row.logits_rms, ".1e"),
+        "Logits, largest": digits(row.logits_largest, ".1e"), "Loss": digits(row.loss, ".4f"),
+        "Difference": digits(row.loss_difference, "+.4f"), "KL": digits(row.divergence, ".1e"),
         "Same likeliest token": f"{100 * row.agreement:.1f} %",
     } for row in rows.itertuples()])  # fmt: skip
 
@@ -201,13 +194,9 @@ def _precision_notes(bench: Bench) -> Iterator[str]:
     for case, runs in trained.groupby("case", sort=False) if len(trained) else ():
         ends = [sum(loss for _, loss in curve[-5:]) / len(curve[-5:]) for curve in runs["loss"]]
         yield (
-            f"Trained, {case}: loss at the end {_range(ends, '.3f')}, validation score "
-            f"{_range([100 * score for score in runs['score']], '.1f')} (mean and range of {len(runs)} seeds)."
+            f"Trained, {case}: loss at the end {mean_and_range(ends, '.3f')}, validation score "
+            f"{mean_and_range([100 * score for score in runs['score']], '.1f')} (mean and range of {len(runs)} seeds)."
         )
-
-
-def _range(values: Sequence[float], places: str) -> str:
-    return f"{sum(values) / len(values):{places}} [{min(values):{places}}, {max(values):{places}}]"
 
 
 def _forms_text(rows: pd.DataFrame) -> pd.DataFrame:

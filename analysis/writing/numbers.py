@@ -1,7 +1,7 @@
 """Numbers as tables and figures show them; what is missing is an empty string, never 0."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -33,6 +33,17 @@ def short(number: float) -> str:
     """1550 -> 1.55K, 26247168 -> 26.2M."""
     power = max(0, min((len(str(int(number))) - 1) // 3, 3))
     return f"{number / 1000**power:.3g}{('', 'K', 'M', 'B')[power]}"
+
+
+def digits(number: float, places: str = ".3g") -> str:
+    """Three digits; 1234.5 is 1,234, never 1.23e+03. NaN is empty."""
+    if pd.isna(number):
+        return ""
+    return f"{number:,.0f}" if places == ".3g" and abs(number) >= 1000 else f"{number:{places}}"
+
+
+def mean_and_range(values: Sequence[float], places: str) -> str:
+    return f"{sum(values) / len(values):{places}} [{min(values):{places}}, {max(values):{places}}]"
 
 
 def estimate(cell, shown: Callable[[float], str] = percent) -> str:
