@@ -61,7 +61,7 @@ def _line(row: Mapping, numbered: Mapping[str, list[tuple[int, str]]], half: flo
         "Step": ratio + ("†" if row["loaded"] else ""),
         "Saved": _share(row["saved"]), "Resident": _share(row["resident"]), "File": _share(row["file"]),
         **{head: _error(row, column, measure, half) for column, (head, measure) in ERRORS.items()},
-        "First step": _size(row["first_step"]), "Update": _size(row["update"]),
+        "Rate": _rate(row["lr"]), "First step": _size(row["first_step"]), "Update": _size(row["update"]),
         "Rank": ", ".join(f"{letter} {row['rank'][letter]}" for letter in _shown_letters(row)),
         "Notes": ", ".join(str(number) for number, _ in numbered.get(row["method"], ())),
     }  # fmt: skip
@@ -73,6 +73,10 @@ def _share(value: float) -> str:
 
 def _size(value: float) -> str:
     return "" if pd.isna(value) else "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
+
+
+def _rate(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:g}"
 
 
 def _error(row: Mapping, column: str, measure: str, half: float) -> str:
@@ -106,22 +110,24 @@ def _numbered(frame: pd.DataFrame, notes: pd.DataFrame) -> dict[str, list[tuple[
 def _notes(one: Bench, numbered: Mapping[str, list[tuple[int, str]]]) -> Iterator[str]:
     values, frame = one.values, one.rows
     yield (
-        f"Step: time of a training step (forward, backward, clipping, AdamW) against {values['reference']}, turn by "
-        "turn in one process: median and quartiles. Saved: bytes that autograd keeps for backward, against the same. "
-        "Resident: parameters, buffers and other tensors that modules hold, against the base. File: bytes of the saved "
-        "adapter and head against four times the trained numbers, which are counted with the head."
+        "Trained: numbers, those of the task's head among them. Step: time of a training step (forward, backward, "
+        f"clipping, AdamW) against {values['reference']}, turn by turn in one process: median and quartiles. Saved: "
+        "bytes that autograd keeps for backward, against the same. Resident: parameters, buffers and other tensors "
+        "that modules hold, against the base. File: bytes of the saved adapter and head against four times the trained "
+        "numbers."
     )
     yield (
         "Errors are relative distances of logits, 0: every bit is the same. Start: from the base before training. "
-        "Merged: from the adapter beside the weights. Reloaded: in another process, by this project and by PEFT. "
-        "Checkpointing: of the gradients. fp32 to bf16: an adapter trained in fp32 on a base in bf16, from what it was "
-        f"in fp32 ({values['base']['bf16']:.0e} is what bf16 does to the base itself). Bold: more than rounding, on "
-        f"a base in bf16 {HALF} times that."
+        "Merged: from the adapter beside the weights, in one precision. Reloaded: in another process, by this project "
+        "and by PEFT. Checkpointing: of the gradients. fp32 to bf16: an adapter trained in fp32 on a base in bf16, "
+        f"from what it was in fp32 ({values['base']['bf16']:.0e} is what bf16 does to the base itself). Bold: more "
+        f"than rounding, on a base in bf16 {HALF} times that."
     )
     yield (
-        f"First step: change of the effective weights of all linear layers over their norm, at the learning rate that "
-        f"a run would take. Update: the same after {values['steps']} steps at that constant rate. Rank: of the update "
-        f"in block {_block(values)} by role letter, singular values above 1/1000 of the largest."
+        "Rate: the learning rate that a run takes on this model, searched on validation data where the comparison has "
+        "the method, else the method's own. First step: change of the effective weights of all linear layers over "
+        f"their norm, at that rate. Update: the same after {values['steps']} steps at that constant rate. Rank: of the "
+        f"update in block {_block(values)} by role letter, singular values above 1/1000 of the largest."
     )
     if frame["loaded"].any():
         yield (
