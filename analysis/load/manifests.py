@@ -18,6 +18,7 @@ from typing import Any
 from analysis.load.records import Place
 
 EXPERIMENTS = "experiments"  # below runs/
+SHIPPED = Path(__file__).parents[2] / "runs"  # the project's own: another folder may have some of its experiments alone
 PATTERNS = Path(EXPERIMENTS, "patterns.json")  # which is no manifest but the patterns of M that a figure draws
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from analysis.load.hypotheses import Row
@@ -62,9 +63,15 @@ def evidence(loaded: Loaded) -> list[Experiment]:
     return [each for each in experiments(loaded).values() if each.manifest.get("evidence")]
 
 
-def known_rows(loaded: Loaded) -> set[tuple[str, str]]:
-    """Labels and layers of the rows of all experiments, evidence or not."""
-    return {(label(row), row["targets"]) for each in manifests(loaded.runs).values() for row in each["rows"]}
+def known_rows(runs: Path) -> set[tuple[str, str]]:
+    """Labels and layers of the rows of all experiments of a folder, evidence or not."""
+    return {(label(row), row["targets"]) for each in manifests(runs).values() for row in each["rows"]}
+
+
+def known_metrics(runs: Path) -> set[str]:
+    """Of the columns of what is evidence."""
+    judging = (each for each in manifests(runs).values() if each.get("evidence"))
+    return {column["metric"] for each in judging for column in each["columns"] if "benchmark" in column}
 
 
 @lru_cache(maxsize=1)

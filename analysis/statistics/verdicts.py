@@ -19,6 +19,7 @@ import numpy as np
 
 from analysis.load import hypotheses
 from analysis.load.hypotheses import Contrast, Hypothesis
+from analysis.load.manifests import SHIPPED
 from analysis.load.records import Loaded
 from analysis.statistics import estimates, evidence
 from analysis.statistics.estimates import Estimate
@@ -100,17 +101,19 @@ def judged(loaded: Loaded) -> dict[str, list[Judged]]:
 
 
 def _refuse_unknown(claims: Iterable[Hypothesis], columns: Sequence[Column], loaded: Loaded) -> None:
-    known, metrics = evidence.known_rows(loaded), {column.metric for column in columns}
-    labels, judging = {name for name, _ in known}, {name for column in columns for name, _ in column.entries}
+    """Rows and columns that neither this folder's experiments have nor the project's own, of which it may lack some."""
+    own, shipped = evidence.known_rows(loaded.runs), evidence.known_rows(SHIPPED)
+    metrics, shipped_metrics = {column.metric for column in columns}, evidence.known_metrics(SHIPPED)
+    judging = {name for column in columns for name, _ in column.entries}
     for claim in claims:
         for metric in claim.columns:
-            if metric not in metrics:
+            if metric not in metrics | shipped_metrics:
                 raise _unknown(claim, f"column {metric!r}", metrics)
         for row in claim.rows:
-            layers = {targets for name, targets in known if name == row.label}
-            if row.label not in labels:
+            if row.label not in {name for name, _ in own | shipped}:
                 raise _unknown(claim, f"row {row.label!r}", judging)
-            if row.targets and row.targets not in layers:
+            if row.targets and (row.label, row.targets) not in own | shipped:
+                layers = {targets for name, targets in own if name == row.label}
                 raise _unknown(claim, f"row {row.label!r} on {row.targets!r}", layers)
 
 

@@ -240,7 +240,7 @@ def test_the_summary_is_over_the_columns_of_which_the_task_is_counted_once(claim
         ("[SVFT-Q] - [LoRA (r=1)]", r"no experiment has a row 'SVFT-Q'; there are: Full-FT, LoRA \(r=1\), SVFT-P$"),
         ("[SVFT-P@QK] - [LoRA (r=1)]", "no experiment has a row 'SVFT-P' on 'QK'; there are: QKVUD, QV$"),
         ({"contrasts": "[SVFT-P]", "columns": "tow"}, "no experiment has a column 'tow'; there are: toy$"),
-        ({"contrasts": "", "fewer": "SVFT-P < LoRA"}, r"no experiment has a row 'LoRA'; there are: Full-FT, "),
+        ({"contrasts": "", "fewer": "SVFT-P < Lora"}, r"no experiment has a row 'Lora'; there are: Full-FT, "),
     ],
 )  # fmt: skip
 def test_what_no_experiment_has_is_one_sentence_with_file_id_and_what_there_is(
@@ -253,6 +253,13 @@ def test_what_no_experiment_has_is_one_sentence_with_file_id_and_what_there_is(
     assert built(tmp_path / "runs", tmp_path / "out", "verdicts") == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_row_that_only_the_projects_own_experiments_have_is_not_tested_here(claims, study, tmp_path):
+    claims("[VeRA (r=256)] - [LoRA (r=1)]", {"contrasts": "[LoRA (r=1)]", "columns": "MRPC, test"})
+    study(LORA, PLAIN)
+    assert said(tmp_path) == ["not tested", "not tested"]
+    assert {each.reason for own in judged(tmp_path).values() for each in own} == {"no study has all its rows"}
 
 
 def test_a_row_of_an_experiment_that_is_no_evidence_is_known_and_not_tested(claims, study, tmp_path):

@@ -56,7 +56,7 @@ def test_a_line_has_ratios_errors_and_ranks_and_marks_what_is_more_than_rounding
     lora, other, failed = page.page(made_up(runs), NOTES).shown.to_dict("records")
     assert list(lora.values()) == [
         "LoRA (r=8)", "100", "1.00 [0.90, 1.10]", "1.00", "1.10", "1.25", "0", "0", "3e-07", "4e-03", "0", "0", "0",
-        "6e-03", "0.01", "0.05", "Q 8, U 8", "",
+        "6e-03", "0.001", "0.01", "0.05", "Q 8, U 8", "",
     ]  # fmt: skip
     assert (other["Step"], other["Resident"], other["File"]) == ("1.92 [1.90, 2.04]†", "1.35", "12.5")
     assert (other["Start"], other["Merged"], other["fp32 to bf16"]) == ("**3e-02**", "no", "no")
