@@ -21,6 +21,8 @@ from analysis.statistics.experiments import Experiment, experiments, identified
 from harness.store import identity
 from harness.store.record import Record
 
+RUN = 6  # its place in an outcome
+
 
 class Outcomes:
     """What is kept once: sets of test items, their verdicts, and numbers by item."""
@@ -53,16 +55,29 @@ class Outcomes:
 def boards(loaded: Loaded, outcomes: Outcomes) -> list[dict[str, Any]]:
     """Comparisons, whether they were begun or not: those that are evidence first, the fullest of them first.
 
-    Then tables of results.
+    Then tables of results; `covered` are those of their columns all of whose scores a comparison has too.
     """
     compared = [_comparison(loaded, each, outcomes) for each in experiments(loaded).values() if each.compares]
     tables = [_results(loaded, each, outcomes) for each in results.results(loaded) if len(each.rows)]
+    there = [scores for each in compared for scores in _scores(each)]
+    for table in tables:
+        for column, scores in zip(table["columns"], _scores(table), strict=True):
+            column["covered"] = bool(scores) and any(scores <= others for others in there)
     return [*sorted(compared, key=_standing), *tables]
 
 
 def _standing(board: Mapping[str, Any]) -> tuple[bool, int, str]:
     scored = sum(bool(cell) for line in board["outcomes"] for cell in line)
     return not board["evidence"], -scored, board["name"]
+
+
+def _scores(board: Mapping[str, Any]) -> list[set[tuple]]:
+    """By column: of what, and in which runs."""
+    names = [tuple(column[name] for name in ("benchmark", "split", "scorer")) for column in board["columns"]]
+    return [
+        {(name, each[RUN]) for line in board["outcomes"] for each in line[number] or ()}
+        for number, name in enumerate(names)
+    ]
 
 
 # --- comparisons -----------------------------------------------------------------------------------------------------

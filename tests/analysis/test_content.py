@@ -40,6 +40,20 @@ def shown(loaded, outcomes):
     return {board["name"]: board for board in boards.boards(loaded, outcomes)}
 
 
+def test_a_column_of_results_is_covered_where_a_comparison_has_the_same_scores_of_the_same_runs(shown):
+    covered = {
+        (name, column["benchmark"], column["scorer"])
+        for name, board in shown.items()
+        for column in board["columns"]
+        if column.get("covered")
+    }
+    assert ("vader_movies_minilm_l6", "vader_movies", "accuracy") in covered  # all of it is in `real`
+    assert ("mrpc_1600_minilm_l6", "mrpc_1600", "f1") not in covered  # the study has its accuracy alone
+    assert not any(name == "micro_rte_micro_deberta" for name, *_ in covered)  # of several twins, none of which has all
+    assert not any(column.get("covered") for board in shown.values() if board["kind"] == "comparison"
+                   for column in board["columns"])  # fmt: skip
+
+
 @pytest.mark.parametrize("items", ["1", "0110", "101010101", "0" * 17 + "1"])
 def test_verdicts_are_unpacked_to_what_was_packed(items):
     import base64

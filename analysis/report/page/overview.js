@@ -12,7 +12,7 @@ function overviewSection(root, core, state) {
       choice(
         "overview-goto",
         "Go to",
-        [["", "a table"], ...core.boards.filter(hasScore).map((board) => [board.name, boardTitle(board)])],
+        [["", "a table"], ...core.boards.filter((board) => ownColumns(board).length).map((board) => [board.name, boardTitle(board)])],
         "",
         (name) => document.getElementById(`board-${name}`)?.scrollIntoView(),
       ),
@@ -47,7 +47,7 @@ function overviewSection(root, core, state) {
   const boards = el("div", { class: "tiles" });
   root.append(boards);
   for (const board of core.boards) {
-    const filled = board.columns.map((_, column) => column).filter((column) => scoredLines(board, column).length);
+    const filled = ownColumns(board);
     if (!filled.length) continue;
     const tiles = el("div", { class: "tiles" });
     boards.append(
@@ -80,8 +80,11 @@ function overviewSection(root, core, state) {
   return inTurns(tasks);
 }
 
-/** Has any of its cells a number? */
-const hasScore = (board) => board.columns.some((_, column) => scoredLines(board, column).length);
+/** Columns with a score, without those whose scores are all in the column of a comparison, which is shown. */
+const ownColumns = (board) =>
+  board.columns
+    .map((_, column) => column)
+    .filter((column) => !board.columns[column].covered && scoredLines(board, column).length);
 
 /** Tasks one after another, the browser drawing between them. Stops where the section has gone. */
 async function inTurns(tasks) {
@@ -131,7 +134,7 @@ function countAlike(core, wish) {
   const place = document.getElementById("alike");
   if (!place) return false;
   const verdicts = core.boards.flatMap((board) =>
-    board.columns.flatMap((_, column) =>
+    ownColumns(board).flatMap((column) =>
       scoredLines(board, column).map((line) => judge(board, wish).at(line, column)?.verdict),
     ),
   );
