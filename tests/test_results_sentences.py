@@ -1,0 +1,111 @@
+"""What docs/results.md says in words is what its tables say: each sentence with the fact that it stands for."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT
+
+TABLES = ROOT / "analysis" / "output" / "tables"
+DEV, UNUSED, MOVIES = "SST-2, dev", "SST-2, unused rows", "movie snippets"
+GSM, DIGITS = "micro-GSM", "digits"
+PATTERNS = ["SVFT-B (d=8)", "SVFT-R (d=8)", "SVFT-T (d=8)"]
+ONE_FACTOR = ["SVFT-P", "SVF", "VectorFit"]  # singular values alone
+
+
+def verdict(claim: str, metric: str) -> str:
+    frame = pd.read_csv(TABLES / "verdicts.csv")
+    (found,) = frame[(frame["id"] == claim) & (frame["metric"] == metric)]["verdict"]
+    return found
+
+
+def verdicts(*claims: str, on: tuple[str, ...]) -> set[str]:
+    return {verdict(claim, metric) for claim in claims for metric in on}
+
+
+def rows(table: str, metric: str) -> pd.DataFrame:
+    """By label, those that were run."""
+    frame = pd.read_csv(TABLES / f"{table}.csv")
+    return frame[(frame["metric"] == metric) & frame["reproduced"].notna()].set_index("label")
+
+
+def labels(table: str, metric: str, judged: str) -> set[str]:
+    frame = rows(table, metric)
+    return {name.split(" (")[0] for name in frame.index[frame["verdict"] == judged]}
+
+
+def score(label: str, metric: str, table: str = "comparison") -> float:
+    return rows(table, metric)["reproduced"][label]
+
+
+def fewer(label: str, than: str, table: str, metric: str) -> float:
+    frame = rows(table, metric)["params"]
+    return frame[than] / frame[label]
+
+
+def smallest(*claims: str) -> pd.Series:
+    """Difference that would have been seen in the columns on real weights, points."""
+    frame = pd.read_csv(TABLES / "verdicts.csv")
+    own = frame[frame["id"].isin(claims) & frame["metric"].isin([DEV, UNUSED, MOVIES])]
+    return 100 * own["smallest"]
+
+
+SENTENCES: dict[str, Callable[[], bool]] = {
+    "a twenty-fourth of what LoRA (r=8) trains": lambda: (
+        round(fewer("SVFT-P", "LoRA (r=8)", "study_methods", DEV)) == 24
+    ),
+    "h09 holds on SST-2's dev set; on the two other sets of sentences the difference is too small to be": lambda: (
+        verdict("h09", DEV) == "holds" and verdicts("h09", on=(UNUSED, MOVIES)) == {"not told apart"}
+    ),
+    "(h07 holds there, and is not told on the other sets)": lambda: (
+        verdict("h07", DEV) == "holds" and verdicts("h07", on=(UNUSED, MOVIES)) == {"not told apart"}
+    ),
+    "DoRA and OFT are as good": lambda: {"DoRA", "OFT", "SVFT-R"} == labels("study_methods", DEV, "better"),
+    "96 % of its score on all three sets (h01)": lambda: verdicts("h01", on=(DEV, UNUSED, MOVIES)) == {"holds"},
+    "(h02), or is within a point of it (h10), holds on SST-2's dev set and is not told on the other two": lambda: (
+        verdicts("h02", "h10", on=(DEV,)) == {"holds"}
+        and verdicts("h02", "h10", on=(UNUSED, MOVIES)) == {"not told apart"}
+    ),
+    "Off-diagonal entries are not told apart from the diagonal alone (h11 to h13), nor random ones from a band (h15)": (
+        lambda: verdicts("h11", "h12", "h13", "h15", on=(DEV, UNUSED, MOVIES)) == {"not told apart"}
+    ),
+    "Differences of one to two and a half points would have been seen": lambda: (
+        smallest("h11", "h12", "h13", "h15").between(0.75, 2.75).all()
+    ),
+    "Top-k is the weakest of the three patterns on SST-2 and the best on digits": lambda: (
+        all(min(PATTERNS, key=lambda each: score(each, on, "study_methods")) == PATTERNS[2] for on in (DEV, UNUSED))
+        and max(PATTERNS, key=lambda each: score(each, DIGITS)) == PATTERNS[2]
+    ),
+    "LoRA, OFT and PiSSA are far above every SVFT, and SVFT-P learns little": lambda: (
+        min(score(each, GSM) for each in ("LoRA (r=8)", "OFT (b=16)", "PiSSA (r=8)")) - 0.1
+        > max(share for label, share in rows("comparison", GSM)["reproduced"].items() if "SVFT" in label)
+    ),
+    "learn little at this size": lambda: max(score(each, GSM) for each in ONE_FACTOR) < 0.2,
+    "OFT and DoRA score higher than SVFT-R with fewer parameters": lambda: all(
+        fewer(each, "SVFT-R (d=8)", "comparison", GSM) > 1 and score(each, GSM) > score("SVFT-R (d=8)", GSM)
+        for each in ("OFT (b=16)", "DoRA (r=4)")
+    ),
+    "RandLoRA, PSOFT, HiRA and LoHa are better": lambda: (
+        labels("comparison", DIGITS, "better") == {"RandLoRA", "PSOFT", "HiRA", "LoHa"}
+    ),
+    "some of few numbers (SVFT-P, DiTASK), those whose entries of M lie in the leading block (LoRA-XS, SVFT-block)": (
+        lambda: {"SVFT-P", "DiTASK", "LoRA-XS", "SVFT-block"} <= labels("comparison", DIGITS, "worse")
+    ),
+    "has half of their energy or more (LoRA-Dash, VectorFit, FourierFT, LoLDU, shared PiCa)": lambda: all(
+        row.verdict == "worse" and row.outputs_moved > 0.5
+        for row in rows("comparison", DIGITS)
+        .loc[["LoRA-Dash (r=8)", "VectorFit", "FourierFT (n=1000)", "LoLDU", "PiCa (r=8, shared)"]]
+        .itertuples()
+    ),
+    "GraLoRA and VB-LoRA are worse": lambda: {"GraLoRA", "VB-LoRA"} <= labels("comparison", DIGITS, "worse"),
+    "top-k (a band in layers that are not square) and those that the gradient selects score above the leading block": (
+        lambda: min(score("SVFT-T (d=8)", DIGITS), score("SVFT-G (d=8)", DIGITS)) > score("SVFT-block (d=8)", DIGITS)
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_on_results_stands_there_and_is_what_the_tables_say(sentence):
+    assert sentence in " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    assert SENTENCES[sentence]()
