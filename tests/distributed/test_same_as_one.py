@@ -34,9 +34,9 @@ FREEZING = (*GSM, "method=vectorfit", "method.callbacks.freezing.every=2", "meth
 
 
 def in_float64() -> None:
-    """transformers takes logits to float32 for the loss; here they stay as they are."""
-    bases.DTYPES = (*bases.DTYPES, "float64")
-    torch.Tensor.float = torch.Tensor.double
+    """transformers takes logits to float32 for the loss; here they stay as they are. All else is as ever."""
+    bases.DTYPES, single = (*bases.DTYPES, "float64"), torch.Tensor.float
+    torch.Tensor.float = lambda tensor: tensor if tensor.dtype == torch.float64 and tensor.ndim == 3 else single(tensor)
 
 
 def assert_same(runs: Path, *settings: str, tolerance: float, before: Callable = str) -> tuple[Record, Record]:
