@@ -95,20 +95,24 @@ class Fusion:
             set_peft_model_state_dict(adapted, part.tensors, adapter_name=task)
         if head:
             adapted.load_state_dict(parts[self.task].head, strict=False)
-        adapted.eval()  # without dropout
         weights = [MODES[self.mode](len(parts))] * len(parts)
         with refusals.told(refusals.packages_of(type(adapted.base_model)) | refusals.packages_of(type(self))):
             for task in parts:
                 self._check_alone(adapted, task)
-            adapted.base_model.add_weighted_adapter(list(parts), weights, FUSED, self.combination)
+            self._add(adapted, list(parts), weights)
         adapted.set_adapter(FUSED)
         for task in parts:
             adapted.delete_adapter(task)
         return adapted.requires_grad_(False)
 
+    def _add(self, adapted: PeftModel, tasks: list[str], weights: list[float]) -> None:
+        """Adds their fusion, all of the model in evaluation: PEFT 0.21.2 adds dropout in training mode."""
+        adapted.base_model.add_weighted_adapter(tasks, weights, FUSED, self.combination)
+        adapted.eval()
+
     def _check_alone(self, adapted: PeftModel, task: str) -> None:
         """Raise ValueError where the fusion of this part alone is another function than the part: DoRA's, for one."""
-        adapted.base_model.add_weighted_adapter([task], [1.0], FUSED, self.combination)
+        self._add(adapted, [task], [1.0])
         off = _largest_difference(adapted, task, FUSED)
         adapted.set_adapter(task)
         adapted.delete_adapter(FUSED)

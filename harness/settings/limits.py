@@ -83,7 +83,10 @@ TEXTS = Kind(  # as `stop`, which may be none at all
     text=True,
 )
 ELSEWHERE = Kind("", lambda value: True, text=True)  # looked at by who uses it
+SAID_FOR_A_SWITCH = ("off", "no", "on", "yes", "false", "true")
 YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
+# `off` on the command line is a text for Hydra, which counts as true where a library asks for a switch.
+SWITCH = Kind("true or false", lambda value: not isinstance(value, str) or value.lower() not in SAID_FOR_A_SWITCH)
 FOLDER = Kind(
     "a name that a folder can have: some letters, no / and no dot at the start",
     lambda value: isinstance(value, str) and re.fullmatch(r"[^./\0][^/\0]*", value) is not None,
@@ -219,6 +222,7 @@ KINDS: Mapping[str, Kind] = {
     "hydra.launcher.workers": whole(1, THREADS),
     "hydra.launcher.logs": NAME,
     **{f"hydra.launcher.{name}": ELSEWHERE for name in LAUNCHER_TEXTS},
+    "method.*": SWITCH,  # whatever else a method has
 }
 
 

@@ -87,6 +87,16 @@ def test_the_fused_update_is_the_sum_or_the_mean_of_the_parts(composed, trained,
         torch.testing.assert_close(delta, weight * (first[name] + second[name]), atol=1e-6, rtol=1e-5)
 
 
+def test_a_part_that_was_trained_with_dropout_is_fused_without_it(composed, tmp_path):
+    lora = ("method=lora", "method.adapter.r=4", "method.targets=QK", "method.adapter.lora_dropout=0.5")
+    run.main(composed(f"runs_dir={tmp_path}", "task=micro_sst2", *lora, *COMMON, *SMALL))
+    model = fused(fusion(composed, tmp_path, of="lora", parts={"micro_sst2": "r4-QK"})).model
+    dropouts = [module for module in model.modules() if isinstance(module, torch.nn.Dropout) and module.p == 0.5]
+    assert len(dropouts) == 8 and not any(module.training for module in dropouts)
+    inputs = {"input_ids": torch.randint(5, 100, (2, 7), generator=torch.Generator().manual_seed(0))}
+    assert torch.equal(model(**inputs).logits, model(**inputs).logits)
+
+
 @pytest.mark.parametrize("task", BLOCKS)
 def test_the_head_is_that_of_the_part_trained_on_the_task(composed, trained, task):
     from safetensors.torch import load_file

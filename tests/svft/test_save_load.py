@@ -132,7 +132,7 @@ def test_a_weight_rounded_to_bf16_has_other_singular_vectors_and_needs_a_saved_b
 def test_an_adapter_of_an_fp32_base_is_used_in_16_bits_as_the_refusal_says(adapt, base, tmp_path):
     model, layer = adapt(128, 128, torch.float32, pattern="random", d=2)
     model.save_pretrained(tmp_path)
-    remedy = r"load base and adapter in float32 and convert both then, with model\.to\(torch\.bfloat16\); or save the"
+    remedy = r"load base and adapter in float32 and convert both then, with model\.to\(torch\.bfloat16\), which rounds"
     with pytest.raises(ValueError, match=remedy):
         peft.PeftModel.from_pretrained(base(128, 128, torch.bfloat16), tmp_path)
     loaded = peft.PeftModel.from_pretrained(base(128, 128, torch.float32), tmp_path).to(torch.bfloat16)
