@@ -128,6 +128,6 @@ def _remedy(layer: BasisLayer) -> str:
     if dtype.itemsize != 2:
         return stored
     return (
-        f"{stored}; or, if it was trained on a base in float32, load base and adapter in float32 and convert both then, "
-        f"with model.to({dtype}), which rounds the frequencies of a rotary embedding, too"
+        f"{stored}; or, if it was trained on a base in float32, load base and adapter in float32 and convert both "
+        f"then, with model.to({dtype}), which rounds the frequencies of a rotary embedding, too"
     )
