@@ -59,6 +59,7 @@ CASES = {
     "train.lr=nan": "error: train.lr=nan is not a finite number, 0 or more$",
     f"method=hra method.adapter.apply_GS=off {VIT}": "error: method.adapter.apply_GS=off is not true or false$",
     f"method=lokr method.adapter.decompose_both=No {VIT}": "error: method.adapter.decompose_both=No is not true or fa",
+    f"{CLASSES} task.source.regression=off": "error: task.source.regression=off is not true or false$",
     "threads=-3": "error: threads=-3 is not a whole number from 1 to 1024, or null$",
     "train.batch_size=10 train.micro_batch_size=4": r"error: train.batch_size=10 is not a multiple of 4 \(train.micro",
     "model=micro_gemma train.select_best={by:score}": r"takes by \(loss, or score of a classifier\)",

@@ -222,6 +222,8 @@ KINDS: Mapping[str, Kind] = {
     "hydra.launcher.workers": whole(1, THREADS),
     "hydra.launcher.logs": NAME,
     **{f"hydra.launcher.{name}": ELSEWHERE for name in LAUNCHER_TEXTS},
+    "task.source.regression": YES_OR_NO,
+    "model.architecture.*": SWITCH,
     "method.*": SWITCH,  # whatever else a method has
 }
 
