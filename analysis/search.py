@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from analysis.load.grounds import ground
 from analysis.load.records import Loaded, load
 from analysis.pages import search
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for ending, content in page.files().items():
             write_bytes(options.out / f"search_{task}_{options.model}.{ending}", content)
     path = options.recipes / f"{options.family}-{options.model}.yaml"
-    picks = {task: recipe(frame) for task, frame in grids.items()}
+    standing = _standing(path)
+    picks = {task: recipe(frame, standing.get(task, {})) for task, frame in grids.items()}
     write_text(path, search.yaml(picks, options.family, options.model))
     print(path)
     return 0
@@ -67,6 +70,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.runs.is_dir():
         p.error(f"there is no folder {options.runs}; --runs names the one with records")
     return options
+
+
+def _standing(path: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The picks of an earlier search by task and method; none where there is no file."""
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        sys.exit(f"error: {path} cannot be read: {' '.join(str(error).split())}")
 
 
 def _of_place(loaded: Loaded, task: str, model: str) -> list[Record]:

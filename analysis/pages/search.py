@@ -1,7 +1,7 @@
 """A learning-rate search: what every method scored on validation data at every rate of one grid, and the rate it picks.
 
 How a rate is picked: statistics/rates.py. `default` among the picks, for variants that were not searched, is the lowest
-rate that was picked for the method.
+rate that was picked for the method when it was first searched.
 """
 
 from collections.abc import Sequence

@@ -90,12 +90,17 @@ def pick(rates: pd.DataFrame) -> float:
     return float(best["rate"].iloc[(len(best) - 1) // 2])
 
 
-def recipe(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Rates by method and variant, and each method's `default`."""
+def recipe(frame: pd.DataFrame, standing: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Rates by method and variant, and each method's `default`.
+
+    standing: of an earlier search. Its default stays while some variant is picked at that rate: runs that took it are
+    not searched again, and a variant that is searched later must not move them.
+    """
     picks: dict[str, dict[str, float]] = {}
     for method, variants in ordered(frame).groupby("method", sort=False):
         rates = {variant: pick(group) for variant, group in variants.groupby("variant", sort=False)}
-        picks[method] = rates | {"default": min(rates.values())}
+        stood = standing.get(method, {}).get("default")
+        picks[method] = rates | {"default": stood if stood in rates.values() else min(rates.values())}
     return picks
 
 

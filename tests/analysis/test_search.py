@@ -61,6 +61,48 @@ def test_scores_of_several_seeds_are_averaged(add_rate, tmp_path):
     assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
 
 
+def standing(tmp_path, default: float) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "toys-tiny.yaml").write_text(f"toy: {{lora: {{QV: {default}, default: {default}}}}}\n")
+
+
+def test_a_variant_that_is_searched_later_does_not_move_the_rate_of_those_that_were_not(add_rate, add, tmp_path):
+    run = {
+        "method": "lora",
+        "task": "toy",
+        "model": "tiny",
+        "recipe": "clean",
+        "seed": 0,
+        "label": "LoRA",
+        "variant": "K",
+    }
+    for rate, right in [(1e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right)
+        scores = {"toy": {"validation": entry({"strict": "1" * (10 - right) + "0" * right}, 0.0)}}
+        config = {"train": {"lr": rate, "max_steps": 10, "select_best": False}, "recipe": {"name": "clean"}}
+        add("LoRA K", 0, run=run, scores=scores, config=config)
+    standing(tmp_path, 1e-2)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "K": 1e-3, "default": 1e-2}}
+
+
+def test_a_standing_rate_that_no_variant_is_picked_at_any_more_is_replaced(add_rate, tmp_path):
+    for rate, right in [(1e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right)
+    standing(tmp_path, 1e-3)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
+
+
+def test_standing_rates_that_cannot_be_read_are_told_and_stay(add_rate, tmp_path):
+    for rate in (1e-3, 1e-2):
+        add_rate(rate, 4)
+    standing(tmp_path, 1e-2)
+    path = tmp_path / "recipes" / "toys-tiny.yaml"
+    path.write_text("toy: {")
+    with pytest.raises(SystemExit, match=f"^error: {path} cannot be read: "):
+        pick(tmp_path)
+    assert path.read_text() == "toy: {"
+
+
 @pytest.mark.parametrize(("scores", "rate"), [([5, 5, 5], 2.0), ([5, 5], 1.0), ([5, 0, 5, 5], 3.0)])
 def test_among_equal_rates_the_middle_one_is_picked(scores, rate):
     frame = pd.DataFrame({"rate": [1.0 + i for i in range(len(scores))], "score": scores, "steps": 1})
