@@ -3,7 +3,7 @@
     python -m analysis search --family micro_math --task micro_gsm --model micro_gemma
 
 Writes <out>/search_<task>_<model>.{csv,md,tex}, and <recipes>/<family>-<model>.yaml for `recipe=clean` to read; a
-family of several tasks (`--task digits micro_shapes`) has one such file. What is picked: statistics/rates.py.
+family of several tasks has one such file, in which other tasks stay. What is picked: statistics/rates.py.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.recipes / f"{options.family}-{options.model}.yaml"
     standing = _standing(path)
     picks = {task: recipe(frame, standing.get(task, {})) for task, frame in grids.items()}
-    write_text(path, search.yaml(picks, options.family, options.model))
+    write_text(path, search.yaml(standing | picks, options.family, options.model))
     print(path)
     return 0
 

@@ -92,6 +92,16 @@ def test_a_standing_rate_that_no_variant_is_picked_at_any_more_is_replaced(add_r
     assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
 
 
+def test_what_was_picked_on_another_task_of_the_family_stays(add_rate, tmp_path):
+    for rate, right in [(1e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right)
+    standing(tmp_path, 1e-2)
+    path = tmp_path / "recipes" / "toys-tiny.yaml"
+    path.write_text("other: {vera: {QV: 0.1, default: 0.1}}\n")
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
+    assert OmegaConf.load(path).other == {"vera": {"QV": 0.1, "default": 0.1}}
+
+
 def test_standing_rates_that_cannot_be_read_are_told_and_stay(add_rate, tmp_path):
     for rate in (1e-3, 1e-2):
         add_rate(rate, 4)
