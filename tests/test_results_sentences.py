@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 TABLES = ROOT / "analysis" / "output" / "tables"
 DEV, UNUSED, MOVIES = "SST-2, dev", "SST-2, unused rows", "movie snippets"
 GSM, DIGITS = "micro-GSM", "digits"
+SUPPORTS = "digits, 20 a class to choose"
 PATTERNS = ["SVFT-B (d=8)", "SVFT-R (d=8)", "SVFT-T (d=8)"]
 ONE_FACTOR = ["SVFT-P", "SVF", "VectorFit"]  # singular values alone
 
@@ -37,6 +38,21 @@ def labels(table: str, metric: str, judged: str) -> set[str]:
 
 def score(label: str, metric: str, table: str = "comparison") -> float:
     return rows(table, metric)["reproduced"][label]
+
+
+def behind(label: str) -> float:
+    return rows("comparison", GSM)["difference"][label]
+
+
+def rises_above(share: float) -> pd.Series:
+    """Rise of the base's own loss, nats, of what scores more and has it measured."""
+    frame = rows("comparison", GSM)
+    return frame[frame["reproduced"] > share]["base_loss"].dropna()
+
+
+def supports(at_least: float = 0.0) -> pd.Series:
+    frame = rows("study_patterns", SUPPORTS)
+    return frame[frame["rate"] >= at_least]["reproduced"]
 
 
 def fewer(label: str, than: str, table: str, metric: str) -> float:
@@ -85,6 +101,31 @@ SENTENCES: dict[str, Callable[[], bool]] = {
     "OFT and DoRA score higher than SVFT-R with fewer parameters": lambda: all(
         fewer(each, "SVFT-R (d=8)", "comparison", GSM) > 1 and score(each, GSM) > score("SVFT-R (d=8)", GSM)
         for each in ("OFT (b=16)", "DoRA (r=4)")
+    ),
+    "LoHa, GraLoRA, DeLoRA, LoRA-Dash, HiRA and SHiRA, which are not told apart from LoRA (r=8)": lambda: (
+        {"LoHa", "GraLoRA", "DeLoRA", "LoRA-Dash", "HiRA", "SHiRA"} <= labels("comparison", GSM, "tie")
+        and labels("comparison", GSM, "better") == {"Full-FT"}
+    ),
+    "random, band, top-k and gradient are 10 to 12 points below LoRA (r=8), the leading block 16": lambda: (
+        all(-0.12 < behind(f"SVFT-{each} (d=8)") < -0.10 for each in "RBTG")
+        and -0.17 < behind("SVFT-block (d=8)") < -0.16
+    ),
+    "Other methods in the singular basis (LoRA-XS, SSVD, PSOFT, PiCa) are worse than LoRA, too. SHiRA": lambda: (
+        {"LoRA-XS", "SSVD", "PSOFT", "PiCa"} <= labels("comparison", GSM, "worse")
+    ),
+    "DeLoRA is: the base's own loss rises by 0.9 nats, that of the others by 1.5 to 3.0": lambda: (
+        (rises := rises_above(0.5))["DeLoRA (r=8)"].round(1) == 0.9
+        and rises.drop("DeLoRA (r=8)").round(1).between(1.5, 3.0).all()
+        and rises[["SVFT-G (d=8)", "SVFT-block (d=8)"]].round(1).eq(2.8).all()
+    ),
+    "All 15 means lie between 87.3 % and 89.7 %. The best row is the leading block with 6,144 numbers": lambda: (
+        [round(100 * share, 1) for share in (supports().min(), supports().max())] == [87.3, 89.7]
+        and len(supports()) == 15
+        and supports().idxmax() == "SVFT-block (d=1)"
+    ),
+    "Rows whose search picked 0.003 or more score 88.3 % and above; the two lowest took 0.001 and 0.0003": lambda: (
+        supports(at_least=0.003).min().round(3) == 0.883
+        and set(rows("study_patterns", SUPPORTS)["rate"][supports().nsmallest(2).index]) == {0.001, 0.0003}
     ),
     "RandLoRA, PSOFT, HiRA and LoHa are better": lambda: (
         labels("comparison", DIGITS, "better") == {"RandLoRA", "PSOFT", "HiRA", "LoHa"}

@@ -6,6 +6,7 @@ Test scores are not read.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -24,13 +25,18 @@ Search = tuple[str, ...]  # the choices, budget and ground that runs of one sear
 def grid(records: Sequence[Record]) -> pd.DataFrame:
     """One row a variant, rate and number of steps (GRID): mean validation score by each benchmark's first scorer.
 
-    A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing. Of the
-    seeds those count that every rate of a round has: others, as the picked rate is run with later, decide nothing.
+    A variant that has been run at one rate alone was not searched and is left out, as is what trains nothing, and one
+    at fewer than half the rates of the widest search here: so is a row whose default has moved, with runs from before.
+    Of the seeds those count that every rate of a round has: others, as the picked rate is run with later, decide
+    nothing.
     """
     scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
-    scored = [((*_variant(r), budget(r)), r, score) for r, score in scored if score is not None]
-    by_budget = _rates((search, r) for search, r, _ in scored)
-    scored = [(r, score) for search, r, score in scored if len(by_budget[search]) > 1]
+    scored = [(r, score) for r, score in scored if score is not None]
+    whole = _rates((_tried(r), r) for r, _ in scored)  # of all rounds
+    fewest = max((math.ceil(len(rates) / 2) for rates in whole.values()), default=0)
+    scored = [(r, score) for r, score in scored if len(whole[_tried(r)]) >= fewest]
+    at_once = _rates((_tried(r, steps=True), r) for r, _ in scored)
+    scored = [(r, score) for r, score in scored if len(at_once[_tried(r, steps=True)]) > 1]
     by_round = _rates((_round(r), r) for r, _ in scored)
     by_seed = _rates((_round(r) + (r.run["seed"],), r) for r, _ in scored)
     found: dict[tuple, list[float]] = {}
@@ -44,6 +50,10 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
 
 def _variant(run: Record) -> tuple[str, ...]:
     return run.run["method"], run.run["variant"]
+
+
+def _tried(run: Record, *, steps: bool = False) -> tuple[str, ...]:
+    return *_variant(run), budget(run, steps=steps)
 
 
 def _round(run: Record) -> tuple:

@@ -155,6 +155,18 @@ def test_a_variant_that_was_run_at_one_rate_alone_was_not_searched(add_rate, tmp
         pick(tmp_path)
 
 
+def test_a_variant_with_runs_at_two_rates_beside_a_search_of_five_was_not_searched(add_rate, add, tmp_path):
+    """Left from before its method's default rate moved: the two runs are no search, and move no default."""
+    for rate, right in [(1e-4, 1), (3e-4, 2), (1e-3, 3), (3e-3, 4), (1e-2, 7)]:
+        add_rate(rate, right)
+    named = {"method": "lora", "task": "toy", "model": "tiny", "recipe": "clean", "seed": 0, "label": "LoRA"}
+    for rate, answers in [(3e-4, "1111100000"), (1e-2, "1111000000")]:
+        scores = {"toy": {"validation": entry({"strict": answers}, 0.0)}}
+        config = {"train": {"lr": rate, "max_steps": 10, "select_best": False}, "recipe": {"name": "clean"}}
+        add("LoRA K", 0, run={**named, "variant": "K"}, scores=scores, config=config)
+    assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
+
+
 def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_rate, tmp_path):
     for rate in (1e-3, 1e-2, 1e-1):
         add_rate(rate, 5)
@@ -220,6 +232,12 @@ def rounds(add, rates, steps: int, seeds=(0,)) -> None:
             items = {"strict": "1" * right + "0" * (10 - right)}
             config = {"train": {"lr": rate, "max_steps": steps, "select_best": False}, "recipe": {"name": "clean"}}
             add("LoRA", seed, scores={"toy": {"validation": entry(items, 0.0)}}, config=config)
+
+
+def test_a_last_round_of_two_rates_out_of_six_is_a_search(add, tmp_path):
+    rounds(add, {1e-4: 1, 3e-4: 2, 1e-3: 4, 3e-3: 6, 1e-2: 9, 3e-2: 5}, steps=10)
+    rounds(add, {3e-3: 8, 1e-2: 7}, steps=30)
+    assert pick(tmp_path) == {"lora": {"QV": 3e-3, "default": 3e-3}}
 
 
 def test_of_a_search_in_rounds_the_best_rate_of_the_last_one_is_picked(add, tmp_path):
