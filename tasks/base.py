@@ -75,9 +75,13 @@ Scorer = Callable[[Any, Any], ItemScore]  # (prediction, gold) -> verdict on one
 
 @dataclass(frozen=True)
 class CorpusScorer:
-    """A metric of all predictions together that is no mean of verdicts: F1, Matthews, Pearson, Spearman."""
+    """A metric of all predictions together that is no mean of verdicts: F1, Matthews, Pearson, Spearman.
+
+    version: SHA-256 of the code of a user's own metric, for which alone a score holds; empty of those of the house.
+    """
 
     metric: Callable[[Sequence[Any], Sequence[Any]], float]  # (predictions, golds) -> in [-1, 1]
+    version: str = ""
 
 
 @dataclass(frozen=True)

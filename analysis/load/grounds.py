@@ -53,5 +53,11 @@ def _shared(run: Record) -> dict[str, str]:
         for split, entry in splits.items()
         if "data" in entry
     }
+    metrics = {
+        f"code of the metric {name} of {benchmark} {split}": version
+        for benchmark, splits in run.scores.items()
+        for split, entry in splits.items()
+        for name, version in entry.get("metrics", {}).items()
+    }
     files = {name: run.fingerprints.get(name, "") for name in ("tokenizer", "adapter")}
-    return {**ground(run), **files, **scored}
+    return {**ground(run), **files, **scored, **metrics}

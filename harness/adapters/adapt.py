@@ -98,6 +98,9 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
     for parameter in adapted.parameters():
         if parameter.requires_grad and parameter.is_floating_point():
             parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
+    inner = adapted.get_base_model() if isinstance(adapted, PeftModel) else adapted
+    for name in head:
+        inner.get_submodule(name).register_forward_pre_hook(_widened)
     return Adapted(
         model=adapted,
         parameters=count(adapted, head),
@@ -106,6 +109,13 @@ def _adapt(model: nn.Module, adapter: Any, head: list[str]) -> Adapted:
         warnings=sorted({_sentence(w) for w in caught if issubclass(w.category, UserWarning)}),
         decomposition_seconds=getattr(getattr(adapted, "base_model", None), "svd_seconds", 0.0),
     )
+
+
+def _widened(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What reaches a head from a base in 16 bits, in the dtype that the head is trained in."""
+    trained = next((parameter.dtype for parameter in head.parameters() if parameter.requires_grad), None)
+    narrow = (torch.float16, torch.bfloat16) if trained is torch.float32 else ()
+    return tuple(x.to(trained) if isinstance(x, torch.Tensor) and x.dtype in narrow else x for x in inputs)
 
 
 def _refuse(adapter: PeftConfig) -> None:

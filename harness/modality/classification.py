@@ -98,8 +98,17 @@ class TextClassification(Modality):
 
     def remarks(self, wanted: Wanted) -> list[str]:
         """What is to be known of the texts before training, a sentence each."""
-        examples, longest = self.task.examples("train"), self.cfg.train.max_length
-        return remarks.of_cut([_length(row) for row in self._encoded(examples, None)], longest)
+        sources = [(self.task, "train", "training texts")]
+        sources += [(benchmark, split, f"texts of {benchmark.name} {split}") for benchmark, split in wanted]
+        return [
+            said
+            for source, split, texts in sources
+            for said in remarks.of_cut(self._lengths(source.examples(split)), self.cfg.train.max_length, texts)
+        ]
+
+    def _lengths(self, examples: Sequence[ClassExample]) -> list[int]:
+        """In tokens, uncut."""
+        return [_length(row) for row in self._encoded(examples, None)]
 
     @staticmethod
     def size(batch: Batch) -> torch.Tensor:

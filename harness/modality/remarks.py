@@ -1,4 +1,4 @@
-"""Warnings about training texts, given before the training: sentences for the terminal and the record."""
+"""Warnings about texts, given before the training: sentences for the terminal and the record."""
 
 from collections.abc import Sequence
 
@@ -50,10 +50,10 @@ def of_room(lengths: Sequence[int], most: int, where: str) -> list[str]:
     return [f"max_new_tokens={most} has no room for {of}"] if longer else []
 
 
-def of_cut(lengths: Sequence[int], longest: int) -> list[str]:
-    """Of texts that are classified by their first `longest` tokens."""
+def of_cut(lengths: Sequence[int], longest: int, texts: str = "training texts") -> list[str]:
+    """Of texts that are classified by their first `longest` tokens. texts: what they are called."""
     cut = sum(length > longest for length in lengths)
-    of = f"{cut} of {len(lengths)} training texts (the longest has {max(lengths)} tokens)"
+    of = f"{cut} of {len(lengths)} {texts} (the longest has {max(lengths)} tokens)"
     return [f"train.max_length={longest} cuts {of}"] if cut else []
 
 

@@ -212,6 +212,7 @@ def load_tokenizer(cfg: DictConfig):
         raise ModelError(f"checkpoint {cfg.checkpoint!r} of model {cfg.name} has no tokenizer; add tokenizer.json")
     if tokenizer.pad_token is None:  # the attention mask and the labels hide it; no embedding is added
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.truncation_side = "right"  # a text is cut at its end, whatever the checkpoint's own task wanted
     _refuse_other_tokenizer(cfg, tokenizer)
     return tokenizer
 

@@ -37,11 +37,12 @@ def register_resolvers() -> None:
 
 
 def instantiate(node: DictConfig) -> Any:
-    """The object that `_target_` names.
+    """The object that `_target_` names. A text for an argument that is true or false is refused: `off` would be true.
 
     Raises UserError as the object's constructor does, SettingError where there is no such object or it refuses a value,
     and what else goes wrong there as it is, since that is a bug.
     """
+    _refuse_text_for_switch(node)
     try:
         return hydra.utils.instantiate(node, _convert_="all")
     except hydra.errors.InstantiationException as error:
@@ -49,6 +50,24 @@ def instantiate(node: DictConfig) -> Any:
     if (reason := _refusal(node, cause)) is None:
         raise cause
     raise SettingError(f"{node._target_}: {reason}") from cause
+
+
+def _refuse_text_for_switch(node: DictConfig) -> None:
+    try:
+        texts = {name: value for name, value in node.items() if isinstance(value, str) and not name.startswith("_")}
+        arguments = _arguments(hydra.utils.get_object(node._target_)) if texts else {}
+    except Exception:  # whatever is wrong with it, `instantiate` says
+        return
+    for name, value in texts.items():
+        if name in arguments and _is_switch(arguments[name], value):
+            raise SettingError(f"{node._target_}: {name}={value} is not true or false")
+
+
+def _is_switch(argument: inspect.Parameter, text: str) -> bool:
+    """Whether it takes true or false, so that this text, which would count as true, is not meant for it."""
+    if argument.annotation is inspect.Parameter.empty:
+        return isinstance(argument.default, bool) and not limits.SWITCH.fits(text)
+    return argument.annotation in (bool, "bool", bool | None, "bool | None")
 
 
 def _refusal(node: DictConfig, cause: Exception) -> str | None:
@@ -73,7 +92,7 @@ def _first_line(error: Exception) -> str:
 def _unknown_setting(node: DictConfig) -> str | None:
     """A sentence for the first setting that the constructor does not take."""
     try:
-        takes = _taken_by(hydra.utils.get_object(node._target_))
+        takes = list(_arguments(hydra.utils.get_object(node._target_)))
     except (TypeError, ValueError):  # what says itself what it takes
         return None
     unknown = next((name for name in node if name not in takes and not name.startswith("_")), None)
@@ -82,16 +101,16 @@ def _unknown_setting(node: DictConfig) -> str | None:
     return f"there is no {unknown!r}; it has {', '.join(takes)}{meant(unknown, takes)}"
 
 
-def _taken_by(constructor: Any) -> list[str]:
-    """The names of its arguments, with those that its **others hand on to its base class; empty where it takes all."""
-    names: dict[str, None] = {}
+def _arguments(constructor: Any) -> dict[str, inspect.Parameter]:
+    """By name, with those that its **others hand on to its base class; none where it takes all."""
+    found: dict[str, inspect.Parameter] = {}
     for each in inspect.getmro(constructor) if inspect.isclass(constructor) else [constructor]:
         taken = inspect.signature(each).parameters.values()
         others = [one for one in taken if one.kind is inspect.Parameter.VAR_KEYWORD]
-        names |= dict.fromkeys(one.name for one in taken if one not in others)
+        found |= {one.name: one for one in taken if one not in others and one.name not in found}
         if not others:
-            return list(names)
-    return []
+            return found
+    return {}
 
 
 def callbacks(method: DictConfig) -> list[Any]:

@@ -71,9 +71,17 @@ def tell_missing(missing: Mapping[str, str]) -> None:
 
 
 def is_scored(scores: dict[str, Any], benchmark: Benchmark, split: str) -> bool:
-    """Whether a record's `scores` have this split, of the data that the benchmark has now."""
+    """Whether a record's `scores` have this split, of the data and by the metrics that the benchmark has now."""
     entry = scores.get(benchmark.name, {}).get(split)
-    return entry is not None and entry["data"] == benchmark.fingerprint()
+    if entry is None or entry["data"] != benchmark.fingerprint():
+        return False
+    return entry.get("metrics", {}) == versions(benchmark)
+
+
+def versions(benchmark: Benchmark) -> dict[str, str]:
+    """SHA-256 of the code of each metric of a user's own, by its name."""
+    versioned = {name: getattr(scorer, "version", "") for name, scorer in benchmark.scorers.items()}
+    return {name: version for name, version in versioned.items() if version}
 
 
 def are_scored(scores: dict[str, Any], wanted: Wanted) -> bool:

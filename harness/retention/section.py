@@ -34,7 +34,7 @@ def measure(model: nn.Module, modality: Modality, head: Sequence[str], device: t
     Raises DataError where inputs that the model's yaml names are not there, ModelError where the base is not.
     """
     with random_numbers_kept(device):  # a new head is drawn, and thrown away
-        base = bases.load(modality.cfg.model, modality.task.kind, modality.num_labels).to(device).eval()
+        base = _base(modality).to(device).eval()
     given, size = inputs.of(modality), modality.cfg.evaluate.batch_size
     before = Loss() if given.source == HELD_OUT and modality.num_labels is None else None
     try:
@@ -50,6 +50,12 @@ def measure(model: nn.Module, modality: Modality, head: Sequence[str], device: t
     if before is not None:
         section["loss"] = {"before": _rounded(before.mean), "after": _rounded(loss(model, given, size))}
     return section
+
+
+def _base(modality: Modality) -> nn.Module:
+    """As it is read for training; that of text without its look at all training data, which is done."""
+    generates = modality.num_labels is None
+    return bases.load(modality.cfg.model, modality.task.kind) if generates else modality.load_model()
 
 
 def _described(given: Inputs) -> dict[str, Any]:

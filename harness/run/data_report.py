@@ -5,6 +5,8 @@ The report is the section `data` of the record:
 
     {examples: {"train" or "<benchmark> <split>": number}, classes: {class: number of training examples},
      also_trained_on: {"<benchmark> <split>": number}, notes: sentences on files, missing: {benchmark: why}}
+
+Notes are of splits with one label, too.
 """
 
 from collections import Counter
@@ -21,16 +23,18 @@ _CLASSES_TOLD = 12
 def of(task: Task, wanted: Sequence[tuple[Benchmark, str]], missing: Mapping[str, str]) -> Report:
     train = task.examples("train")
     trained_on = set(map(_asked, train)) - {None}
-    examples, both = {"train": len(train)}, {}
+    examples, both, alike = {"train": len(train)}, {}, []
     for benchmark, split in wanted:
         asked = benchmark.examples(split)
         examples[f"{benchmark.name} {split}"] = len(asked)
         if again := sum(_asked(example) in trained_on for example in asked):
             both[f"{benchmark.name} {split}"] = again
+        alike += _alike(task, asked, f"{benchmark.name} {split}")
     files = [task, *(benchmark for benchmark, _ in wanted)]
     notes = list(dict.fromkeys(note for owner in files for note in owner.notes))
     return {
-        "examples": examples, "classes": _classes(task, train), "also_trained_on": both, "notes": notes,
+        "examples": examples, "classes": _classes(task, train), "also_trained_on": both,
+        "notes": notes + alike,
         "missing": dict(missing),
     }  # fmt: skip
 
@@ -40,6 +44,18 @@ def _asked(example: Any) -> Any:
     if isinstance(example, ClassExample):
         return example.text, example.pair
     return example.prompt if isinstance(example, TextExample) else None
+
+
+def _alike(task: Task, asked: Sequence[Any], where: str) -> list[str]:
+    """Of examples with one label, which no score tells from a constant answer."""
+    labels = set() if task.num_classes is None else {example.label for example in asked}
+    if len(labels) != 1:
+        return []
+    (label,) = labels
+    if task.num_classes == 1:
+        return [f"the examples of {where} are all of the value {label:g}, with which nothing correlates"]
+    name = task.class_names[label] if task.class_names else label
+    return [f"the examples of {where} are all of class {name}, which a constant answer gets right"]
 
 
 def _classes(task: Task, train: Iterable[Any]) -> dict[str, int]:

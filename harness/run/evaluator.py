@@ -12,6 +12,7 @@ from torch import nn
 
 from errors import NotFinite
 from harness.modality.interface import Modality
+from harness.plan import splits
 from harness.ranks import distributed
 from harness.store.run_folder import RunFolder
 from harness.train.scores import score
@@ -53,6 +54,7 @@ def evaluate(
         "seconds": stored["seconds"],
         "generated_tokens": stored["generated_tokens"],
         **{name: stored[name] for name in ("generation", "warnings") if name in stored},
+        **({"metrics": metrics} if (metrics := splits.versions(benchmark)) else {}),
         "majority": majority(examples, golds),
         "scorers": {
             name: _finite(f"{name} of {benchmark.name} {split}", found)

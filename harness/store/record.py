@@ -21,7 +21,8 @@
     data          what was trained and tested on, see harness/run/data_report.py; absent in older records
     scores        {benchmark: {split: {metric, n, data: fingerprint, seconds, generated_tokens, majority: share of the
                    most frequent gold answer or null, generation: of a text, all settings of the search, warnings: if
-                   there were any, scorers: {name: Score as below}}}}
+                   there were any, metrics: {name: SHA-256 of the code} of a user's own, if any, scorers: {name: Score
+                   as below}}}}
     Score         {mean, standard_error, unparsed, items: "0110..." one character per example; null of a metric that is
                    no mean of verdicts, values: of a loss, one number per example}
     retention     how far the model moved from its base, see harness/retention/section.py; empty where it was not

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import SettingError
+from tasks import fingerprints
 from tasks.base import CorpusScorer
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ spearman = Local("spearman")
 
 @dataclass(frozen=True)
 class Own:
-    """A user's metric: a .py file, or a folder that holds one of its own name."""
+    """A user's metric: a .py file, or a folder that holds one of its own name.
+
+    version: SHA-256 of its code, which is all the Python of a folder.
+    """
 
     path: str
+    version: str
 
     @property
     def name(self) -> str:
@@ -55,7 +60,7 @@ class Own:
         Raises SettingError where the metric does not take such predictions, or does not return one number.
         """
         try:
-            found = _own(self.path).compute(predictions=predictions, references=golds)
+            found = _own(self.path, self.version).compute(predictions=predictions, references=golds)
         except (ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise SettingError(f"the metric {self.path} does not take these predictions ({reason})") from error
@@ -77,11 +82,12 @@ def own(paths: Sequence[str] | None, beside: Iterable[str]) -> dict[str, CorpusS
     if isinstance(paths, str):
         raise ValueError(f"metrics is a list, as [{paths}], not {paths!r}")
     found: dict[str, CorpusScorer] = {}
-    for metric in map(Own, paths or ()):
-        if metric.name in {*beside, *found}:
-            raise ValueError(f"metrics: there is a scorer {metric.name!r} already; give {metric.path} another name")
-        _own(metric.path)
-        found[metric.name] = CorpusScorer(metric)
+    for path in paths or ():
+        if (name := Path(path).stem) in {*beside, *found}:
+            raise ValueError(f"metrics: there is a scorer {name!r} already; give {path} another name")
+        metric = Own(path, _version(path))
+        _own(metric.path, metric.version)
+        found[metric.name] = CorpusScorer(metric, metric.version)
     return found
 
 
@@ -93,16 +99,28 @@ def _local(name: str) -> "Metric":
         return import_main_class(f"tasks.metrics.{name}.{name}")(cache_dir=unused, keep_in_memory=True, seed=0)
 
 
-@cache
-def _own(path: str) -> "Metric":
+def _file(path: str) -> Path:
     place = Path(path).expanduser()
-    file = place if place.suffix == ".py" else place / f"{place.name}.py"
+    return place if place.suffix == ".py" else place / f"{place.name}.py"
+
+
+def _version(path: str) -> str:
+    file = _file(path)
     if not file.is_file():
         raise ValueError(
             f"metrics: there is no file {file}; a metric is a .py file with a class evaluate.Metric, or a folder that "
             "holds one of its own name; one of the hub is downloaded first"
         )
+    code = [file] if file == Path(path).expanduser() else sorted(file.parent.glob("*.py"))
+    return fingerprints.of(*map(fingerprints.of_file, code))
+
+
+@cache
+def _own(path: str, version: str) -> "Metric":
+    """version: a file that was edited meanwhile is another metric."""
     import evaluate
+
+    file = _file(path)
 
     with tempfile.TemporaryDirectory() as unused:
         try:

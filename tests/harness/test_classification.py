@@ -1,5 +1,8 @@
 """Text classification with a DeBERTa of four heads and two blocks, and a tokenizer of whole words."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +115,15 @@ def test_a_single_text_is_tokenised_alone(modality):
 def test_the_longer_text_of_a_pair_is_cut_to_max_length(modality, text, pair, expected):
     (row,) = modality("rte", max_length=7).rows([ClassExample("1", text, pair, 1)])
     assert row["input_ids"] == expected
+
+
+def test_a_text_is_cut_at_its_end_whatever_side_the_checkpoint_states(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "left")
+    stated = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated | {"truncation_side": "left"}))
+    model = OmegaConf.merge(ROLES, {"checkpoint": str(folder), "blocks": 2})
+    cut = modalities.choose(OmegaConf.create({"model": model, "train": {"max_length": 4}}), made("cola"))
+    assert cut.rows([ClassExample("1", "a b c d", None, 1)])[0]["input_ids"] == [CLS, 4, 5, SEP]
 
 
 def test_a_batch_is_padded_to_its_longest_text_under_the_mask(modality):

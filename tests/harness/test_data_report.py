@@ -42,6 +42,22 @@ def test_the_report_has_rows_classes_doubles_and_what_was_left_out(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("regression", "told"),
+    [
+        (False, "class 2, which a constant answer gets right"),
+        (True, "the value 2, with which nothing correlates"),
+    ],
+)
+def test_a_test_set_of_one_label_is_told(tmp_path, regression, told):
+    rows = [(f"text {n}", n % 4) for n in range(40)]
+    own(tmp_path, rows, [("one", 2), ("another", 2)])
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    task = own_task("classification", **files, regression=regression)
+    said = [line for line in data_report.sentences(of(task)) if "all of" in line]
+    assert said == [f"data: the examples of classification test are all of {told}"]
+
+
 def test_a_class_that_no_training_row_has_is_told(tmp_path):
     rows = [(f"text {n}", "no" if n % 4 else "yes") for n in range(40)]
     task = own_task(

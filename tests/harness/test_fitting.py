@@ -176,12 +176,15 @@ def test_texts_to_classify_are_tried_as_they_are_cut(composed):
     modality = modalities.choose(cfg, task)
     (probe,) = modality.probes([])
     assert probe.length == 20 and set(probe.inputs) == {"input_ids", "attention_mask", "token_type_ids"}
-    (said,) = modality.remarks([])
-    whole = [len(modality.tokenizer(e.text, e.pair)["input_ids"]) for e in task.examples("train")]
-    assert said == (
-        f"train.max_length=20 cuts {sum(n > 20 for n in whole)} of {len(whole)} training texts "
-        f"(the longest has {max(whole)} tokens)"
-    )
+    (benchmark,) = task.benchmarks.values()
+    sources = {"training texts": (task, "train"), "texts of micro_rte test": (benchmark, "test")}
+    said = modality.remarks([(benchmark, "test")])
+    for sentence, (texts, (source, split)) in zip(said, sources.items(), strict=True):
+        whole = [len(modality.tokenizer(e.text, e.pair)["input_ids"]) for e in source.examples(split)]
+        assert sentence == (
+            f"train.max_length=20 cuts {sum(n > 20 for n in whole)} of {len(whole)} {texts} "
+            f"(the longest has {max(whole)} tokens)"
+        )
 
 
 # --- what is said before training ---

@@ -110,6 +110,25 @@ def test_a_constructor_that_refuses_a_setting_says_so_with_its_name(settings, se
         made(**settings)
 
 
+class Switched:
+    def __init__(self, stated: bool = False, maybe: bool | None = None, bare=False, word: bool | str = True):
+        self.given = [stated, maybe, bare, word]
+
+
+def switched(**settings) -> list:
+    return config.instantiate(OmegaConf.create({"_target_": f"{__name__}.Switched", **settings})).given
+
+
+@pytest.mark.parametrize("name", ["stated", "maybe", "bare"])
+def test_off_for_a_switch_of_a_class_of_ones_own_is_refused(name):
+    with pytest.raises(SettingError, match=f"Switched: {name}=off is not true or false$"):
+        switched(**{name: "off"})
+
+
+def test_what_may_be_a_text_may_be_one_and_a_switch_may_be_a_switch():
+    assert switched(stated=True, bare="auto", word="off") == [True, None, "auto", "off"]
+
+
 @pytest.mark.parametrize("how", BUGS)
 def test_a_bug_of_a_constructor_keeps_its_traceback(how):
     kind, said = BUGS[how]
