@@ -9,7 +9,7 @@ from analysis.content import cards
 
 PARTS = {  # options by their letters
     "oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f", "block_size": "b",
-    "decompose_factor": "f", "effective_rank": "k",
+    "decompose_factor": "f", "effective_rank": "k", "directions": "k", "cells": "c",
 }  # fmt: skip
 
 

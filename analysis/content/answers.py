@@ -12,7 +12,7 @@ from analysis.load.records import Loaded
 from harness.store import record as records_on_disk
 from harness.store.record import Record
 
-LIMIT = 1_000_000  # bytes, compressed, about; answers that do not fit are left out, and told
+LIMIT = 2_500_000  # bytes, compressed, about; answers that do not fit are left out, and told
 
 
 def answers(loaded: Loaded, boards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "page"
 CACHE = Path(".cache", "report")
 EMBED = "window.vegaEmbed = vegaEmbed;"
 READY = 'window.dispatchEvent(new Event("vega-ready"));'
-LIMIT = 3_000_000  # bytes
+LIMIT = 4_000_000  # bytes
 
 
 def assembled(title: str, parts: Mapping[str, Any]) -> bytes:
