@@ -16,7 +16,7 @@ import yaml
 from analysis.load.grounds import ground
 from analysis.load.records import Loaded, load
 from analysis.pages import search
-from analysis.statistics.rates import grid, recipe
+from analysis.statistics.rates import grid, narrow, recipe
 from errors import RecordError
 from harness.store.disk import tells_disk_errors, writing
 from harness.store.files import write_bytes, write_text
@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
     for task, frame in grids.items():
-        page = search.page(frame, loaded.left_out_of(task, options.model))
+        few = narrow(own[task])
+        for each in few:
+            print(f"{task}: {each} was run at too few learning rates, and none is picked for it")
+        page = search.page(frame, few, loaded.left_out_of(task, options.model))
         for ending, content in page.files().items():
             write_bytes(options.out / f"search_{task}_{options.model}.{ending}", content)
     path = options.recipes / f"{options.family}-{options.model}.yaml"

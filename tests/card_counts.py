@@ -9,15 +9,21 @@ from analysis.content import cards
 
 PARTS = {  # options by their letters
     "oft_block_size": "b", "boft_block_size": "b", "boft_n_butterfly_factor": "f", "block_size": "b",
-    "decompose_factor": "f", "effective_rank": "k", "directions": "k", "cells": "c",
+    "decompose_factor": "f", "effective_rank": "k", "directions": "k", "cells": "c", "pivots": "r",
 }  # fmt: skip
 
 
 def counted(method: str, options: Mapping[str, Any], shapes: Iterable[tuple[int, int]]) -> float:
     """Of layers with these (outputs, inputs); options: those of the adapter."""
     card, values = cards.read()[method], {PARTS.get(name, name): value for name, value in options.items()}
-    in_layers = sum(_value(card["count"], values | {"m": m, "n": n, "p": min(m, n)}) for m, n in shapes)
+    in_layers = sum(_value(card["count"], _of_layer(values, m, n)) for m, n in shapes)
     return in_layers + (_value(card["once"], values) if "once" in card else 0)
+
+
+def _of_layer(values: Mapping[str, Any], m: int, n: int) -> dict[str, Any]:
+    """An r that is not chosen is p."""
+    p = min(m, n)
+    return {**values, "m": m, "n": n, "p": p, "r": p if values.get("r") is None else values["r"]}
 
 
 def _value(formula: str, values: Mapping[str, Any]) -> float:

@@ -52,7 +52,7 @@ def said(settings: dict[str, str]) -> str:
 
 
 def budget_note(records: Sequence[Record]) -> str:
-    """How many learning rates each row's was picked from, of all finished runs that lie there, searches included."""
+    """At how many learning rates each row has finished runs there, searches included."""
     tried: dict[str, set[float]] = {}
     for record in (each for each in records if not untrained(each)):
         tried.setdefault(record.run["label"], set()).add(record.config["train"]["lr"])
@@ -65,7 +65,7 @@ def budget_note(records: Sequence[Record]) -> str:
         f"{'every row' if len(grids) == 1 else ', '.join(labels)} {len(grid)} ({', '.join(f'{r:g}' for r in grid)})"
         for grid, labels in grids.items()
     ]
-    return f"Learning rates tried, the best on validation data kept: {'; '.join(said_of)}."
+    return f"Learning rates that were run, searches included: {'; '.join(said_of)}."
 
 
 def _statistics_notes(rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:

@@ -58,6 +58,7 @@ def seeds_note(frame: pd.DataFrame) -> str:
     return f"Validation score in per cent by learning rate (seeds: {seeds}). Bold: the rate picked.{short}"
 
 
-def page(frame: pd.DataFrame, left_out: Sequence[str]) -> Table:
-    """frame: of rates.grid; left_out: sentences on what is not counted."""
-    return Table(*table(frame), [seeds_note(frame), *left_out_notes(left_out)])
+def page(frame: pd.DataFrame, narrow: Sequence[str], left_out: Sequence[str]) -> Table:
+    """frame, narrow: of rates.grid and rates.narrow; left_out: sentences on what is not counted."""
+    few = f"Not searched, as run at less than half the rates of the widest search here: {', '.join(narrow)}."
+    return Table(*table(frame), [seeds_note(frame), *([few] if narrow else []), *left_out_notes(left_out)])

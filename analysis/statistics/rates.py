@@ -30,10 +30,8 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
     Of the seeds those count that every rate of a round has: others, as the picked rate is run with later, decide
     nothing.
     """
-    scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
-    scored = [(r, score) for r, score in scored if score is not None]
-    whole = _rates((_tried(r), r) for r, _ in scored)  # of all rounds
-    fewest = max((math.ceil(len(rates) / 2) for rates in whole.values()), default=0)
+    scored = _scored(records)
+    whole, fewest = _breadth(scored)
     scored = [(r, score) for r, score in scored if len(whole[_tried(r)]) >= fewest]
     at_once = _rates((_tried(r, steps=True), r) for r, _ in scored)
     scored = [(r, score) for r, score in scored if len(at_once[_tried(r, steps=True)]) > 1]
@@ -46,6 +44,26 @@ def grid(records: Sequence[Record]) -> pd.DataFrame:
             found.setdefault(row, []).append(score)
     rows = [(*row[:-1], mean(scores), len(scores), row[-1]) for row, scores in sorted(found.items())]
     return pd.DataFrame(rows, columns=GRID)
+
+
+def narrow(records: Sequence[Record]) -> list[str]:
+    """Label and variant of what `grid` leaves out for too few rates, of two or more."""
+    scored = _scored(records)
+    whole, fewest = _breadth(scored)
+    few = {_tried(r) for r, _ in scored if 1 < len(whole[_tried(r)]) < fewest}
+    return list(dict.fromkeys(f"{r.run['label']} ({r.run['variant']})" for r, _ in scored if _tried(r) in few))
+
+
+def _scored(records: Sequence[Record]) -> list[tuple[Record, float]]:
+    """The runs that a rate can be picked by, with their validation scores."""
+    scored = [(r, _validation(r)) for r in records if r.status == "done" and not untrained(r)]
+    return [(r, score) for r, score in scored if score is not None]
+
+
+def _breadth(scored: Sequence[tuple[Record, float]]) -> tuple[dict[tuple, set[float]], int]:
+    """The rates of each variant over all rounds, and the fewest that are a search beside the widest."""
+    whole = _rates((_tried(r), r) for r, _ in scored)
+    return whole, max((math.ceil(len(rates) / 2) for rates in whole.values()), default=0)
 
 
 def _variant(run: Record) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ def measure(model: nn.Module, modality: Modality, head: Sequence[str], device: t
 
 
 def _base(modality: Modality) -> nn.Module:
-    """As it is read for training; that of text without its look at all training data, which is done."""
+    """As it is read for training. What generates text is read straight: `load_model` of its modality goes through all
+    training data, which the run has done already."""
     generates = modality.num_labels is None
     return bases.load(modality.cfg.model, modality.task.kind) if generates else modality.load_model()
 

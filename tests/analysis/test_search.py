@@ -155,7 +155,7 @@ def test_a_variant_that_was_run_at_one_rate_alone_was_not_searched(add_rate, tmp
         pick(tmp_path)
 
 
-def test_a_variant_with_runs_at_two_rates_beside_a_search_of_five_was_not_searched(add_rate, add, tmp_path):
+def test_a_variant_with_runs_at_two_rates_beside_a_search_of_five_was_not_searched(add_rate, add, tmp_path, capsys):
     """Left from before its method's default rate moved: the two runs are no search, and move no default."""
     for rate, right in [(1e-4, 1), (3e-4, 2), (1e-3, 3), (3e-3, 4), (1e-2, 7)]:
         add_rate(rate, right)
@@ -165,6 +165,10 @@ def test_a_variant_with_runs_at_two_rates_beside_a_search_of_five_was_not_search
         config = {"train": {"lr": rate, "max_steps": 10, "select_best": False}, "recipe": {"name": "clean"}}
         add("LoRA K", 0, run={**named, "variant": "K"}, scores=scores, config=config)
     assert pick(tmp_path) == {"lora": {"QV": 1e-2, "default": 1e-2}}
+    assert "toy: LoRA (K) was run at too few learning rates, and none is picked for it" in capsys.readouterr().out
+    assert (
+        "than half the rates of the widest search here: LoRA (K)." in (tmp_path / "out/search_toy_tiny.md").read_text()
+    )
 
 
 def test_the_table_of_results_says_how_many_rates_each_row_was_picked_from(add_rate, tmp_path):

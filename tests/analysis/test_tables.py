@@ -169,7 +169,7 @@ def test_what_trains_nothing_says_so_and_leaves_the_settings_of_the_others_share
     notes = only(tmp_path).notes
     assert "All rows: recipe clean, targets QV, learning rate 0.001, steps 10, base m, data d." in notes
     assert [note for note in notes if note.startswith("Pre-trained")] == ["Pre-trained: nothing was trained."]
-    assert notes[-1] == "Learning rates tried, the best on validation data kept: A 2 (0.001, 0.01); B 1 (0.001)."
+    assert notes[-1] == "Learning rates that were run, searches included: A 2 (0.001, 0.01); B 1 (0.001)."
 
 
 def test_legacy_and_strict_have_a_column_each(add, tmp_path):
