@@ -27,6 +27,7 @@ from bench.supports import BUDGETS, SUPPORTS, Layer, basis_of, budget, shares, w
 from errors import SettingError
 from harness.finished import finished_run
 from harness.finished.finished_run import Finished
+from harness.models import linear
 from harness.retention import layers
 from harness.run import command_line
 from harness.store import files, record
@@ -66,7 +67,8 @@ def _gradients(run: Finished, bases: Mapping[str, Any]) -> dict[str, torch.Tenso
     for batch in tqdm(list(_batches(run)), desc=f"gradients, seed {run.cfg.seed}", leave=False):
         found = torch.autograd.grad(start(**batch).loss, list(weights.values()))
         for (name, basis), gradient in zip(bases.items(), found, strict=True):
-            squares[name] += within(basis, gradient).square() / BATCHES
+            wide = linear.as_matrix(gradient, start.get_submodule(name))  # (O, I)
+            squares[name] += within(basis, wide).square() / BATCHES
     return squares
 
 

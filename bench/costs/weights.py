@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from bench import methods
-from harness.models import roles
+from harness.models import linear, roles
 
 RANK = 1e-3  # of the largest singular value: smaller ones do not count
 ROUNDING = 1e-6  # of the weights' norm: an update below it is the rounding of fp32
@@ -21,7 +21,7 @@ Weights = dict[str, torch.Tensor]
 
 def layers(base: nn.Module, model: DictConfig) -> dict[str, list[str]]:
     """Names of the linear layers by role letter, in the order of the blocks."""
-    named = roles.linear_layers(base)
+    named = linear.layers(base)
     return {
         letter: [name for name in named if re.fullmatch(roles.path_pattern(model.roles, letter, model.name), name)]
         for letter in model.linear

@@ -137,7 +137,13 @@ def _freeze_state(model: nn.Module) -> None:
 
 
 def _check_that_each_layer_trains(model: PeftModel) -> None:
-    """Raise SettingError for an adapted layer without a trained number, as OSF's with effective_rank at its width."""
+    """Raise SettingError for a layer that the tuner passed over, as OSF does with a Conv1D without a word of it.
+
+    And for an adapted layer without a trained number, as OSF's with effective_rank at its width.
+    """
+    for name in getattr(model, "targeted_module_names", []):
+        if not isinstance(layer := model.get_base_model().get_submodule(name), BaseTunerLayer):
+            raise SettingError(f"{name} is a {type(layer).__name__}, which this method does not adapt")
     for name, layer in model.named_modules():
         if isinstance(layer, BaseTunerLayer) and not any(map(_has_trained, [layer, *_shared_with(layer)])):
             name = name.removeprefix("base_model.model.")

@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from errors import SettingError
+from harness.models import linear
 
 # Relative to a layer's largest singular value. Smaller singular values of W - W0 are rounding errors of fp32.
 NOISE = 1e-6
@@ -22,7 +23,7 @@ def differences(base: nn.Module, trained: nn.Module, head: Collection[str]) -> d
 
     Raises SettingError where something else was changed, or a layer by a matrix of full rank.
     """
-    layers = {f"{name}.weight" for name, module in base.named_modules() if isinstance(module, nn.Linear)}
+    layers = {f"{name}.weight": base.get_submodule(name) for name in linear.layers(base)}
     now, inside = dict(trained.named_parameters()), tuple(f"{module}." for module in head)
     found = {}
     for name, before in base.named_parameters():
@@ -32,7 +33,7 @@ def differences(base: nn.Module, trained: nn.Module, head: Collection[str]) -> d
             continue
         if name not in layers:
             raise SettingError(f"{name} was trained, and is no weight of a linear layer, so no LoRA holds it")
-        found[name.removesuffix(".weight")] = _factors(difference, NOISE * size, name)
+        found[name.removesuffix(".weight")] = _factors(linear.as_matrix(difference, layers[name]), NOISE * size, name)
     return found
 
 

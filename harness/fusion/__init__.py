@@ -12,6 +12,7 @@ from torch import nn
 
 from errors import SettingError
 from harness.fusion.parts import read, relative_to
+from harness.models import linear
 from harness.settings import refusals
 from harness.store import identity, record
 
@@ -137,9 +138,9 @@ def _largest_difference(adapted: PeftModel, one: str, other: str) -> float:
     generator = torch.Generator().manual_seed(0)
     largest = 0.0
     for layer in adapted.modules():
-        if isinstance(layer, BaseTunerLayer) and isinstance(layer.get_base_layer(), nn.Linear):
+        if isinstance(layer, BaseTunerLayer) and isinstance(layer.get_base_layer(), linear.KINDS):
             weight = layer.get_base_layer().weight
-            inputs = torch.randn(4, layer.get_base_layer().in_features, generator=generator).to(weight)
+            inputs = torch.randn(4, linear.inputs(layer.get_base_layer()), generator=generator).to(weight)
             outputs = []
             for name in (one, other):
                 layer.set_adapter(name)

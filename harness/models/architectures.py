@@ -8,20 +8,20 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from errors import RoleError
-from harness.models.roles import generic, linear_layers, path_pattern
+from harness.models import linear
+from harness.models.roles import generic, path_pattern
 
 # How transformers' models name them, by the end of a layer's path inside its block; the longest that fits counts.
 NAMES = {
     "Q": ("q_proj", "query_proj", "query", "q_lin", "attn.q"),
     "K": ("k_proj", "key_proj", "key", "k_lin", "attn.k"),
     "V": ("v_proj", "value_proj", "value", "v_lin", "attn.v"),
-    "A": ("query_key_value", "qkv_proj", "qkv", "Wqkv", "attention.self.in_proj"),
+    "A": ("query_key_value", "qkv_proj", "qkv", "Wqkv", "attn.c_attn", "attention.self.in_proj"),
     "O": (
-        "o_proj", "out_proj", "out_lin", "attn.o", "Wo", "attention.output.dense", "attention.dense",
-        "self_attn.dense", "self_attention.dense",
+        "o_proj", "out_proj", "out_lin", "attn.o", "Wo", "attn.c_proj", "attention.output.dense",
+        "attention.dense", "self_attn.dense", "self_attention.dense",
     ),
     "U": ("up_proj", "fc1", "fc_in", "c_fc", "lin1", "dense_h_to_4h", "intermediate.dense"),
     "D": ("down_proj", "fc2", "fc_out", "mlp.c_proj", "lin2", "dense_4h_to_h", "output.dense", "mlp.Wo"),
@@ -47,7 +47,7 @@ def find_roles(model: nn.Module, model_name: str) -> dict[str, str]:
 
     Raises RoleError where a layer has no known name, two share a letter, or the blocks hold matrices of other kinds.
     """
-    paths = sorted({generic(name) for name in linear_layers(model) if generic(name) != name})
+    paths = sorted({generic(name) for name in linear.layers(model) if generic(name) != name})
     paths = [path for path in paths if not path.rpartition(".")[2].startswith("pos_")]
     _refuse_other_matrices(model, model_name)
     if not paths:
@@ -64,10 +64,10 @@ def find_roles(model: nn.Module, model_name: str) -> dict[str, str]:
 
 
 def _refuse_other_matrices(model: nn.Module, model_name: str) -> None:
-    """Conv1D (GPT-2) and the stacked experts of a mixture are weights that no letter can name."""
+    """The stacked experts of a mixture are weights that no letter can name."""
     for name, module in model.named_modules():
         experts = any(p.ndim == 3 for p in module.parameters(recurse=False)) and not isinstance(module, nn.Conv1d)
-        if generic(name) != name and (experts or isinstance(module, Conv1D)):
+        if generic(name) != name and experts:
             raise RoleError(
                 f"{generic(name)} of {model_name} is a {type(module).__name__}, not a torch.nn.Linear, "
                 f"so no role letter can name it; {_by_hand()}"
@@ -76,8 +76,8 @@ def _refuse_other_matrices(model: nn.Module, model_name: str) -> None:
 
 def count_blocks(model: nn.Module, roles: Mapping[str, str], model_name: str) -> int:
     """Layers of the letter that names most; at least 1, so that `roles.check` refuses letters that name none."""
-    names = linear_layers(model)
-    patterns = [re.compile(path_pattern(roles, letter, model_name)) for letter in roles]
+    names = linear.layers(model)
+    patterns = [re.compile(path_pattern(roles, letter, model_name)) for letter in roles or {}]
     return max([1, *(sum(bool(pattern.fullmatch(name)) for name in names) for pattern in patterns)])
 
 

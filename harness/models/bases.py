@@ -79,7 +79,7 @@ def complete(cfg: DictConfig) -> None:
         if "blocks" in wanted:
             model.blocks = architectures.count_blocks(architecture, model.roles, model.name)
         if "linear" in wanted:
-            model.linear = "".join(model.roles)
+            model.linear = "".join(model.roles or {})
         _complete_image(model, config)
     roles.check(architecture, model.roles, model.blocks, model.name)
 

@@ -25,18 +25,12 @@ def path_pattern(roles: Mapping[str, str], letters: str, model_name: str) -> str
         raise RoleError(f"{letters!r} are no role letters; those of {model_name} are {', '.join(roles)}, as in QV")
     if twice := next((letter for letter in letters if letters.count(letter) > 1), None):
         raise RoleError(f"role letter {twice!r} is twice in {letters!r}; once is enough")
-    there = roles or {}  # model.roles=null
+    there = roles or {}
     unknown = [letter for letter in letters if letter not in there]
     if unknown or not letters:
         named = ", ".join(repr(letter) for letter in unknown) or "''"
         raise RoleError(f"role letter {named} matches no layer of {model_name}; its letters are {', '.join(there)}")
     return "|".join(re.escape(roles[letter]).replace(r"\*", r"[^.]+") for letter in letters)
-
-
-def linear_layers(model: "nn.Module") -> list[str]:
-    from torch import nn
-
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
 
 def generic(path: str) -> str:
@@ -46,8 +40,10 @@ def generic(path: str) -> str:
 
 def check(model: "nn.Module", roles: Mapping[str, str], blocks: int, model_name: str) -> None:
     """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
-    names = linear_layers(model)
-    for letter in roles:
+    from harness.models import linear
+
+    names = linear.layers(model)
+    for letter in roles or {}:  # model.roles=null
         pattern = re.compile(path_pattern(roles, letter, model_name))
         found = [name for name in names if pattern.fullmatch(name)]
         if len(found) != blocks:

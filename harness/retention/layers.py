@@ -13,6 +13,7 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from harness.models import linear as linears
 from harness.models import roles
 
 OTHER = "other"  # the letter of a layer that has none
@@ -49,7 +50,7 @@ def changes(
     patterns = {each: re.compile(roles.path_pattern(letters, each, model_name)) for each in letters or {}}
     for name in linear(base, head):
         now = inner.get_submodule(name)
-        before, after = base.get_submodule(name).weight.detach().double(), weight(now)
+        before, after = linears.matrix(base.get_submodule(name)).detach().double(), weight(now)
         role = next((letter for letter, pattern in patterns.items() if pattern.fullmatch(name)), OTHER)
         if isinstance(now, BaseTunerLayer) or (role != OTHER and not torch.equal(before, after)):
             yield Change(name, role, before, after)
@@ -58,7 +59,7 @@ def changes(
 def linear(base: nn.Module, head: Collection[str] = ()) -> list[str]:
     """Names of the linear layers outside `head`."""
     inside = tuple(f"{module}." for module in head)
-    return [name for name in roles.linear_layers(base) if not f"{name}.".startswith(inside)]
+    return [name for name in linears.layers(base) if not f"{name}.".startswith(inside)]
 
 
 @torch.no_grad()
@@ -68,9 +69,9 @@ def weight(layer: nn.Module) -> torch.Tensor:
     So it is that of evaluation with every tuner, those that cannot be merged among them. Raises NotLinear.
     """
     if not isinstance(layer, BaseTunerLayer):
-        return layer.weight.detach().double()
+        return linears.matrix(layer).detach().double()
     acting = copy.deepcopy(layer).double().eval()  # sums of the base's 16 bits would hide a small change
-    device, inputs = next(layer.parameters()).device, layer.get_base_layer().in_features
+    device, inputs = next(layer.parameters()).device, linears.inputs(layer.get_base_layer())
     nothing = acting(torch.zeros(1, inputs, dtype=torch.float64, device=device))  # (1, O): the bias
     units = torch.eye(inputs, dtype=torch.float64, device=device).split(CHUNK)
     found = torch.cat([(acting(some) - nothing).double() for some in units]).T  # (O, I)

@@ -114,5 +114,8 @@ def _of_key(cfg: DictConfig, key: str) -> Iterator[str]:
             where = ".".join(path) or "the top level"
             yield f"there is no {key!r}; {where} has {', '.join(node)}{meant(part, node)}"
             return
-        node = OmegaConf.select(node, part, throw_on_missing=False)
+        try:
+            node = OmegaConf.select(node, part, throw_on_missing=False)
+        except OmegaConfBaseException:  # made of another value that is still to be given
+            return
         path.append(part)

@@ -21,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from errors import Damaged, ModelError
+from harness.models import linear
 
 WEIGHTS = "trained.safetensors"
 PEFT_WEIGHTS = "adapter_model.safetensors"
@@ -100,9 +101,9 @@ def effects(model: nn.Module, rows: int) -> Iterator[tuple[str, torch.Tensor, to
     model.eval()  # dropout would draw random numbers that training is to draw
     try:
         for name, layer in model.named_modules():
-            if isinstance(layer, BaseTunerLayer) and type(base := layer.get_base_layer()) is nn.Linear:
-                x = torch.randn(rows, base.in_features, generator=generator).to(base.weight)
-                without = nn.functional.linear(x, base.weight).float()
+            if isinstance(layer, BaseTunerLayer) and type(base := layer.get_base_layer()) in linear.KINDS:
+                x = torch.randn(rows, linear.inputs(base), generator=generator).to(base.weight)
+                without = nn.functional.linear(x, linear.matrix(base)).float()
                 bias = 0 if base.bias is None else base.bias.float()
                 yield name, layer(x).float() - bias - without, without
     finally:

@@ -27,6 +27,10 @@ def call(tmp_path, *arguments: str) -> subprocess.CompletedProcess:
         (["model=gema2b"], ["error: there is no model 'gema2b'; ", "did you mean 'gemma2b'?"]),
         (["hydra/launcher=nope"], ["error: In 'hydra/config': Could not find 'hydra/launcher/nope'"]),
         (["train.lrr=1"], ["error: there is no 'train.lrr'; train has lr, head_lr", "did you mean 'lr'?"]),
+        (
+            ["model=decoder", "model.checkpoint=mine", "model.label=mine", "train.lrr=1"],
+            ["error: there is no 'train.lrr'; train has lr, head_lr", "did you mean 'lr'?"],
+        ),
         (["model.checkpoint=nowhere"], ["error: checkpoint 'nowhere' of model micro_gemma", "`hf download nowhere"]),
     ],
 )

@@ -6,7 +6,6 @@ import re
 import pytest
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from errors import RoleError
 from harness.models import architectures, roles
@@ -73,7 +72,6 @@ def test_each_letter_names_one_layer_in_each_block_and_layers_outside_have_none(
         (tower(attn__q_proj=linear(), mixer=linear()), "no role letter is known for layers.*.mixer of mine"),
         (tower(a__q_proj=linear(), b__q_proj=linear()), "Q fits layers.*.a.q_proj and layers.*.b.q_proj of mine"),
         (tower(experts=nn.ModuleList([linear()])), "no role letter is known for layers.*.experts.* of mine"),
-        (tower(attn__c_attn=Conv1D(6, 2)), "layers.*.attn.c_attn of mine is a Conv1D"),
         (nn.Sequential(), "mine has no linear layers in numbered blocks"),
     ],
 )
