@@ -27,7 +27,7 @@ from bench.supports import BUDGETS, SUPPORTS, Layer, basis_of, budget, shares, w
 from errors import SettingError
 from harness.finished import finished_run
 from harness.finished.finished_run import Finished
-from harness.models import linear
+from harness.layers import linear
 from harness.retention import layers
 from harness.run import command_line
 from harness.store import files, record

@@ -33,8 +33,8 @@ HOUSE = (
 INSTALLED_ALONE = ("svft", "baselines", "examples")  # without errors.py, so they raise what PEFT would
 ROOMS = {*MAY_IMPORT, "run", "tests"}
 HARNESS = (  # each imports from those before it
-    "settings", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train", "retention", "plan",
-    "run", "sweep", "finished", "fusion", "doctor",
+    "settings", "layers", "store", "console", "ranks", "models", "adapters", "generate", "modality", "train",
+    "retention", "plan", "run", "sweep", "finished", "fusion", "doctor",
 )  # fmt: skip
 TASKS = ("metrics", "reading", "splits", "scoring", "micro", "own")  # each imports from those before it
 BESIDE_THEM = {"audit", "base", "fingerprints", "prompts"}  # besides the modules that a `_target_` names

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from bench import methods
-from harness.models import linear, roles
+from harness.layers import linear
+from harness.models import roles
 
 RANK = 1e-3  # of the largest singular value: smaller ones do not count
 ROUNDING = 1e-6  # of the weights' norm: an update below it is the rounding of fp32

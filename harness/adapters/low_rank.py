@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from errors import SettingError
-from harness.models import linear
+from harness.layers import linear
 
 # Relative to a layer's largest singular value. Smaller singular values of W - W0 are rounding errors of fp32.
 NOISE = 1e-6

@@ -12,7 +12,7 @@ from torch import nn
 
 from errors import SettingError
 from harness.fusion.parts import read, relative_to
-from harness.models import linear
+from harness.layers import linear
 from harness.settings import refusals
 from harness.store import identity, record
 

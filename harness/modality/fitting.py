@@ -13,12 +13,14 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from errors import SettingError
+from errors import ModelError, SettingError
 from harness.generate.batches import can_keep_the_last_logits, device_of
 from harness.modality.interface import Inputs, Modality, Probe, Wanted
 from harness.ranks import distributed
+from harness.settings import refusals
 
 aten = torch.ops.aten
+LIBRARIES = ("transformers", "timm")  # whose models say no to a configuration, as T5 without a token to start with
 # What a model raises for inputs that are not its size; a shape that fits no weight is a RuntimeError.
 REFUSALS = (IndexError, RuntimeError, ValueError, AssertionError)
 
@@ -26,7 +28,8 @@ REFUSALS = (IndexError, RuntimeError, ValueError, AssertionError)
 def look(modality: Modality, model: nn.Module, wanted: Wanted, to_train: bool) -> list[str]:
     """What is to be known of the data before training, or before an evaluation alone; said on the terminal as well.
 
-    Raises SettingError where something does not fit the model, and DataError where texts cannot be told apart.
+    Raises SettingError where something does not fit the model, ModelError where the model takes no text at all, and
+    DataError where texts cannot be told apart.
     """
     said = check(model, modality.probes(wanted)) + (modality.remarks(wanted) if to_train else [])
     modality.require_rows_alone(model, wanted)
@@ -56,8 +59,10 @@ def _checked(model: nn.Module, probe: Probe) -> str | None:
     if probe.remedy is None:
         raise SettingError(f"{probe.what} ({reason})") from refusal
     longest = _longest(model, probe)
-    if longest == 0:  # not for its length: a fault that is not the user's keeps its traceback
-        raise refusal
+    if longest == 0:  # not for its length
+        if refusals.is_refusal(refusal, LIBRARIES):
+            raise ModelError(f"the model takes no text at all ({reason})") from refusal
+        raise refusal  # a fault that is not the user's keeps its traceback
     remedy = probe.remedy.format(limit=longest)
     raise SettingError(
         f"{probe.what} has {probe.length} tokens, and the model takes {longest} at most; {remedy}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from torch import nn
 
 from errors import RoleError
-from harness.models import linear
+from harness.layers import linear
 from harness.models.roles import generic, path_pattern
 
 # How transformers' models name them, by the end of a layer's path inside its block; the longest that fits counts.

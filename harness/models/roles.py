@@ -40,7 +40,7 @@ def generic(path: str) -> str:
 
 def check(model: "nn.Module", roles: Mapping[str, str], blocks: int, model_name: str) -> None:
     """Every letter names exactly `blocks` linear layers of `model`; raises RoleError listing the layers otherwise."""
-    from harness.models import linear
+    from harness.layers import linear
 
     names = linear.layers(model)
     for letter in roles or {}:  # model.roles=null

@@ -13,7 +13,7 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from harness.models import linear as linears
+from harness.layers import linear as linears
 from harness.models import roles
 
 OTHER = "other"  # the letter of a layer that has none

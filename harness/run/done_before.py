@@ -21,6 +21,7 @@ from harness.settings import limits
 from harness.store import provenance, record
 from harness.store.record import Record
 
+STRUCTURE = ("roles", "blocks", "linear", "head")  # of a model's section; one that is found may follow from another
 OWN_ROOM = "harness."  # adapters of this room alone are made of more than their configuration, as a fusion of runs
 
 
@@ -90,6 +91,8 @@ def _completed(cfg: DictConfig, done: Record) -> DictConfig | None:
     model = OmegaConf.to_container(cfg.model)
     if AUTO not in model.values() and AUTO not in model.get("image", {}).values():
         return cfg
+    if any(model.get(name) not in (AUTO, done.config["model"].get(name)) for name in STRUCTURE):
+        return None  # the letters of other roles are none of this run's
     code, packages = (done.provenance.get(name) for name in ("code", "packages"))
     known = code is not None and code["commit"] is not None and not code["dirty"]
     here = {"code": provenance.code(), "packages": provenance.packages()}

@@ -39,17 +39,27 @@ def is_refusal(error: BaseException, packages: Collection[str]) -> bool:
 
 def began_in(error: BaseException) -> str:
     """The package of the code in which the error began."""
-    return str(_last(error).tb_frame.f_globals.get("__name__")).partition(".")[0]
+    return _package(_places(error)[-1])
 
 
 def was_raised(error: BaseException) -> bool:
-    """Whether the error came from a `raise` statement, not from an operation that failed."""
-    place = _last(error)
-    return place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
+    """Whether the error came from a `raise` statement, or torch's word for one, not from an operation that failed."""
+    place = _places(error)[-1]
+    return _is_torchs_raise(place.tb_next) or place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
 
 
-def _last(error: BaseException) -> TracebackType:
-    place = error.__traceback__
-    while place.tb_next is not None:
-        place = place.tb_next
-    return place
+def _places(error: BaseException) -> list[TracebackType]:
+    """From the outermost call to where the error began, without what torch does in its word for `raise`."""
+    places = [error.__traceback__]
+    while (within := places[-1].tb_next) is not None and not _is_torchs_raise(within):
+        places.append(within)
+    return places
+
+
+def _is_torchs_raise(place: TracebackType | None) -> bool:
+    """Whether it is in torch._check and its like, which raise what their caller's condition is there to find."""
+    return place is not None and _package(place) == "torch" and place.tb_frame.f_code.co_name.startswith("_check")
+
+
+def _package(place: TracebackType) -> str:
+    return str(place.tb_frame.f_globals.get("__name__")).partition(".")[0]

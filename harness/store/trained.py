@@ -21,7 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from errors import Damaged, ModelError
-from harness.models import linear
+from harness.layers import linear
 
 WEIGHTS = "trained.safetensors"
 PEFT_WEIGHTS = "adapter_model.safetensors"

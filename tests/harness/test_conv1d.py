@@ -10,7 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from errors import SettingError
 from harness.adapters import adapt, low_rank, starting_point
-from harness.models import linear
+from harness.layers import linear
 from harness.plan import config
 from harness.retention import layers
 

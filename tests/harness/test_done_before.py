@@ -146,6 +146,19 @@ def test_what_was_found_in_a_checkpoint_is_taken_from_a_record_of_the_same_code_
         assert cfg.model.roles == "auto"
 
 
+@pytest.mark.parametrize(("given", "taken"), [({"Q": "q", "K": "k"}, True), ({"Q": "q"}, False)], ids=["same", "other"])
+def test_letters_found_for_other_roles_are_not_taken_for_those_that_are_given(monkeypatch, given, taken):
+    found = {"roles": {"Q": "q", "K": "k"}, "linear": "QK", "blocks": 2, "head": None}
+    model = {"checkpoint": "assets/micro_deberta", "name": "m", "family": "encoder"}
+    cfg = OmegaConf.create({"model": {**model, **dict.fromkeys(found, "auto"), "roles": given}})
+    base = done_before.pretrained.fingerprint(cfg.model)
+    done = record.Record("k", {}, {"model": {**model, **found}}, {"model": base}, COMMIT)
+    monkeypatch.setattr(provenance, "code", lambda: COMMIT["code"])
+    monkeypatch.setattr(provenance, "packages", lambda: COMMIT["packages"])
+    completed = done_before._completed(cfg, done)
+    assert (completed.model.linear if taken else completed) == ("QK" if taken else None)
+
+
 @pytest.mark.parametrize(
     ("written", "taken"), [('{"size": 8}', True), ('{"size": 16}', False), (None, False)], ids=["same", "other", "gone"]
 )

@@ -12,9 +12,11 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    T5Config,
+    T5ForSequenceClassification,
 )
 
-from errors import SettingError
+from errors import ModelError, SettingError
 from harness.modality import fitting, modalities, remarks
 from harness.modality.fitting import check
 from harness.modality.images import ImageClassification
@@ -103,6 +105,20 @@ class Fails(nn.Module):
 def test_a_fault_that_no_length_mends_is_not_taken_for_one_of_length():
     with pytest.raises(ValueError, match="^a fault that no length mends$"):
         check(Fails(), [text(20)])
+
+
+T5_SIZES = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [(None, "decoder_start_token_id has to be defined"), (0, "Each example must contain at least one <eos> token")],
+    ids=["start", "end"],
+)
+def test_a_model_that_takes_no_text_says_why_in_its_library_s_words(start, sentence):
+    config = T5Config(**T5_SIZES, pad_token_id=0, eos_token_id=39, decoder_start_token_id=start)
+    with pytest.raises(ModelError, match=rf"^the model takes no text at all \(.*{sentence}"):
+        check(T5ForSequenceClassification(config), [text(LIMIT)])
 
 
 def test_a_model_is_left_as_it_was_and_so_are_random_numbers():

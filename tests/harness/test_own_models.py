@@ -18,7 +18,8 @@ from transformers import (
 from errors import ModelError, RoleError
 from harness import convert
 from harness.adapters import adapt
-from harness.models import architectures, bases, linear
+from harness.layers import linear
+from harness.models import architectures, bases
 from harness.plan import config
 from tests.conftest import ROOT
 

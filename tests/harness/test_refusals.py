@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from peft import AdaLoraConfig, BOFTConfig, LoraConfig
 from torch import nn
@@ -153,3 +154,21 @@ def test_a_module_with_a_bug_is_not_called_one_that_is_not_there(tmp_path, monke
 def test_a_class_brings_the_packages_that_it_extends():
     assert {"svft", "peft"} <= refusals.packages_of(SvftConfig)
     assert {"baselines", "peft"} <= refusals.packages_of(SpectralAdapterConfig)
+
+
+def test_a_check_of_torch_refuses_for_the_code_that_states_it_and_an_operation_of_torch_does_not():
+    """As T5 says that a text lacks its token of the end."""
+
+    def stated():
+        torch._check_value(False, lambda: "there is no end")
+
+    def failed():
+        torch.zeros(2).view(3)
+
+    with pytest.raises(ValueError, match="^there is no end$") as caught:
+        stated()
+    assert refusals.began_in(caught.value) == "tests"
+    assert refusals.was_raised(caught.value)
+    with pytest.raises(RuntimeError) as caught:
+        failed()
+    assert not refusals.was_raised(caught.value)
