@@ -30,6 +30,7 @@ def main(cfg: DictConfig) -> Ending | None:
     release_stderr()
     from harness.run import done_before
 
+    limits.check({"threads": cfg.threads, "device": cfg.device})
     if ended := done_before.find(cfg):
         return ended
     terminal.stage("loading torch and transformers")
@@ -41,7 +42,6 @@ def main(cfg: DictConfig) -> Ending | None:
     command_line.quiet()
     if cfg.plan:
         return overview.show_one(cfg)
-    limits.check({"threads": cfg.threads})
     distributed.join(provenance.set_up(cfg.device, cfg.threads))
     distributed.call_together(lambda: bases.complete(cfg))
     return run(cfg)

@@ -24,6 +24,7 @@ class SvftModel(BasisModel):
                 layer.require_storage(adapter_name, config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         self._warn_of_rectangular_topk(self.peft_config[adapter_name])
+        self._warn_of_clipped_sizes(self.peft_config[adapter_name])
 
     def _warn_of_rectangular_topk(self, config: SvftConfig) -> None:
         for layer in self.model.modules():
@@ -35,3 +36,15 @@ class SvftModel(BasisModel):
                     stacklevel=2,
                 )
                 return
+
+    def _warn_of_clipped_sizes(self, config: SvftConfig) -> None:
+        """Of a size beyond every layer, which is not the one that is trained."""
+        layers = [layer for layer in self.model.modules() if isinstance(layer, SvftLinear)]
+        available = max((min(layer.out_features, layer.in_features) for layer in layers), default=1)
+        largest = {"rank": available, "d": min(available, config.rank or available) - 1}
+        for name, most in largest.items():
+            if (value := getattr(config, name)) is not None and value > most:
+                warnings.warn(
+                    f"{name}={value} is more than any adapted layer has, and trains what {name}={most} does",
+                    stacklevel=2,
+                )

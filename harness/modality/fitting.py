@@ -5,7 +5,6 @@ and `max_position_embeddings` is a hard limit in one architecture and none in an
 Where it refuses, shorter texts are tried, and the error names the longest that it takes.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +32,8 @@ def look(modality: Modality, model: nn.Module, wanted: Wanted, to_train: bool) -
     """
     said = check(model, modality.probes(wanted)) + (modality.remarks(wanted) if to_train else [])
     modality.require_rows_alone(model, wanted)
-    for sentence in said if distributed.is_main() else ():
-        print(f"warning: {sentence}", file=sys.stderr)
+    for sentence in said:
+        distributed.warn(sentence)
     return said
 
 

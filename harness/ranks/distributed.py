@@ -6,6 +6,7 @@ All ranks run the same code. Rank 0 alone writes files and prints. If one rank f
 import logging
 import os
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -124,6 +125,12 @@ def say(line: str) -> None:
     """Print, on rank 0 alone."""
     if is_main():
         print(line)
+
+
+def warn(sentence: str) -> None:
+    """Print as a warning on stderr, on rank 0 alone."""
+    if is_main():
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def barrier() -> None:

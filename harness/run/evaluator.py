@@ -1,7 +1,6 @@
 """Predictions are made and stored; then every scorer of the benchmark scores the same predictions."""
 
 import math
-import sys
 import time
 import warnings
 from collections import Counter
@@ -31,8 +30,8 @@ def evaluate(
         predictions, generated, said = predict(benchmark, modality, model, examples, batch_size, split)
         if any(isinstance(prediction, float) and not math.isfinite(prediction) for prediction in predictions):
             raise NotFinite(f"a prediction for {benchmark.name} {split} is not a finite number")
-        for sentence in said if distributed.is_main() else ():
-            print(f"warning: {sentence}", file=sys.stderr)
+        for sentence in said:
+            distributed.warn(sentence)
         rows = [
             {"id": example.id, "prediction": prediction, "gold": modality.gold(example)}
             for example, prediction in zip(examples, predictions, strict=True)

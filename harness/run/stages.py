@@ -113,6 +113,8 @@ def _loaded(cfg: DictConfig, this: Identified, wanted: Wanted, device: torch.dev
     head = adapt.head_modules(cfg.model.head) if modality.num_labels else []
     terminal.stage(f"attaching {cfg.method.label}")
     adapted = adapt.adapt(base, this.adapter, head)
+    for sentence in adapted.warnings:
+        distributed.warn(sentence)
     adapted.classes = list(modality.class_names)
     adapted.model.to(device)
     starts = cfg.method.get("starts")

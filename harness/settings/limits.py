@@ -47,6 +47,11 @@ def number(low: float, *, itself: bool = True) -> Kind:
     return Kind(words, lambda value: _is_number(value) and (value >= low if itself else value > low))
 
 
+def share_or_steps() -> Kind:
+    words = "a share from 0 to below 1, or a whole number of steps"
+    return Kind(words, lambda value: _is_number(value) and value >= 0 and (value < 1 or value == int(value)))
+
+
 def share() -> Kind:
     return Kind("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1)
 
@@ -132,6 +137,7 @@ LAUNCHER_TEXTS = ("name", "folder", "partition", "account", "qos", "constraint",
 KINDS: Mapping[str, Kind] = {
     "seed": whole(0, 2**32 - 1),  # what NumPy takes
     "threads": or_null(whole(1, THREADS)),
+    "device": one_of("auto", "cpu", "cuda"),
     "runs_dir": Kind(
         "the name of a folder, written out in full", lambda v: _is_text(v) and not v.startswith("~"), text=True
     ),
@@ -152,7 +158,7 @@ KINDS: Mapping[str, Kind] = {
     "train.betas": BETAS,
     "train.max_grad_norm": or_null(number(0)),
     "train.schedule": one_of(*SCHEDULES),
-    "train.warmup_ratio": number(0),
+    "train.warmup_ratio": share_or_steps(),
     "train.epochs": number(0, itself=False),
     "train.max_steps": or_null(whole(1)),
     "train.batch_size": whole(1),

@@ -4,7 +4,6 @@ A model may read the weight of a layer itself and never call the adapter around 
 end with a record as if the adapter had been trained.
 """
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -74,10 +73,10 @@ class Acting(TrainerCallback):
             raise DoesNotAct(
                 f"{of_head[0]} of the head got no gradient in training; name in model.head what the model calls"
             )
-        if self.unused and distributed.is_main():
+        if self.unused:
             some = ", ".join(self.unused[: acting.SHOWN])
             said = f"{len(self.unused)} of {len(trained)} trained tensors got no gradient in the first step: {some}"
-            print(f"warning: {said}{', ...' if len(self.unused) > acting.SHOWN else ''}", file=sys.stderr)
+            distributed.warn(said + (", ..." if len(self.unused) > acting.SHOWN else ""))
 
     def _evaluated(self, model: nn.Module) -> Any:
         device = next(model.parameters()).device

@@ -147,6 +147,13 @@ def test_the_step_of_the_lowest_validation_loss_is_kept_when_asked_for(go):
     assert done.train["best_step"] == min(losses, key=losses.get)
 
 
+def test_what_a_method_warns_of_is_said_and_recorded(go, capsys):
+    done = go(*TINY_DIGITS, "method=svft_banded", "method.adapter.d=1000", "train.max_steps=1")
+    [said] = done.adapter["warnings"]
+    assert said == "d=1000 is more than any adapted layer has, and trains what d=95 does"
+    assert f"warning: {said}\n" in capsys.readouterr().err
+
+
 def test_a_choice_of_the_best_that_cannot_be_made_is_refused(go, capsys):
     go(*TINY, "method=lora", "train.select_best={by: score, every: 2}")
     assert "takes by (loss, or score of a classifier)" in capsys.readouterr().err
@@ -197,7 +204,7 @@ def test_a_failed_run_begins_anew(go, monkeypatch):
 BAD_INPUT = {
     "model.checkpoint=nobody/nothing": "checkpoint 'nobody/nothing' .* could not be loaded .* `hf download",
     "method=lora method.targets=QX": "role letter 'X' matches no layer of micro_gemma; its letters are Q, K",
-    "device=tpu": "device=tpu is unknown; it is auto, cpu or cuda",
+    "device=tpu": "device=tpu is not one of auto, cpu, cuda",
     "train.batch_size=33": "train.batch_size=33 is not a multiple of 32",
     "model=micro_vit method=lora": "model micro_vit is of family vision; a task of kind 'generation' needs",
     "method=head": "needs a classification head",

@@ -1,5 +1,6 @@
 """Where M may be non-zero."""
 
+import warnings
 from collections import OrderedDict
 
 import numpy as np
@@ -154,3 +155,22 @@ def test_clean_topk_of_a_rectangular_layer_is_a_band_and_says_so_once(adapt):
     a, b, c = (getattr(model.base_model.model, name) for name in "abc")
     assert a.index("default").tolist() == b.index("default").tolist() == patterns.banded(9, 2).tolist()
     assert c.index("default").tolist() != patterns.banded(9, 2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pattern": "banded", "d": 9}, "d=9 is more than any adapted layer has, and trains what d=8 does"),
+        ({"pattern": "random", "d": 4, "rank": 4}, "d=4 is more than any adapted layer has, and trains what d=3 does"),
+        ({"pattern": "block", "rank": 10}, "rank=10 is more than any adapted layer has, and trains what rank=9 does"),
+        ({"pattern": "banded", "d": 8}, None),
+        ({"pattern": "banded", "d": 3, "rank": 4}, None),
+        ({"pattern": "block", "rank": 9}, None),
+    ],
+)
+def test_a_size_beyond_every_layer_is_told(given, said):
+    layers = nn.Sequential(OrderedDict(a=nn.Linear(9, 14), b=nn.Linear(14, 5)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        peft.get_peft_model(layers, SvftConfig(**given, target_modules=["a", "b"]))
+    assert [str(each.message) for each in caught] == ([] if said is None else [said])
