@@ -4,6 +4,7 @@ Reads analysis/reference/printed_by_others.csv, one line a printed value. Nothin
 values as printed, in their unit, and positive where SVFT is better.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
@@ -139,11 +140,18 @@ def standing(frame: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     for _, cell in frame.groupby(CELL, sort=False):
-        others = cell[cell["role"] != ROLE].to_dict("records")
+        others = _told_apart(cell[cell["role"] != ROLE].to_dict("records"))
         for line in cell[cell["role"] == ROLE].to_dict("records") if others else []:
             found = {name: _against(line, pool) for name, pool in _pools(line, others).items()}
             lines.append(line | {f"{name}{part}": each[part] for name, each in found.items() for part in PARTS})
     return pd.DataFrame(lines)
+
+
+def _told_apart(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With `shown`, the label; of several rows of one label with the layers that each adapts."""
+    many = Counter(line["label"] for line in lines)
+    said = [line["target_modules"] if many[line["label"]] > 1 else "" for line in lines]
+    return [line | {"shown": line["label"] + (f" on {on}" if on else "")} for line, on in zip(lines, said, strict=True)]
 
 
 def _pools(line: dict[str, Any], others: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -163,7 +171,7 @@ def _against(line: dict[str, Any], pool: Sequence[dict[str, Any]]) -> dict[str, 
         return {"": "", "_by": None}
     sign = 1 if line["better"] == "higher" else -1
     best = max(pool, key=lambda other: sign * Decimal(other["value"]))
-    return {"": best["label"], "_by": sign * (Decimal(line["value"]) - Decimal(best["value"]))}
+    return {"": best["shown"], "_by": sign * (Decimal(line["value"]) - Decimal(best["value"]))}
 
 
 # --- what the prints say of themselves -------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_svft_stands_where_subtraction_by_hand_puts_it(frame):
     found = stand(frame, source="PSOFT", task="GSM-8K")
     assert found["full"] == ("", None)
     assert found["at_most"] == ("LoRA-XS (r=48)", Decimal("0.15"))
-    assert found["about"] == ("PSOFT (r=72)", 0) and found["best"] == ("LoRA (r=1)", Decimal("-5.31"))
+    assert found["about"] == ("PSOFT (r=72)", 0) and found["best"] == ("LoRA (r=1) on QKVUDOG", Decimal("-5.31"))
 
 
 def test_an_error_rate_above_another_is_a_negative_difference(frame):
