@@ -164,6 +164,9 @@ class OwnGeneration(OwnText):
 
     def _usable(self, file: TableFile) -> list[Row]:
         rows = file.rows()
+        for column in [column for _, column in self._template if column is not None] + [self._target, self._gold]:
+            if rows and not any(column in row.values for row in rows):
+                rows[0].text(column)  # says so of the first, not of whichever is used first
         if self._gold_after is None:
             return rows
         usable = [row for row in rows if after(row.text(self._gold), self._gold_after)]

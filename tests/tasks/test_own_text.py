@@ -247,7 +247,8 @@ def test_a_share_that_is_none_is_refused(task, key):
 
 
 def test_a_column_that_is_not_there_lists_those_that_are():
-    with pytest.raises(DataError, match="has no column 'reply'; its columns are question, hint, solution, answer"):
+    columns = "question, hint, solution, answer"
+    with pytest.raises(DataError, match=f"^row 1 of .* has no column 'reply'; its columns are {columns}"):
         all_of(generation(target="reply"))
     with pytest.raises(DataError, match="has no column 'klass'; its columns are review, title, stars, score"):
         _ = classification(label="klass").num_classes
