@@ -22,7 +22,7 @@ from harness.modality import padding, remarks
 from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.modality.texts import Texts
 from harness.models import bases, pretrained
-from tasks.base import Benchmark, Task, TextExample
+from tasks.base import Benchmark, CorpusScorer, Task, TextExample, ValueScorer
 from tasks.scoring.verdicts import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
@@ -277,17 +277,31 @@ class Generation(Modality):
             *remarks.of_lengths(taught, self.cfg.train.max_length, trains_on_prompt=self.task.trains_on_prompt),
             *remarks.of_crossed(crossed, len(examples)),
             *remarks.of_spelling(examples, [self._read(until(target, self.ends)) for _, target in taught]),
-            *(said for benchmark, split in wanted for said in self._room(benchmark, split)),
+            *(said for benchmark, split in wanted for said in self._of_answers(benchmark, split)),
         ]
 
-    def _room(self, benchmark: Benchmark, split: str) -> list[str]:
+    def _of_answers(self, benchmark: Benchmark, split: str) -> list[str]:
+        """Whether what is generated can be right: there is room for it, and nothing of it is cut away."""
         if not benchmark.generates:
             return []
-        lengths = [self.texts.length(e.eval_prompt, e.target) for e in benchmark.examples(split)]
-        return remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, f"{benchmark.name} {split}")
+        examples, where = benchmark.examples(split), f"{benchmark.name} {split}"
+        lengths = [self.texts.length(e.eval_prompt, e.target) for e in examples]
+        return [
+            *remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, where),
+            *remarks.of_stop(sum(_is_wrong_once_cut(benchmark, e) for e in examples), len(examples), where),
+        ]
 
     def gold(self, example: TextExample) -> Any:
         return example.gold
+
+
+def _is_wrong_once_cut(benchmark: Benchmark, example: TextExample) -> bool:
+    """Whether a scorer takes the target for an answer, and what is before a stop text in it for none."""
+    cut = cut_at_stop(example.target, benchmark.stop)
+    if cut == example.target or example.choices:
+        return False
+    scorers = [each for each in benchmark.scorers.values() if not isinstance(each, CorpusScorer | ValueScorer)]
+    return any(s(example.target, example.gold).correct and not s(cut, example.gold).correct for s in scorers)
 
 
 def _preferred(choices: Sequence[str], likelihoods: Sequence[float], said: dict[str, Any]) -> Prediction:

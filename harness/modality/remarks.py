@@ -50,6 +50,12 @@ def of_room(lengths: Sequence[int], most: int, where: str) -> list[str]:
     return [f"max_new_tokens={most} has no room for {of}"] if longer else []
 
 
+def of_stop(number: int, targets: int, where: str) -> list[str]:
+    """`number` of the right answers are wrong once they are cut before the first stop text.  where: as above."""
+    of = f"{number} of {targets} targets of {where}"
+    return [f"a stop text cuts {of} before their answer, which counts as wrong then"] if number else []
+
+
 def of_cut(lengths: Sequence[int], longest: int, texts: str = "training texts") -> list[str]:
     """Of texts that are classified by their first `longest` tokens. texts: what they are called."""
     cut = sum(length > longest for length in lengths)

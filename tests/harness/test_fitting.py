@@ -1,7 +1,5 @@
 """What does not fit the model is refused before training, in a sentence with the numbers."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,7 @@ from transformers import (
 )
 
 from errors import ModelError, SettingError
-from harness.modality import fitting, modalities, remarks
+from harness.modality import fitting, modalities
 from harness.modality.fitting import check
 from harness.modality.images import ImageClassification
 from harness.modality.interface import Probe
@@ -204,91 +202,3 @@ def test_texts_to_classify_are_tried_as_they_are_cut(composed):
 
 
 # --- what is said before training ---
-
-
-def test_texts_without_their_target_and_without_its_end_are_counted():
-    taught = [([0] * 8, [1, 2]), ([0] * 7, [1, 2]), ([0] * 6, [1, 2]), ([0] * 5, [1, 2])]
-    longest = "(the longest has 10 tokens)"
-    assert remarks.of_lengths(taught, 8, trains_on_prompt=False) == [
-        f"train.max_length=8 leaves nothing to learn of 1 of 4 training texts {longest}",
-        f"train.max_length=8 cuts the end off the target of 1 of 4 training texts {longest}",
-    ]
-    assert remarks.of_lengths(taught, 8, trains_on_prompt=True) == [
-        f"train.max_length=8 cuts the end off the target of 2 of 4 training texts {longest}"
-    ]
-    assert remarks.of_lengths(taught, 10, trains_on_prompt=False) == []
-
-
-def test_the_counts_are_those_of_the_rows_that_are_trained_on(language):
-    modality, task = language
-    prompts = sorted(map(len, modality.texts.prompts([e.prompt for e in task.examples("train")])))
-    modality.cfg.train.max_length = prompts[len(prompts) // 2]
-    rows, end = modality.rows(task.examples("train")), modality.tokenizer.eos_token_id
-    empty = sum(all(label == -100 for label in row["labels"]) for row in rows)
-    cut = sum(row["input_ids"][-1] != end for row in rows) - empty
-    assert 0 < empty < len(rows)
-    said = modality.remarks([])
-    assert f"nothing to learn of {empty} of {len(rows)} " in said[0]
-    assert not cut or f"the target of {cut} of {len(rows)} " in said[1]
-
-
-def test_targets_that_the_tokenizer_cannot_give_back_are_counted():
-    plain = SimpleNamespace(id="0", target="Tom has 3 eggs")
-    spelt = SimpleNamespace(id="1", target="Tom has 3<eos> eggs")
-    assert remarks.of_spelling([plain], ["Tom has 3 eggs "]) == []
-    (said,) = remarks.of_spelling([plain, spelt], ["Tom has 3 eggs", "Tom has 3"])
-    assert said.startswith("the tokenizer does not give back the target of 1 of 2 training texts")
-    assert said.endswith("'Tom has 3<eos> eggs' of example 1 is read as 'Tom has 3'")
-
-
-def test_targets_longer_than_what_may_be_generated_are_counted(language):
-    modality, task = language
-    lengths = [len(modality.tokenizer(e.target, add_special_tokens=False)["input_ids"]) for e in task.examples("test")]
-    assert len({*lengths}) > 2
-    most = sorted(lengths)[-2]
-    benchmark = Bare(name="b", examples=task.examples, max_new_tokens=most)
-    longer = sum(length > most for length in lengths)
-    assert modality.remarks([(benchmark, "test")]) == [
-        f"max_new_tokens={most} has no room for {longer} of 8 targets of b test (the longest has {max(lengths)} tokens)"
-    ] * (longer > 0)
-    benchmark.max_new_tokens = max(lengths)
-    assert modality.remarks([(benchmark, "test")]) == []
-
-
-def test_a_task_that_is_kept_as_released_says_in_how_many_texts_prompt_and_target_are_joined(language):
-    modality, _ = language
-    joined, apart = (SimpleNamespace(prompt=p, target="3", id="0") for p in ("1 + 2 = ", "1 + 2 =\n"))
-    modality.task = Bare(examples=lambda split: [joined, apart, apart])
-    modality.texts.as_released = True
-    assert modality.remarks([])[0].startswith("in 1 of 3 training texts a token reaches across from prompt to target")
-
-
-def test_what_was_said_before_training_is_in_the_record_and_below_the_table(composed, tmp_path, capsys):
-    import run
-    from analysis.load.frames import runs_frame
-    from analysis.pages.footnotes import _warning_notes
-    from harness.store import record
-
-    tiny = ("task.source.train_size=16", "task.source.validation_size=2", "task.source.test_size=1")
-    run.main(
-        composed(
-            *tiny,
-            "wandb.mode=disabled",
-            "task.max_new_tokens=2",
-            "evaluate.benchmarks=[micro_gsm]",
-            "method=none",
-            "train.max_length=40",
-            f"runs_dir={tmp_path}",
-            "evaluate.splits=[test]",
-        )
-    )
-    (done,), _ = record.find(tmp_path)
-    (said, *_) = done.train["warnings"]
-    assert said.startswith("train.max_length=40 ")
-    assert f"warning: {said}\n" in capsys.readouterr().err
-    assert f"a: {said}." in list(_warning_notes(runs_frame([done]), {done.key: "a"}))
-    generated = done.scores["micro_gsm"]["test"]["generation"]
-    assert generated == {
-        "do_sample": False, "num_beams": 1, "max_new_tokens": 2, "eos_token_id": [1], "pad_token_id": 0,
-        "engine": "refill", "merged": False,
-    }  # fmt: skip
