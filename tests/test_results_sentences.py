@@ -105,8 +105,8 @@ SENTENCES: dict[str, Callable[[], bool]] = {
         all(min(PATTERNS, key=lambda each: score(each, on, "study_methods")) == PATTERNS[2] for on in (DEV, UNUSED))
         and max(PATTERNS, key=lambda each: score(each, DIGITS)) == PATTERNS[2]
     ),
-    "LoRA, OFT and PiSSA are far above every SVFT of d = 8, and SVFT-P learns little": lambda: (
-        min(score(each, GSM) for each in ("LoRA (r=8)", "OFT (b=16)", "PiSSA (r=8)")) - 0.1
+    "LoRA, LoHa and PiSSA are far above every SVFT of d = 8, and SVFT-P learns little": lambda: (
+        min(score(each, GSM) for each in ("LoRA (r=8)", "LoHa (r=4)", "PiSSA (r=8)")) - 0.1
         > max(share for label, share in rows("comparison", GSM)["reproduced"].items() if "SVFT" in label)
     ),
     "SVFT-T is third of 55 rows and not told apart from LoRA (r=8)": lambda: (
@@ -129,21 +129,24 @@ SENTENCES: dict[str, Callable[[], bool]] = {
         fewer(each, "SVFT-R (d=8)", "comparison", GSM) > 1 and score(each, GSM) > score("SVFT-R (d=8)", GSM)
         for each in ("OFT (b=16)", "DoRA (r=4)")
     ),
-    "LoHa, GraLoRA, DeLoRA, LoRA-Dash, HiRA and SHiRA, which are not told apart from LoRA (r=8)": lambda: (
-        {"LoHa", "GraLoRA", "DeLoRA", "LoRA-Dash", "HiRA", "SHiRA"} <= labels("comparison", GSM, "tie")
+    "LoHa, GraLoRA, DeLoRA, LoRA-Dash, HiRA, SHiRA and WaveFT, which are not told apart from LoRA (r=8)": lambda: (
+        {"LoHa", "GraLoRA", "DeLoRA", "LoRA-Dash", "HiRA", "SHiRA", "WaveFT"} <= labels("comparison", GSM, "tie")
         and labels("comparison", GSM, "better") == {"Full-FT"}
     ),
-    "random, band, top-k and gradient are 10 to 12 points below LoRA (r=8), the leading block 16": lambda: (
-        all(-0.12 < behind(f"SVFT-{each} (d=8)") < -0.10 for each in "RBTG")
+    "random, band, top-k and gradient are 10 to 13 points below LoRA (r=8), the leading block 16": lambda: (
+        all(-0.13 < behind(f"SVFT-{each} (d=8)") < -0.10 for each in "RBTG")
         and -0.17 < behind("SVFT-block (d=8)") < -0.16
     ),
     "Other methods in the singular basis (LoRA-XS, SSVD, PSOFT, PiCa) are worse than LoRA, too. SHiRA": lambda: (
         {"LoRA-XS", "SSVD", "PSOFT", "PiCa"} <= labels("comparison", GSM, "worse")
     ),
-    "where it was measured, DeLoRA is: the base's own loss rises by 0.9 nats, that of the others by 1.5 to": lambda: (
-        (rises := rises_above(0.5))["DeLoRA (r=8)"].round(1) == 0.9
-        and rises.drop("DeLoRA (r=8)").round(1).between(1.5, 3.0).all()
-        and rises[["SVFT-G (d=8)", "SVFT-block (d=8)"]].round(1).eq(2.8).all()
+    "base's own loss rises by 0.7 and 0.9 nats, that of the others by 1.4 to 3.3. With SVFT-T (two seeds) it rises": (
+        lambda: (
+            (rises := rises_above(0.5))[["AdaLoRA (r=8)", "DeLoRA (r=8)"]].round(1).tolist() == [0.7, 0.9]
+            and rises.drop(["AdaLoRA (r=8)", "DeLoRA (r=8)"]).round(1).between(1.4, 3.3).all()
+            and rises["SVFT-T (d=8)"].round(1) == 2.1
+            and rises[["SVFT-G (d=8)", "SVFT-block (d=8)"]].round(1).eq(2.8).all()
+        )
     ),
     "All 15 means lie between 87.3 % and 89.7 %. The best row is the leading block with 6,144 numbers": lambda: (
         [round(100 * share, 1) for share in (supports().min(), supports().max())] == [87.3, 89.7]
