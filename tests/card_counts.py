@@ -21,9 +21,10 @@ def counted(method: str, options: Mapping[str, Any], shapes: Iterable[tuple[int,
 
 
 def _of_layer(values: Mapping[str, Any], m: int, n: int) -> dict[str, Any]:
-    """An r that is not chosen is p."""
-    p = min(m, n)
-    return {**values, "m": m, "n": n, "p": p, "r": p if values.get("r") is None else values["r"]}
+    """An r that is not chosen is p; b1 b2 = n, as equal as divisors are."""
+    p, b1 = min(m, n), max(each for each in range(1, math.isqrt(n) + 1) if n % each == 0)
+    r = p if values.get("r") is None else values["r"]
+    return {**values, "m": m, "n": n, "p": p, "r": r, "b1": b1, "b2": n // b1}
 
 
 def _value(formula: str, values: Mapping[str, Any]) -> float:
