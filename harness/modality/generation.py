@@ -22,7 +22,7 @@ from harness.modality import padding, remarks
 from harness.modality.interface import Batch, Modality, Probe, Wanted
 from harness.modality.texts import Texts
 from harness.models import bases, pretrained
-from tasks.base import Benchmark, CorpusScorer, Task, TextExample, ValueScorer
+from tasks.base import Benchmark, Task, TextExample
 from tasks.scoring.verdicts import cut_at_stop
 
 IGNORED = -100  # label that the loss leaves out
@@ -288,20 +288,11 @@ class Generation(Modality):
         lengths = [self.texts.length(e.eval_prompt, e.target) for e in examples]
         return [
             *remarks.of_room(lengths, self.settings(benchmark).max_new_tokens, where),
-            *remarks.of_stop(sum(_is_wrong_once_cut(benchmark, e) for e in examples), len(examples), where),
+            *remarks.of_stop(benchmark, examples, where),
         ]
 
     def gold(self, example: TextExample) -> Any:
         return example.gold
-
-
-def _is_wrong_once_cut(benchmark: Benchmark, example: TextExample) -> bool:
-    """Whether a scorer takes the target for an answer, and what is before a stop text in it for none."""
-    cut = cut_at_stop(example.target, benchmark.stop)
-    if cut == example.target or example.choices:
-        return False
-    scorers = [each for each in benchmark.scorers.values() if not isinstance(each, CorpusScorer | ValueScorer)]
-    return any(s(example.target, example.gold).correct and not s(cut, example.gold).correct for s in scorers)
 
 
 def _preferred(choices: Sequence[str], likelihoods: Sequence[float], said: dict[str, Any]) -> Prediction:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from harness.generate.batches import Tokens
-from tasks.base import TextExample
+from tasks.base import Benchmark, CorpusScorer, TextExample, ValueScorer
+from tasks.scoring.verdicts import cut_at_stop
 
 SHOWN = 60  # characters of a text
 
@@ -50,10 +51,20 @@ def of_room(lengths: Sequence[int], most: int, where: str) -> list[str]:
     return [f"max_new_tokens={most} has no room for {of}"] if longer else []
 
 
-def of_stop(number: int, targets: int, where: str) -> list[str]:
-    """`number` of the right answers are wrong once they are cut before the first stop text.  where: as above."""
-    of = f"{number} of {targets} targets of {where}"
+def of_stop(benchmark: Benchmark, examples: Sequence[TextExample], where: str) -> list[str]:
+    """Of right answers that are wrong once they are cut before the first stop text.  where: as above."""
+    number = sum(_is_wrong_once_cut(benchmark, example) for example in examples)
+    of = f"{number} of {len(examples)} targets of {where}"
     return [f"a stop text cuts {of} before their answer, which counts as wrong then"] if number else []
+
+
+def _is_wrong_once_cut(benchmark: Benchmark, example: TextExample) -> bool:
+    """Whether a scorer takes the target for an answer, and what is before a stop text in it for none."""
+    cut = cut_at_stop(example.target, benchmark.stop)
+    if cut == example.target or example.choices:
+        return False
+    scorers = [each for each in benchmark.scorers.values() if not isinstance(each, CorpusScorer | ValueScorer)]
+    return any(s(example.target, example.gold).correct and not s(cut, example.gold).correct for s in scorers)
 
 
 def of_cut(lengths: Sequence[int], longest: int, texts: str = "training texts") -> list[str]:
